@@ -1,0 +1,35 @@
+PYTHON ?= python3
+GATEWAYS ?= 3
+VENV := .venv
+BIN := $(VENV)/bin
+ENVIRONMENT := $(VENV)/.installed
+TEST_ENVIRONMENT := $(VENV)/.installed-test
+
+.PHONY: run test lint bench clean
+
+run: $(ENVIRONMENT)
+	$(BIN)/python -m demo.run --gateways $(GATEWAYS)
+
+test: $(TEST_ENVIRONMENT)
+	tests/packages.sh
+	$(BIN)/pytest
+
+lint: $(TEST_ENVIRONMENT)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(TEST_ENVIRONMENT)
+	tests/packages.sh
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) var build
+
+$(ENVIRONMENT): requirements.lock pyproject.toml
+	PYTHON=$(PYTHON) ./environment.sh requirements.lock
+	touch $@
+
+$(TEST_ENVIRONMENT): requirements-test.lock $(ENVIRONMENT)
+	$(BIN)/pip install -q --require-hashes -r requirements-test.lock
+	touch $@

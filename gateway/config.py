@@ -1,0 +1,80 @@
+"""The configuration file: TOML in, a frozen Config or every problem at once out.
+
+Knows the file's form and what is allowed in it; must not know who uses the values. The dataclasses
+are the contract with the floors above: defaults stand here and nowhere else.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySection:
+    """[gateway]: this box."""
+
+    name: str = ""  # empty: the host name
+    address: str = "0.0.0.0"  # where MQTT and links listen, an IP address
+    advertise: str = ""  # the address told to peers; empty: `address`, or all of the box's when that is 0.0.0.0
+    state_dir: str = "/var/lib/gatewayd"
+    control_socket: str = "/run/gatewayd/control.sock"
+    serial_number: str = ""  # empty: the board's, else machine id and MAC
+    log_level: str = "info"  # debug, info, warning, error
+
+
+@dataclass(frozen=True, slots=True)
+class MqttSection:
+    """[mqtt]: the broker."""
+
+    port: int = 1883
+    allow_anonymous: str = "loopback"  # "loopback" or "everywhere"
+    connections_max: int = 10_000
+    packet_bytes_max: int = 1_048_576
+    inflight_max: int = 256  # unacknowledged QoS 1 and 2 messages to one client
+    queue_messages_max: int = 10_000  # waiting for one session
+    queue_bytes_max: int = 16_777_216
+    retained_messages_max: int = 100_000
+    session_expiry_max_s: int = 604_800  # seven days
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSection:
+    """[cluster]: the mesh. Absent: one gateway alone, no link port."""
+
+    name: str
+    key: str  # from key or key_file; repr must not show it
+    link_port: int = 7883
+    discovery: bool = True  # mDNS
+    peers: tuple[str, ...] = ()  # "host" or "host:port", dialled besides what mDNS finds
+    heartbeat_s: float = 0.5
+    suspect_s: float = 1.5
+    dead_s: float = 3.0
+    expected_gateways: int = 0  # 0: do not check
+
+
+@dataclass(frozen=True, slots=True)
+class SerialPort:
+    """[[serial]]: one serial line."""
+
+    name: str  # unique on the gateway; part of topics
+    path: str = ""  # "/dev/ttyUSB0"; exactly one of path and usb
+    usb: str = ""  # "VID:PID" or "VID:PID:SERIAL", hexadecimal ids
+    speed: int = 9600
+    data_bits: int = 8
+    parity: str = "none"  # none, even, odd
+    stop_bits: float = 1  # 1, 1.5, 2
+    format: str = "text"  # json, csv, text
+    columns: tuple[str, ...] = ()  # csv: one name a column
+    topic: str = "gateways/{gateway}/serial/{port}"
+    command_topic: str = "gateways/{gateway}/serial/{port}/command"
+    qos: int = 1
+    retain: bool = False
+    line_bytes_max: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole file, checked."""
+
+    gateway: GatewaySection = field(default_factory=GatewaySection)
+    mqtt: MqttSection = field(default_factory=MqttSection)
+    cluster: ClusterSection | None = None
+    serial: tuple[SerialPort, ...] = ()
