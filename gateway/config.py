@@ -13,7 +13,9 @@ class GatewaySection:
 
     name: str = ""  # empty: the host name
     address: str = "0.0.0.0"  # where MQTT and links listen, an IP address
-    advertise: str = ""  # the address told to peers; empty: `address`, or all of the box's when that is 0.0.0.0
+    advertise: str = (
+        ""  # the address told to peers; empty: `address`, or all of the box's when that is 0.0.0.0
+    )
     state_dir: str = "/var/lib/gatewayd"
     control_socket: str = "/run/gatewayd/control.sock"
     serial_number: str = ""  # empty: the board's, else machine id and MAC

@@ -1,7 +1,7 @@
 """One MQTT broker as a machine: connections in, bytes and effects out.
 
-Joins the parts of this folder. It has no socket, no clock and no dice of its own: `now` and a Random
-are arguments. Must not know the mesh: other gateways are an `Elsewhere`.
+Joins the parts of this folder. It has no socket, no clock and no dice of its own: `now` and a
+Random are arguments. Must not know the mesh: other gateways are an `Elsewhere`.
 """
 
 from random import Random
@@ -92,16 +92,18 @@ class Broker:
         """Other gateways want other topics than before."""
         self.state.routes.cache.clear()
 
-    def arrived(self, message: Message, field: bytes, stamp: Stamp | None, now: float) -> None:
+    def arrived(self, message: Message, stamp: Stamp | None, now: float) -> None:
         """Another gateway accepted this message; it goes to sessions here."""
         self.state.now = now
-        arrived(self.state, message, field, stamp)
+        arrived(self.state, message, stamp)
 
     def publish(self, topic: str, payload: bytes, qos: int, retain: bool, now: float) -> None:
         """A message of the gateway's own."""
         self.state.now = now
         field = topic_field(topic)
-        publish(self.state, Message(topic, field, payload, qos, retain), self.state.routes.find(field))
+        publish(
+            self.state, Message(topic, field, payload, qos, retain), self.state.routes.find(field)
+        )
 
     def congested(self, connection: Connection, congested: bool, now: float) -> None:
         """A client reads too slowly, or reads again."""

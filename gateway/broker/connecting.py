@@ -82,7 +82,7 @@ def on_closed(online: Online) -> Callable[[Connection, bool], None]:
 def end_session(broker: BrokerState, session: Session) -> None:
     """The session is over: its delayed will is sent [MQTT-3.1.3-9], its subscriptions end.
 
-    A QoS 2 message that the client has handed over (PUBREC said) is released, though PUBREL never came.
+    A QoS 2 message that the client has handed over (PUBREC said) is released without its PUBREL.
     """
     del broker.sessions[session.client_id]
     _send_will(broker, session.client_id)
@@ -126,7 +126,9 @@ def _open(connection: Connection, packet: Connect, assigned: bool) -> None:
             assigned_client_identifier=packet.client_id if assigned else None,
             subscription_identifiers_available=False,
             shared_subscription_available=False,
-            session_expiry_interval_s=int(session.expiry_s) if session.expiry_s != asked_s else None,
+            session_expiry_interval_s=int(session.expiry_s)
+            if session.expiry_s != asked_s
+            else None,
         )
     outbox.send(encode(ConnAck(present, Reason.SUCCESS, properties), packet.version))
     connection.open(session, packet.keep_alive_s)
@@ -193,7 +195,7 @@ def _will_due(broker: BrokerState, client_id: str, now: float) -> None:
 
 
 def _send_will(broker: BrokerState, client_id: str) -> None:
-    """Publishes the will that waits for this client, if any: once, as it is taken out [MQTT-3.1.2-8]."""
+    """Publishes the will that waits for this client, once [MQTT-3.1.2-8], [MQTT-3.1.2-10]."""
     waiting = broker.wills.pop(client_id, None)
     if waiting is None:
         return
@@ -201,5 +203,3 @@ def _send_will(broker: BrokerState, client_id: str) -> None:
     expiry_s = message.properties.message_expiry_interval_s
     message.expires_at = None if expiry_s is None else broker.now + expiry_s
     publish(broker, message, broker.routes.find(message.topic_field))
-
-

@@ -1,6 +1,6 @@
 """One client's connection: bytes in, packets told apart, each handed to the one that answers it.
 
-The legal moves are a table of (state, packet type), given by the broker; what is absent from it is a
+The legal moves are a table of (state, packet type), given by the broker; what is absent is a
 protocol error. Acknowledgements that wait for others leave in the order of their packets. Must not
 know sockets, TLS, peers, or what a packet means.
 """
@@ -18,12 +18,13 @@ from gateway.limits import CONNECT_TIMEOUT_S, HELD_BYTES_MAX, UNANSWERED_MAX
 from gateway.mqtt.decode import decode
 from gateway.mqtt.encode import encode
 from gateway.mqtt.framing import split
-from gateway.mqtt.message import MQTT3, MQTT5
 from gateway.mqtt.packets import ConnAck, Disconnect, Packet, PacketType, Version, Will
 from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
 
-FIRST_PACKET_BYTES_MAX = 262_144  # a CONNECT with a will; more is not believed before it is known who
+FIRST_PACKET_BYTES_MAX = (
+    262_144  # a CONNECT with a will; more is not believed before it is known who
+)
 
 
 class State(Enum):

@@ -50,7 +50,7 @@ def deliver(broker: BrokerState, message: Message, route: Route) -> None:
         session.deliver(message, qos, message.retain and target.retain_as_published, now)
 
 
-def arrived(broker: BrokerState, message: Message, field: bytes, stamp: Stamp | None) -> None:
+def arrived(broker: BrokerState, message: Message, stamp: Stamp | None) -> None:
     """A message that another gateway accepted: it is stored if retained, and goes to sessions here.
 
     A retained one that is older than what is stored here still goes to those who were promised every
@@ -58,7 +58,7 @@ def arrived(broker: BrokerState, message: Message, field: bytes, stamp: Stamp | 
     """
     if stamp is not None and not retain(broker, message, stamp) and message.qos == 0:
         return
-    deliver(broker, message, broker.routes.find(field))
+    deliver(broker, message, broker.routes.find(message.topic_field))
 
 
 def retain(broker: BrokerState, message: Message, stamp: Stamp) -> bool:

@@ -16,7 +16,12 @@ Frame = tuple[int, int, int]  # first byte, start and end of the body, in the by
 
 
 def forward_plain(
-    data: bytes, frames: list[Frame], index: int, dialect: int, routes: dict[bytes, Route], vitals: Vitals
+    data: bytes,
+    frames: list[Frame],
+    index: int,
+    dialect: int,
+    routes: dict[bytes, Route],
+    vitals: Vitals,
 ) -> int:
     """Forwards plain frames from `index` on; returns the index of the first one that is not.
 
@@ -49,7 +54,13 @@ def forward_plain(
 
 
 def _forward(
-    data: bytes, frames: list[Frame], index: int, run: int, dialect: int, route: Route, vitals: Vitals
+    data: bytes,
+    frames: list[Frame],
+    index: int,
+    run: int,
+    dialect: int,
+    route: Route,
+    vitals: Vitals,
 ) -> None:
     """Frames `index` to `run` of one topic go to everyone on its route."""
     assert route.live is not None
@@ -64,7 +75,9 @@ def _forward(
                 outbox.touched.append(outbox)
             outbox.pieces.append(piece)
     if other:
-        piece = b"".join(_translate(data, frame, dialect, route.field) for frame in frames[index:run])
+        piece = b"".join(
+            _translate(data, frame, dialect, route.field) for frame in frames[index:run]
+        )
         for outbox in other:
             outbox.send(piece)
 

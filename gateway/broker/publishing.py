@@ -52,7 +52,9 @@ def quick_publish(connection: Connection, data: bytes, start: int, end: int) -> 
     if route is None or packet_id == b"\0\0" or not route.targets:
         return False
     client_id = _session(connection).client_id
-    message = Message(route.topic, route.field, data[body + 2 + dialect : end], 1, publisher=client_id)
+    message = Message(
+        route.topic, route.field, data[body + 2 + dialect : end], 1, publisher=client_id
+    )
     publish(broker, message, route, connection.ticket)
     if route.elsewhere:
         _check_crowding(connection)

@@ -68,7 +68,11 @@ class Retained:
         had = old is not None and old.message is not None
         if message is not None and not had and self._messages >= self._messages_max:
             raise OverflowError("too many retained messages")
-        if old is None and message is None and len(self._entries) >= self._messages_max + TOMBSTONES_MAX:
+        if (
+            old is None
+            and message is None
+            and len(self._entries) >= self._messages_max + TOMBSTONES_MAX
+        ):
             self._forget_oldest_tombstone()
         self._write(topic, Entry(stamp, message), old)
         if message is not None and not had:

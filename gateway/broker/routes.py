@@ -101,10 +101,14 @@ class Routes:
         return True
 
     def find(self, field: bytes) -> Route:
-        """The route of a topic in its wire form; raises ProtocolError for what is no topic name."""
+        """The route of a topic in its wire form; raises ProtocolError for what is no topic name.
+
+        What the caller gives comes from the codec, so it is well-formed UTF-8.
+        """
         route = self.cache.get(field)
         if route is None:
-            topic = check_topic_name(field[2:])
+            topic = field[2:].decode()
+            check_topic_name(topic)
             route = self._build(topic, field)
             if len(self.cache) >= ROUTES_MAX:
                 self.cache.clear()

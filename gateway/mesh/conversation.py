@@ -100,7 +100,9 @@ def _check(state: MeshState, link: Link, hello: Hello) -> None:
     if hello.protocol < PROTOCOL_MIN or hello.protocol_min > PROTOCOL:
         theirs = f"{hello.protocol_min} to {hello.protocol}"
         ours = f"{PROTOCOL_MIN} to {PROTOCOL}"
-        raise LinkError("protocol", f"{hello.name} speaks link protocol {theirs}, this gateway {ours}")
+        raise LinkError(
+            "protocol", f"{hello.name} speaks link protocol {theirs}, this gateway {ours}"
+        )
     if hello.cluster != me.cluster.name:
         raise LinkError("cluster", f"{hello.name} belongs to the cluster {hello.cluster!r}")
     if hello.gateway == me.gateway:
@@ -254,6 +256,7 @@ def _retained_in(state: MeshState, peer: Peer) -> None:
 def _perhaps_synced(state: MeshState, peer: Peer) -> None:
     if peer.synced:
         state.release(peer.gateway)
+        state.check_boot()
 
 
 Move = Callable[[MeshState, Link, Any], None]

@@ -34,6 +34,8 @@ class Dialling:
 
     def add(self, address: Address, gateway: str, now: float) -> None:
         """This address is one to try, at once if it is new; `gateway` may be empty."""
+        if not address[0] or not address[1]:
+            return
         target = self._targets.get(address)
         if target is None:
             if len(self._targets) < TARGETS_MAX:

@@ -32,8 +32,8 @@ class Link:
         "address",
         "certified",
         "dialled",
-        "echo_ms",
         "echo_at",
+        "echo_ms",
         "gateway",
         "hello_by",
         "out",
@@ -55,6 +55,11 @@ class Link:
         self._chunks: list[bytes] = []
         self._chunks_bytes = 0
         self._wanted = HEADER_BYTES
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is over, as far as this side is concerned."""
+        return self.state is LinkState.CLOSED
 
     def say(self, frame: Frame) -> None:
         """Sends a frame."""

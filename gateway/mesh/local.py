@@ -33,7 +33,9 @@ class RetainedStore(Protocol):
 class Local(Protocol):
     """The broker as the mesh sees it."""
 
-    retained: RetainedStore
+    @property
+    def retained(self) -> RetainedStore:
+        """The retained messages here."""
 
     def arrived(self, message: Message, stamp: Stamp | None, now: float) -> None:
         """Another gateway accepted this message (or, retained and empty, deleted a topic's)."""

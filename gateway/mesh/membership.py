@@ -97,5 +97,3 @@ def unlink(state: MeshState, peer: Peer) -> None:
     peer.knows = -1
     state.release(peer.gateway)
     state.check_barriers()
-
-

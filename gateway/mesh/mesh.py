@@ -21,33 +21,31 @@ from gateway.mesh.local import Local
 from gateway.mesh.outlet import PeerOutlet
 from gateway.mesh.peer import Life, Peer
 from gateway.mesh.refusals import Refusal
-from gateway.mesh.state import MeshState
+from gateway.mesh.state import BOOT, MeshState
 from gateway.tickets import Ticket
 from gateway.timers import FOREVER
 
-BOOT = "boot"  # the reason of the boot barrier
-
 
 class Mesh:
-    """The mesh of one gateway. `members` are those that the disk remembers."""
+    """The mesh of one gateway. `saved_ms` is the highest mesh time that may have been in use."""
 
     def __init__(
-        self,
-        identity: Identity,
-        local: Local,
-        random: Random,
-        saved_ms: int,
-        members: Iterable[Member],
-        now: float,
+        self, identity: Identity, local: Local, random: Random, saved_ms: int, now: float
     ) -> None:
         clock = MeshClock(identity.gateway, saved_ms, now)
         self.state = MeshState(identity, clock, Dialling(identity.gateway, random), local, now)
         self._next_beat = now
         self._outlets: dict[str, PeerOutlet] = {}
+
+    def start(self, members: Iterable[Member], now: float) -> None:
+        """Clients wait until the gateways that the disk remembers have spoken, or are dead."""
+        state = self.state
         for member in members:
-            self._remember(member, now)
-        if self.state.peers:
-            self.state.hold(BOOT, now + identity.cluster.dead_s)
+            peer = Peer(member.gateway, member.name, member.address, member.port, known_since=now)
+            state.peers[member.gateway] = peer
+            state.dialling.add((member.address, member.port), member.gateway, now)
+        if state.peers:
+            state.hold(BOOT, now + state.identity.cluster.dead_s)
 
     # what the broker asks (Elsewhere)
 
@@ -109,7 +107,7 @@ class Mesh:
     def receive(self, link: Link, data: bytes, now: float) -> None:
         """Bytes came over a link."""
         self.state.now = now
-        if link.state is LinkState.CLOSED:
+        if link.closed:
             return
         peer = self.state.peers.get(link.gateway)
         if peer is not None and peer.link is link:
@@ -117,7 +115,7 @@ class Mesh:
         try:
             for frame in link.take(data):
                 conversation.handle(self.state, link, frame)
-                if link.state is LinkState.CLOSED:
+                if link.closed:
                     return
         except LinkError as error:
             self._refuse(link, error.code, error.detail)
@@ -163,8 +161,9 @@ class Mesh:
                     self._refuse(link, "malformed", "said nothing")
         membership.judge(state)
         for reason, until in list(state.holding.items()):
-            if until <= now or (reason == BOOT and self._all_in()):
+            if until <= now:
                 state.release(reason)
+        state.check_boot()
         state.check_barriers()
         for address, port in state.dialling.due(state.linked(), now):
             state.effects.append(Dial(address, port))
@@ -196,8 +195,6 @@ class Mesh:
             if peer.incoming.number != peer.taken_said:
                 peer.taken_said = peer.incoming.number
                 peer.link.say(Taken(peer.taken_said))
-        if BOOT in state.holding and self._all_in():
-            state.release(BOOT)
         to_save = state.clock.to_save(state.now)
         if to_save is not None:
             state.effects.insert(0, to_save)
@@ -217,21 +214,11 @@ class Mesh:
             outlet = self._outlets[peer.gateway] = PeerOutlet(peer, self.state)
         return outlet
 
-    def _remember(self, member: Member, now: float) -> None:
-        peer = Peer(member.gateway, member.name, member.address, member.port, known_since=now)
-        self.state.peers[member.gateway] = peer
-        self.state.dialling.add((member.address, member.port), member.gateway, now)
-
-    def _all_in(self) -> bool:
-        """Whether every known gateway is synced, or dead."""
-        peers = self.state.peers.values()
-        return all(peer.synced or peer.life is Life.DEAD for peer in peers)
-
     def _refuse(self, link: Link, code: str, detail: str) -> None:
         state = self.state
         if link.dialled and code in ("self", "double"):
             state.dialling.answered(link.address, link.gateway)
-        if link.state is not LinkState.CLOSED:
+        if not link.closed:
             link.say(Refuse(code, detail))
         link.close()
         if code not in ("self", "double"):

@@ -12,7 +12,13 @@ from gateway.limits import BATCH_BYTES_MAX, TOPICS_IN_FRAME_MAX
 from gateway.mesh.frames import Compare, Digest, Entry, Kept, Retained
 from gateway.mesh.local import RetainedEntry, RetainedStore
 from gateway.mqtt.message import Message, topic_field
-from gateway.mqtt.properties import NO_PROPERTIES, Carrier, Properties, decode_properties, encode_properties
+from gateway.mqtt.properties import (
+    NO_PROPERTIES,
+    Carrier,
+    Properties,
+    decode_properties,
+    encode_properties,
+)
 
 
 def differences(store: RetainedStore, theirs: Digest) -> list[Compare]:
@@ -26,7 +32,7 @@ def differences(store: RetainedStore, theirs: Digest) -> list[Compare]:
     topics: list[tuple[str, tuple[int, int, str]]] = []
     for number in differing:
         buckets.append(number)
-        topics.extend((topic, tuple(entry.stamp)) for topic, entry in store.bucket(number))
+        topics.extend((topic, _plain(entry.stamp)) for topic, entry in store.bucket(number))
         if len(topics) >= TOPICS_IN_FRAME_MAX:
             frames.append(Compare(buckets, topics, last=False))
             buckets, topics = [], []
@@ -100,19 +106,23 @@ def kept_message(kept: Kept, now: float) -> tuple[Message, Stamp]:
 def _kept(topic: str, entry: RetainedEntry, now: float) -> Kept:
     message, stamp = entry.message, entry.stamp
     if message is None:
-        return Kept(topic, tuple(stamp), None)
+        return Kept(topic, _plain(stamp), None)
     properties = b""
     if message.properties is not NO_PROPERTIES:
         properties = encode_properties(message.properties)
     return Kept(
         topic,
-        tuple(stamp),
+        _plain(stamp),
         message.payload,
         message.qos,
         message.publisher,
         properties,
         _left_ms(message, now),
     )
+
+
+def _plain(stamp: Stamp) -> tuple[int, int, str]:
+    return stamp.time_ms, stamp.counter, stamp.gateway
 
 
 def _left_ms(message: Message, now: float) -> int | None:

@@ -5,7 +5,7 @@ Must not know how they were found out.
 
 from dataclasses import dataclass
 
-from gateway.limits import REFUSALS_MAX, REFUSAL_SHOWN_S
+from gateway.limits import REFUSAL_SHOWN_S, REFUSALS_MAX
 
 
 @dataclass(frozen=True, slots=True)

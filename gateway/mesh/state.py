@@ -17,6 +17,8 @@ from gateway.mesh.local import Local
 from gateway.mesh.peer import Life, Peer
 from gateway.mesh.refusals import Refusal, Refusals
 
+BOOT = "boot"  # the reason of the boot barrier; other reasons are the ids of gateways
+
 
 @dataclass(slots=True)
 class MeshState:
@@ -74,6 +76,11 @@ class MeshState:
         """The reason is gone; clients go on when it was the last one."""
         if self.holding.pop(reason, None) is not None and not self.holding:
             self.local.unhold(self.now)
+
+    def check_boot(self) -> None:
+        """The boot barrier ends when every known gateway is synced, or dead."""
+        if all(peer.synced or peer.life is Life.DEAD for peer in self.peers.values()):
+            self.release(BOOT)
 
     def alive(self) -> list[Peer]:
         """The peers that live."""
