@@ -90,7 +90,7 @@ def _section(section: Section) -> str:
 
 def _row(key: Key, field: Field[Any] | None) -> str:
     default = MISSING if field is None else field.default
-    written = "" if default is MISSING else f"`{_toml(default)}`"
+    written = "none" if default is MISSING else f"`{_toml(default)}`"
     return f"| `{key.name}` | {written} | {key.allowed} | {key.meaning} |"
 
 

@@ -134,31 +134,38 @@ def _once(options: argparse.Namespace) -> int:
 def _watch(options: argparse.Namespace) -> int:
     """Until Ctrl-C; the exit status is that of what was shown last."""
     screen = Screen()
-    shown = INTERRUPTED
+    code = INTERRUPTED
     due = time.monotonic()
     try:
         while True:
-            shown = _frame(options, screen)
+            seen = _look(options)
+            # Known before it is shown: Ctrl-C may come as soon as it can be read.
+            code = UNREACHABLE if isinstance(seen, UnreachableError) else _exit_status(seen)
+            _draw(seen, screen, options.json)
             due = max(due + options.watch, time.monotonic())
             time.sleep(due - time.monotonic())
     except KeyboardInterrupt:
-        return shown
+        return code
 
 
-def _frame(options: argparse.Namespace, screen: Screen) -> int:
+def _look(options: argparse.Namespace) -> Status | UnreachableError:
+    """Being unreachable is something to see here: the gateway may come back."""
     try:
-        status = _status(options)
+        return _status(options)
     except UnreachableError as error:
-        if screen.is_terminal and not options.json:
-            screen.redraw([[Span(f"gwctl: {error}")], [], [Span("trying again; Ctrl-C ends")]])
+        return error
+
+
+def _draw(seen: Status | UnreachableError, screen: Screen, as_json: bool) -> None:
+    if isinstance(seen, Status):
+        if as_json:
+            print(json.dumps(to_document(seen), separators=(",", ":")), flush=True)
         else:
-            print(f"gwctl: {error}", file=sys.stderr)
-        return UNREACHABLE
-    if options.json:
-        print(json.dumps(to_document(status), separators=(",", ":")), flush=True)
+            screen.redraw(report(seen, screen.width))
+    elif screen.is_terminal and not as_json:
+        screen.redraw([[Span(f"gwctl: {seen}")], [], [Span("trying again; Ctrl-C ends")]])
     else:
-        screen.redraw(report(status, screen.width))
-    return _exit_status(status)
+        print(f"gwctl: {seen}", file=sys.stderr)
 
 
 def _on_hosts(options: argparse.Namespace) -> int:
