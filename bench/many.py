@@ -1,9 +1,10 @@
 """Many publishers, each with one message under way: the load that leaves a broker nothing to batch.
 
-A thousand small sockets cost the generator a system call for each message sent, as they cost the broker
-one for each received and one for each acknowledged. So that the generator stays ahead, it does not read
-each PUBACK: with one message under way, an edge-triggered event *is* the acknowledgement. What gathers
-in the socket is read and checked every READ_EVERY messages and at the end.
+A thousand small sockets cost the generator a system call for each message sent, as they cost the
+broker one for each received and one for each acknowledged. So that the generator stays ahead, it
+does not read each PUBACK: with one message under way, an edge-triggered event *is* the
+acknowledgement. What gathers in the socket is read and checked every READ_EVERY messages and at the
+end.
 
     payload    publisher (2 bytes) | number (4 bytes) | filler
 """
@@ -28,7 +29,7 @@ NUMBER = struct.Struct(">I")
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    """The load: `publishers` at QoS 1, window 1, each on its own topic; perhaps one subscriber of all."""
+    """The load: `publishers` at QoS 1, window 1, each on its own topic; one subscriber or none."""
 
     publishers: int = 500
     heard: bool = True  # one subscriber at QoS 1; otherwise none

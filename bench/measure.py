@@ -21,6 +21,7 @@ class Round:
         0.0  # processor time over measured time, all brokers together; 1.0 is one core
     )
     generator_cpu: float = 0.0
+    others_cpu: float = 0.0  # what other processes took of all cores meanwhile
     published: int = 0  # the counts are of the whole round, warm-up and draining included
     received: int = 0
     missing: int = 0
@@ -53,8 +54,26 @@ class Timing:
     stall_s: float = 1.0  # nothing arrives for so long while something should: the rest is lost
 
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Seconds since some moment: on the wall, and of processors at work for somebody."""
+
+    wall: float
+    brokers: float
+    generator: float
+    machine: float  # all cores, whoever it was for
+
+    def since(self, before: "Clock") -> "Clock":
+        return Clock(
+            self.wall - before.wall,
+            self.brokers - before.brokers,
+            self.generator - before.generator,
+            self.machine - before.machine,
+        )
+
+
 class Meter:
-    """Processor time of the brokers and of this process since `start`."""
+    """Processor time of the brokers, of this process and of the machine since `start`."""
 
     def __init__(self, pids: Sequence[int]) -> None:
         self._brokers = [psutil.Process(pid) for pid in pids]
@@ -63,22 +82,22 @@ class Meter:
     def start(self) -> None:
         self._began = self._read()
 
-    def read(self) -> tuple[float, float, float]:
-        """(seconds passed, processor seconds of the brokers, processor seconds of this process)."""
-        now = self._read()
-        return (
-            now[0] - self._began[0],
-            now[1] - self._began[1],
-            now[2] - self._began[2],
-        )
+    def read(self) -> Clock:
+        return self._read().since(self._began)
 
-    def _read(self) -> tuple[float, float, float]:
+    def _read(self) -> Clock:
         brokers = 0.0
         for process in self._brokers:
             times = process.cpu_times()
             brokers += times.user + times.system
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        return time.monotonic(), brokers, usage.ru_utime + usage.ru_stime
+        machine = psutil.cpu_times()
+        return Clock(
+            time.monotonic(),
+            brokers,
+            usage.ru_utime + usage.ru_stime,
+            sum(machine) - machine.idle - getattr(machine, "iowait", 0.0),
+        )
 
 
 class Phases:
@@ -116,8 +135,14 @@ class Phases:
         return self._result
 
     def _finish(self, delivered: int) -> None:
-        seconds, brokers, generator = self._meter.read()
-        count = delivered - self._delivered_before
-        self._result = Round(count / seconds, seconds, brokers / seconds, generator / seconds)
+        spent = self._meter.read()
+        seconds = spent.wall
+        self._result = Round(
+            value=(delivered - self._delivered_before) / seconds,
+            seconds=seconds,
+            broker_cpu=spent.brokers / seconds,
+            generator_cpu=spent.generator / seconds,
+            others_cpu=max(0.0, spent.machine - spent.brokers - spent.generator) / seconds,
+        )
         if self.stalled:
             self._result.remarks.append("stalled")

@@ -1,9 +1,9 @@
 """Numbered messages: made in laps, and checked in laps when they come back.
 
-A payload of 64 bytes begins with the lap (4 bytes) and the place in the lap (2 bytes), big-endian; the
-message's number is lap * LAP + place. All messages of a lap are encoded once, as one block of bytes.
-What a subscriber receives must be that block again, so one memory comparison checks every number,
-topic and payload of a batch. Only a batch that differs is looked at message by message.
+A payload of 64 bytes begins with the lap (4 bytes) and the place in the lap (2 bytes), big-endian;
+the message's number is lap * LAP + place. All messages of a lap are encoded once, as one block of
+bytes. What a subscriber receives must be that block again, so one memory comparison checks every
+number, topic and payload of a batch. Only a batch that differs is looked at message by message.
 
     QoS 0   30 len | topic | lap lap lap lap place place | filler
     QoS 1   32 len | topic | id id | lap ...                  id = place + 1

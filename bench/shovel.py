@@ -1,17 +1,17 @@
 """The least that a broker can do, to find the generator's ceiling: `python -m bench.shovel PORT`.
 
-It answers CONNECT and SUBSCRIBE, throws a publisher's PUBLISH packets to every subscriber as they came,
-and makes up the acknowledgements, all of it in whole batches. It routes nothing, keeps nothing and checks
-nothing. What the generator reaches against it, the generator can reach.
+It answers CONNECT and SUBSCRIBE, throws a publisher's PUBLISH packets to every subscriber as they
+came, and makes up the acknowledgements, all of it in whole batches. It routes nothing, keeps
+nothing and checks nothing. What the generator reaches against it, the generator can reach.
 """
 
-import selectors
+import select
 import socket
 import sys
 
 from bench import wire
 
-BUFFER_BYTES = 1 << 20
+BUFFER_BYTES = 1 << 18
 SEND_TIMEOUT_S = 5.0
 
 
@@ -29,25 +29,33 @@ class Shovel:
     """All peers. A publisher is whoever publishes, a subscriber whoever subscribed."""
 
     def __init__(self, port: int) -> None:
-        self._selector = selectors.EpollSelector()
+        self._poll = select.epoll()
+        self._peers: dict[int, Peer] = {}
         self._subscribers: list[Peer] = []
+        self._load = bytearray()  # what this turn brought for the subscribers
         self._listener = socket.create_server(("127.0.0.1", port), backlog=1024)
-        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._poll.register(self._listener.fileno(), select.EPOLLIN)
 
     def serve(self) -> None:
         """Until the process is ended."""
         while True:
-            for key, _ in self._selector.select():
-                if key.data is None:
+            for descriptor, _ in self._poll.poll():
+                peer = self._peers.get(descriptor)
+                if peer is None:
                     self._accept()
                 else:
-                    self._read(key.data)
+                    self._read(peer)
+            if self._load:
+                for subscriber in self._subscribers:
+                    subscriber.socket.sendall(self._load)
+                self._load.clear()
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(SEND_TIMEOUT_S)
-        self._selector.register(connection, selectors.EVENT_READ, Peer(connection))
+        self._peers[connection.fileno()] = Peer(connection)
+        self._poll.register(connection.fileno(), select.EPOLLIN)
 
     def _read(self, peer: Peer) -> None:
         try:
@@ -55,26 +63,27 @@ class Shovel:
         except OSError:
             count = 0
         if not count:
-            self._selector.unregister(peer.socket)
-            peer.socket.close()
-            if peer in self._subscribers:
-                self._subscribers.remove(peer)
+            self._remove(peer)
             return
         end = peer.held + count
         done = 0
         answer = bytearray()
-        load = bytearray()
         for run in wire.runs(peer.buffer, end):
             done = run.start + run.count * run.size
-            if run.first >> 4 == wire.PUBLISH >> 4:
-                load += peer.view[run.start : done]
+            if run.first >> 4 == wire.PUBLISH >> 4 and self._subscribers:
+                self._load += peer.view[run.start : done]
             answer += self._answer(peer, run)
-        for subscriber in self._subscribers if load else ():
-            subscriber.socket.sendall(load)
         if answer:
             peer.socket.sendall(answer)
         peer.held = end - done
-        peer.buffer[: peer.held] = peer.buffer[done:end]
+        if peer.held:
+            peer.buffer[: peer.held] = peer.buffer[done:end]
+
+    def _remove(self, peer: Peer) -> None:
+        del self._peers[peer.socket.fileno()]
+        peer.socket.close()
+        if peer in self._subscribers:
+            self._subscribers.remove(peer)
 
     def _answer(self, peer: Peer, run: wire.Run) -> bytes | bytearray:
         match run.first:

@@ -5,9 +5,9 @@ unacknowledged, and at every QoS at most `outstanding_max` are published and not
 slowest subscriber. Within that the broker sets the pace, so a generator that has time left proves
 itself: its processor share below 100 % is time spent waiting for the broker.
 
-A broker that writes message by message would wake the generator for each. A turn that brought little is
-therefore followed by a nap, in which more gathers. It is shorter than the broker needs for what it has
-in hand, as the broker's own processor share shows.
+A broker that writes message by message would wake the generator for each. A turn that brought
+little is therefore followed by a nap, in which more gathers. It is shorter than the broker needs
+for what it has in hand, as the broker's own processor share shows.
 """
 
 import select
@@ -36,7 +36,7 @@ class Stream:
     qos: int
     subscribers: int = 1
     window: int = 100  # unacknowledged messages, QoS 1 and 2
-    outstanding_max: int = 1000  # published and not yet received; below LAP
+    outstanding_max: int = 2000  # published and not yet received; below LAP
     topic: str = "bench/stream"
 
 
@@ -126,7 +126,7 @@ class Subscriber:
 
 
 class StreamRun:
-    """One round of a Stream; `publish_at` and `subscribe_at` differ where two brokers are measured."""
+    """One round of a Stream; publisher and subscriber are at two doors where two brokers are."""
 
     def __init__(self, load: Stream, publish_at: Address, subscribe_at: Address) -> None:
         assert load.outstanding_max < LAP and load.window < LAP
@@ -173,7 +173,8 @@ class StreamRun:
 
     def _register(self, poll: select.epoll) -> dict[int, Handler]:
         handlers: dict[int, Handler] = {}
-        for peer in (self._publisher, *self._subscribers):
+        peers: list[Publisher | Subscriber] = [self._publisher, *self._subscribers]
+        for peer in peers:
             peer.connection.go()
             descriptor = peer.connection.socket.fileno()
             handlers[descriptor] = peer.receive

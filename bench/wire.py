@@ -1,15 +1,15 @@
 """As much of MQTT 3.1.1 as a load generator speaks, for whole batches of packets at a time.
 
-A batch is cut into runs: neighbours of one packet type and one length. Within a run every field stands
-at a fixed stride, so packet ids are copied and acknowledgements are built by strided slices, and a
-message costs no Python of its own. Every packet here has a remaining length below 128, thus a header of
-two bytes. Knows bytes and sockets; must not know rows, rounds or brokers.
+A batch is cut into runs: neighbours of one packet type and one length. Within a run every field
+stands at a fixed stride, so packet ids are copied and acknowledgements are built by strided slices,
+and a message costs no Python of its own. Every packet here has a remaining length below 128, thus a
+header of two bytes. Knows bytes and sockets; must not know rows, rounds or brokers.
 """
 
 import socket
 from collections import deque
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 CONNACK = 0x20
 PUBLISH = 0x30
@@ -32,8 +32,9 @@ class BrokerError(Exception):
     """The broker did what no broker may do: it refused, hung up, or broke the protocol."""
 
 
-class Run(NamedTuple):
-    """`count` packets of `size` bytes each, all beginning with the byte `first`, from `start` on."""
+@dataclass(slots=True)
+class Run:
+    """`count` packets of `size` bytes, each with `first` as its first byte, from `start` on."""
 
     first: int
     start: int
@@ -42,7 +43,7 @@ class Run(NamedTuple):
 
 
 def runs(buffer: bytearray, end: int) -> Iterator[Run]:
-    """Cuts `buffer[:end]` into runs of whole packets; what is left after the last run is incomplete.
+    """Cuts `buffer[:end]` into runs of whole packets; what is left after the last is incomplete.
 
     Raises BrokerError for a packet of 128 bytes or more, which nobody here asks for.
     """
@@ -67,7 +68,7 @@ def runs(buffer: bytearray, end: int) -> Iterator[Run]:
 
 
 def answers(first: int, buffer: bytearray, run: Run, id_offset: int) -> bytearray:
-    """One four-byte packet beginning with `first` for each packet of `run`, with the same packet id.
+    """A packet beginning with `first` for each packet of `run`, with the same packet id.
 
     `id_offset` is where the packet id stands within a packet of the run.
     """
@@ -159,7 +160,7 @@ class Connection:
             unsent.popleft()
 
     def receive_into(self, view: memoryview) -> int:
-        """How many bytes were read into `view`; 0 when there are none. Raises BrokerError at the end."""
+        """How many bytes were read into `view`; 0 for none. Raises BrokerError at the end."""
         try:
             count = self.socket.recv_into(view)
         except BlockingIOError:
