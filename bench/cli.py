@@ -36,6 +36,10 @@ GATEWAY = Path(sys.executable).parent / "gatewayd"
 FILES_MIN = 4096  # sockets of 1,000 idle connections, with room
 ROUNDS_MAX = 100
 SECONDS_MAX = 60.0
+LEGEND = """\
+ceiling: msg/s of this generator against a peer that only shovels bytes or, where that peer was the
+slower of the two, what the generator's processor time would have been enough for; ? where it is
+not clear that the broker set the pace. others: other processes, all cores; they disturb figures."""
 CEILING = Timing(warm_up_s=0.3, seconds=1.0)
 
 
@@ -59,7 +63,10 @@ def main(arguments: list[str] | None = None) -> int:
     settings = _settings(options, cores, path)
     _say_settings(settings)
     bench = Bench(ours, mosquitto(path), cores, options.rounds, Timing(seconds=options.seconds))
-    outcomes = [bench.row(row) for row in options.rows]
+    try:
+        outcomes = [bench.row(row) for row in options.rows]
+    except KeyboardInterrupt:
+        return 130
     return _finish(outcomes, settings, options.json)
 
 
@@ -111,12 +118,8 @@ def _finish(outcomes: list[Outcome], settings: dict[str, Any], json_file: Path |
     print(report.figures_table(outcomes))
     print()
     print(report.proof_table(outcomes))
-    print(
-        "\nceiling: msg/s of this generator against a peer that only shovels bytes; ? where it is not"
-        "\nclear that the broker set the pace. others: other processes; above 10 they disturb the figures."
-    )
+    print(f"\n{LEGEND}\n")
     lines = report.faults(outcomes)
-    print()
     print("\n".join(lines) if lines else "Every message arrived once, in order, unaltered.")
     if json_file:
         json_file.write_text(json.dumps(report.as_json(outcomes, settings), indent=2) + "\n")
@@ -142,13 +145,11 @@ def _settings(options: argparse.Namespace, cores: Cores, path: str) -> dict[str,
 def _say_settings(settings: dict[str, Any]) -> None:
     print(f"{settings['machine']}; Python {settings['python']}; {settings['mosquitto']}")
     print(
-        f"brokers on cores {settings['broker_cores']}, generator on core {settings['generator_core']};"
-        f" {settings['rounds']} rounds of {settings['seconds']:g} s in turn; 64-byte payloads; MQTT 3.1.1"
+        f"cores: brokers {settings['broker_cores']}, generator {settings['generator_core']};"
+        f" {settings['rounds']} rounds of {settings['seconds']:g} s, in turn;"
+        " 64-byte payloads; MQTT 3.1.1"
     )
-    print(
-        f"Mosquitto with: {'; '.join(settings['mosquitto_settings'])}; its own TCP settings",
-        flush=True,
-    )
+    print(f"Mosquitto: {'; '.join(settings['mosquitto_settings'])}", flush=True)
 
 
 def _allow_many_files() -> None:
