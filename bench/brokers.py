@@ -115,17 +115,16 @@ class Product:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
             sites = _sites(folder, count)
             processes = []
-            for site in sites:
+            for site in reversed(sites):  # a bridge finds its peer at the first attempt
                 log = folder / f"log{site.index}"
                 process = stack.enter_context(_process(self.command(site), log))
                 if (core := cores.broker(site.index)) is not None:
                     os.sched_setaffinity(process.pid, core)
-                processes.append((process, site, log))
-            for process, site, log in processes:
+                processes.append(process)
                 _await_port(self.name, process, site, log)
             yield Running(
                 tuple((site.address, site.port) for site in sites),
-                tuple(process.pid for process, _, _ in processes),
+                tuple(process.pid for process in reversed(processes)),
             )
 
 
