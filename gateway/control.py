@@ -56,10 +56,14 @@ class PortState(StrEnum):
 
 
 class Severity(StrEnum):
-    """ERROR: something is lost or out of service. WARNING: it soon may be."""
+    """ERROR: something is lost or out of service. WARNING: it soon may be. NOTICE: good to know.
+
+    A notice does not degrade the health.
+    """
 
     ERROR = "error"
     WARNING = "warning"
+    NOTICE = "notice"
 
 
 class GatewayStatus(NamedTuple):
@@ -119,8 +123,9 @@ class Status(NamedTuple):
 
 
 def worst_first(problems: Iterable[ProblemStatus]) -> tuple[ProblemStatus, ...]:
-    """Errors before warnings, each in the order in which they were given."""
-    return tuple(sorted(problems, key=lambda problem: problem.severity is not Severity.ERROR))
+    """Errors, warnings, notices; each in the order in which they were given."""
+    order = list(Severity)
+    return tuple(sorted(problems, key=lambda problem: order.index(problem.severity)))
 
 
 # Lines.

@@ -5,9 +5,16 @@ effect once, in order, and reports back by an input of the machine that asked.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 Level = Literal["debug", "info", "warning", "error"]
+
+
+class Writer(Protocol):
+    """The shell's end of a connection or link: it hangs on the machine that it writes for."""
+
+    def flush(self) -> None:
+        """Writes what waits, and does what the machine asks of the socket."""
 
 
 @dataclass(frozen=True, slots=True)

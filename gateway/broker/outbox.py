@@ -4,6 +4,8 @@ The touched outboxes of a broker stand in one list, so that a turn of the loop c
 others. Must not know what the pieces mean.
 """
 
+from gateway.effects import Writer
+
 
 class Outbox:
     """Appending to `pieces` directly is allowed in hot loops that do what `send` does."""
@@ -17,7 +19,7 @@ class Outbox:
         self.packet_bytes_max = 0  # what the client takes; 0: no limit of its own
         self.congested = False  # the client does not read as fast as it is written to
         self.ended = False  # close the connection once these pieces are written
-        self.owner: object = None  # the shell's, who writes the pieces
+        self.owner: Writer | None = None
 
     def send(self, *pieces: bytes) -> None:
         """Adds one packet, in pieces."""

@@ -20,6 +20,8 @@ class Vitals:
     protocol_errors: int = 0
     messages_in_per_s: float = 0.0
     messages_out_per_s: float = 0.0
+    last_drop_at: float = 0.0  # monotonic seconds; 0: never
+    _dropped: int = 0
     _at: float = 0.0
     _in: int = 0
     _out: int = 0
@@ -31,6 +33,8 @@ class Vitals:
             came, went = self.messages_in - self._in, self.messages_out - self._out
             self.messages_in_per_s += RATE_SMOOTHING * (came / elapsed_s - self.messages_in_per_s)
             self.messages_out_per_s += RATE_SMOOTHING * (went / elapsed_s - self.messages_out_per_s)
+        if self.dropped() != self._dropped:
+            self._dropped, self.last_drop_at = self.dropped(), now
         self._at, self._in, self._out = now, self.messages_in, self.messages_out
 
     def dropped(self) -> int:

@@ -6,6 +6,7 @@ Must not know what frames mean or what a peer remembers.
 
 from enum import Enum
 
+from gateway.effects import Writer
 from gateway.limits import HELLO_TIMEOUT_S
 from gateway.mesh.frames import HEADER_BYTES, AnyFrame, Frame, encode, split
 
@@ -49,7 +50,7 @@ class Link:
         self.gateway = ""  # who is there, once it said so
         self.hello_by = now + HELLO_TIMEOUT_S
         self.out: list[bytes] = []
-        self.owner: object = None  # the shell's, who writes `out`
+        self.owner: Writer | None = None
         self.echo_ms = 0.0  # `sent_ms` of the other side's last beat, and when it came
         self.echo_at = 0.0
         self._chunks: list[bytes] = []

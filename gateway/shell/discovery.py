@@ -65,7 +65,11 @@ class Discovery:
     """Announces and browses on one address, or on all when `address` is 0.0.0.0."""
 
     def __init__(
-        self, announcement: Announcement, address: str, advertise: str, seen: Callable[[Sighting], None]
+        self,
+        announcement: Announcement,
+        address: str,
+        advertise: str,
+        seen: Callable[[Sighting], None],
     ) -> None:
         self._announcement = announcement
         self._address = address

@@ -5,8 +5,8 @@ Must not know who asks.
 
 import shutil
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -34,8 +34,7 @@ def serial_number() -> str:
     return f"{machine}-{uuid.getnode():012x}"
 
 
-@dataclass(frozen=True, slots=True)
-class Measures:
+class Measures(NamedTuple):
     """Shares are percent; `load` is the one minute average per core."""
 
     load: float
@@ -48,9 +47,9 @@ def measure(state_dir: str) -> Measures:
     """Reads the system's figures; blocks for a file system call, so not for the loop's thread."""
     disk = shutil.disk_usage(state_dir)
     return Measures(
-        load=psutil.getloadavg()[0] / (psutil.cpu_count() or 1),
+        load=round(psutil.getloadavg()[0] / (psutil.cpu_count() or 1), 2),
         memory_percent=psutil.virtual_memory().percent,
-        disk_percent=100 * disk.used / disk.total,
+        disk_percent=round(100 * disk.used / disk.total, 1),
         temperature_c=_temperature_c(),
     )
 

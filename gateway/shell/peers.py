@@ -58,7 +58,9 @@ class LinkProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._link is None:
             return
-        if isinstance(exc, ssl.SSLError):  # in TLS 1.3 the accepting side refuses after the handshake
+        if isinstance(
+            exc, ssl.SSLError
+        ):  # in TLS 1.3 the accepting side refuses after the handshake
             self._mesh.refused("key", self._link.address[0], REFUSED_BY_TLS, self._runtime.now())
         self._link.owner = None
         self._mesh.lost(self._link, self._runtime.now())

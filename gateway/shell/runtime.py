@@ -6,8 +6,8 @@ leave in one write a connection. Must not know what the bytes say.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
-from typing import Protocol
 
 from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime
 from gateway.node import Node
@@ -21,13 +21,6 @@ _LEVELS = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
-
-
-class Writer(Protocol):
-    """The shell's end of one connection or link."""
-
-    def flush(self) -> None:
-        """Writes what waits, and does what the machine asks of the socket."""
 
 
 class Runtime:
@@ -51,7 +44,7 @@ class Runtime:
 
     def now(self) -> float:
         """Monotonic seconds."""
-        return self.loop.time()
+        return time.monotonic()
 
     def start(self) -> None:
         """Begins to wake the node at its deadlines."""
@@ -69,9 +62,12 @@ class Runtime:
         outboxes, links, effects = self.node.drain()
         for effect in effects:
             self._do(effect)
-        for writer in (*outboxes, *links):
-            if writer.owner is not None:
-                writer.owner.flush()
+        for outbox in outboxes:
+            if outbox.owner is not None:
+                outbox.owner.flush()
+        for link in links:
+            if link.owner is not None:
+                link.owner.flush()
 
     def stop(self) -> None:
         """No more wakes."""

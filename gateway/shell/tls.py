@@ -102,7 +102,9 @@ def _certificate(
         .serial_number(int.from_bytes(digest[:16], "big") >> 1 | 1)
         .not_valid_before(NOT_BEFORE)
         .not_valid_after(NOT_AFTER)
-        .add_extension(x509.BasicConstraints(ca=authority, path_length=0 if authority else None), True)
+        .add_extension(
+            x509.BasicConstraints(ca=authority, path_length=0 if authority else None), True
+        )
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), False
