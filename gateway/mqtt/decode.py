@@ -90,15 +90,14 @@ def decode(first: int, body: bytes, version: Version | None) -> Packet:
     """
     read = _READERS[version].get(first)
     if read is None:
-        raise _unreadable(first)
+        raise _unreadable(first, version)
     return read(first, body, version)
 
 
-def _unreadable(first: int) -> ProtocolError:
-    """Why no reader is in the table: [MQTT-2.1.3-1], or a packet before the CONNECT."""
-    if first in _READERS[Version.MQTT5]:
-        return broken("the version is not known before a CONNECT, or has no such packet")
-    return malformed(f"a packet begins with 0x{first:02x}")
+def _unreadable(first: int, version: Version | None) -> ProtocolError:
+    if version is None and first in _READERS[Version.MQTT5]:  # [MQTT-3.1.0-1]
+        return broken("the first packet is not a CONNECT")
+    return malformed(f"a packet begins with 0x{first:02x}")  # [MQTT-2.1.3-1]
 
 
 def _finish(at: int, end: int) -> None:
@@ -446,11 +445,11 @@ _READER_OF_TYPE: dict[int, Callable[[int, bytes, Any], Packet]] = {
 
 _AUTH = frozenset((0xF0,))
 
-# By the version of the connection and the first byte. [MQTT-2.1.3-1] What is absent is malformed.
+# By the version of the connection and the first byte; what is absent may not be sent.
 _READERS: dict[Version | None, dict[int, Callable[[int, bytes, Any], Packet]]] = {
     version: {first: _READER_OF_TYPE[first >> 4] for first in sorted(first_bytes)}
     for version, first_bytes in (
-        (None, frozenset((0x10,))),  # [MQTT-3.1.0-1]
+        (None, frozenset((0x10,))),
         (Version.MQTT31, FIRST_BYTES - _AUTH),
         (Version.MQTT311, FIRST_BYTES - REDELIVERED_FIRST_BYTES - _AUTH),
         (Version.MQTT5, FIRST_BYTES - REDELIVERED_FIRST_BYTES),
