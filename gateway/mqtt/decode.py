@@ -9,7 +9,8 @@ Statement numbers are those of 5.0; where 3.1 or 3.1.1 differ the line says so.
 """
 
 from collections.abc import Callable
-from typing import TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar
 
 from gateway.errors import ProtocolError
 from gateway.limits import FILTERS_IN_PACKET_MAX
@@ -21,6 +22,7 @@ from gateway.mqtt.fields import (
     read_packet_id,
     read_string,
     read_u16,
+    text_of,
 )
 from gateway.mqtt.framing import FIRST_BYTES, REDELIVERED_FIRST_BYTES
 from gateway.mqtt.packets import (
@@ -63,6 +65,10 @@ from gateway.mqtt.topics import check_topic_filter, check_topic_name, split_shar
 
 A = TypeVar("A", PubAck, PubRec, PubRel, PubComp)
 
+# A member of an enum takes three times as long to look up as a name of the module, and every
+# PUBLISH asks for this one.
+_MQTT5 = Version.MQTT5
+
 _PROTOCOLS = {
     (b"MQIsdp", 3): Version.MQTT31,
     (b"MQTT", 4): Version.MQTT311,  # [MQTT-3.1.2-1] [MQTT-3.1.2-2]
@@ -82,18 +88,16 @@ def decode(first: int, body: bytes, version: Version | None) -> Packet:
     protocol, 0x85 one of 3.1 without a client identifier; both are answered by a CONNACK. Not
     checked, as the specification leaves it open: whether a payload that says it is UTF-8 is.
     """
-    if first not in FIRST_BYTES:
-        raise malformed(f"a packet begins with 0x{first:02x}")
-    if first in REDELIVERED_FIRST_BYTES and version is not Version.MQTT31:
-        raise malformed("flags that are reserved since 3.1.1")  # [MQTT-2.1.3-1]
-    kind = first >> 4
-    if kind == PacketType.CONNECT:
-        return _connect(body)
-    if version is None:
-        raise broken("the first packet is not a CONNECT")
-    if kind == PacketType.AUTH and version is not Version.MQTT5:
-        raise malformed("packet type 15 before 5.0")
-    return _READERS[kind](first, body, version)
+    read = _READERS[version].get(first)
+    if read is None:
+        raise _unreadable(first, version)
+    return read(first, body, version)
+
+
+def _unreadable(first: int, version: Version | None) -> ProtocolError:
+    if version is None and first in _READERS[Version.MQTT5]:  # [MQTT-3.1.0-1]
+        return broken("the first packet is not a CONNECT")
+    return malformed(f"a packet begins with 0x{first:02x}")  # [MQTT-2.1.3-1]
 
 
 def _finish(at: int, end: int) -> None:
@@ -102,7 +106,7 @@ def _finish(at: int, end: int) -> None:
 
 
 def _properties(body: bytes, at: int, version: Version, carrier: Carrier) -> tuple[Properties, int]:
-    if version is not Version.MQTT5:
+    if version is not _MQTT5:
         return NO_PROPERTIES, at
     return decode_properties(body, at, len(body), carrier)
 
@@ -120,7 +124,7 @@ def _reason(code: int, allowed: frozenset[Reason]) -> Reason:
 # -- CONNECT, section 3.1 ----------------------------------------------------------------------
 
 
-def _connect(body: bytes) -> Connect:
+def _connect(first: int, body: bytes, _: Version | None) -> Connect:
     end = len(body)
     name, at = read_binary(body, 0, end)
     level, at = read_byte(body, at, end)
@@ -151,7 +155,7 @@ def _check_connect_flags(flags: int, version: Version) -> None:
     will_qos = flags >> 3 & 3
     if will_qos == 3:  # [MQTT-3.1.2-12]
         raise malformed("will QoS 3")
-    if flags & 0x40 and not flags & 0x80 and version is not Version.MQTT5:
+    if flags & 0x40 and not flags & 0x80 and version is not _MQTT5:
         raise malformed("a password without a user name")  # 3.1.1: [MQTT-3.1.2-22]
     if version is Version.MQTT31:
         return  # bit 0 is not used, and will QoS and retain are disregarded without a will
@@ -198,7 +202,7 @@ def _connack(first: int, body: bytes, version: Version) -> ConnAck:
         flags = 0  # not used
     if flags > 1:  # [MQTT-3.2.2-1]
         raise malformed("CONNACK's reserved flags are set")
-    if version is Version.MQTT5:
+    if version is _MQTT5:
         reason = _reason(code, CONNACK_REASONS)
     elif code in REASON_OF_RETURN_CODE:
         reason = REASON_OF_RETURN_CODE[code]
@@ -220,27 +224,49 @@ def _publish(first: int, body: bytes, version: Version) -> Publish:
         raise malformed("PUBLISH with QoS 3")
     if first & 0x08 and not qos:  # [MQTT-3.3.1-2]
         raise malformed("PUBLISH with DUP and QoS 0")
-    topic, at = read_string(body, 0, len(body))  # [MQTT-3.3.2-1]
+    size = len(body)
+    if size < 2:
+        raise malformed("a PUBLISH without a topic")
+    at = 2 + (body[0] << 8 | body[1])
+    if at > size:
+        raise malformed("a topic is longer than its packet")
+    topic = (_known_topic if at <= _KNOWN_TOPIC_BYTES_MAX else _topic)(body[2:at])
     packet_id = 0
     if qos:
-        packet_id, at = read_packet_id(body, at, len(body))
+        packet_id, at = read_packet_id(body, at, size)
     properties = NO_PROPERTIES
-    if version is Version.MQTT5:
-        properties, at = decode_properties(body, at, len(body), Carrier.PUBLISH)
-        _check_response_topic(properties)
-    if topic:
-        check_topic_name(topic)
-    elif properties.topic_alias is None:
-        _refuse_empty_topic(version)
+    if version is _MQTT5:
+        if body[at : at + 1] == b"\0":
+            at += 1  # most messages have no properties
+        else:
+            properties, at = decode_properties(body, at, size, Carrier.PUBLISH)
+            _check_response_topic(properties)
+    if not topic and properties.topic_alias is None:
+        raise _no_topic(version)
     return Publish(
         topic, body[at:], qos, first & 0x01 != 0, first & 0x08 != 0, packet_id, properties
     )
 
 
-def _refuse_empty_topic(version: Version) -> None:
-    if version is Version.MQTT5:
-        raise broken("neither a topic nor a topic alias")  # 3.3.2.1
-    raise ProtocolError(Reason.TOPIC_NAME_INVALID, "a topic is empty")  # 3.1.1: [MQTT-4.7.3-1]
+def _topic(encoded: bytes) -> str:
+    """The topic name, read and checked; an empty one is the caller's to judge."""
+    topic = text_of(encoded)  # [MQTT-3.3.2-1]
+    if topic:
+        check_topic_name(topic)
+    return topic
+
+
+# Publishers use few topics, and a topic that has been read and checked is the same the next time:
+# remembered it costs a fifth, and all its messages share one string. Long ones are not remembered,
+# so this is half a megabyte at most.
+_KNOWN_TOPIC_BYTES_MAX = 256
+_known_topic = lru_cache(maxsize=1_024)(_topic)
+
+
+def _no_topic(version: Version) -> ProtocolError:
+    if version is _MQTT5:
+        return broken("neither a topic nor a topic alias")  # 3.3.2.1
+    return ProtocolError(Reason.TOPIC_NAME_INVALID, "a topic is empty")  # 3.1.1: [MQTT-4.7.3-1]
 
 
 def _check_response_topic(properties: Properties) -> None:
@@ -265,7 +291,7 @@ def _acknowledgement(
         packet_id, at = read_packet_id(body, 0, end)
         if at == end:
             return make(packet_id)
-        if version is not Version.MQTT5:
+        if version is not _MQTT5:
             raise malformed("bytes after the packet's last field")
         reason = _reason(body[at], allowed)
         at += 1
@@ -304,7 +330,7 @@ def _subscription(topic_filter: str, options: int, version: Version) -> Subscrip
     qos = options & 0x03
     if qos == 3:
         raise broken("a subscription with QoS 3")
-    if options & (0xC0 if version is Version.MQTT5 else 0xFC):  # [MQTT-3.8.3-5]
+    if options & (0xC0 if version is _MQTT5 else 0xFC):  # [MQTT-3.8.3-5]
         raise malformed("reserved subscription options are set")
     if options & 0x30 == 0x30:
         raise broken("retain handling 3")
@@ -343,21 +369,21 @@ def _suback(first: int, body: bytes, version: Version) -> SubAck:
     properties, at = _properties(body, at, version, Carrier.SUBACK)
     codes = body[at:]
     if not codes:
-        raise broken("SUBACK without a reason code")  # [MQTT-3.9.3-1]
-    if version is not Version.MQTT5 and not _OLD_SUBACK_REASONS.issuperset(codes):
+        raise broken("SUBACK without a reason code")  # [MQTT-3.8.4-6]
+    if version is not _MQTT5 and not _OLD_SUBACK_REASONS.issuperset(codes):
         raise malformed("a return code that is reserved")
     return SubAck(packet_id, tuple(_reason(code, SUBACK_REASONS) for code in codes), properties)
 
 
 def _unsuback(first: int, body: bytes, version: Version) -> UnsubAck:
     packet_id, at = read_packet_id(body, 0, len(body))
-    if version is not Version.MQTT5:
+    if version is not _MQTT5:
         _finish(at, len(body))
         return UnsubAck(packet_id)
     properties, at = decode_properties(body, at, len(body), Carrier.UNSUBACK)
     codes = body[at:]
     if not codes:
-        raise broken("UNSUBACK without a reason code")  # [MQTT-3.11.3-1]
+        raise broken("UNSUBACK without a reason code")  # 3.11.3
     reasons = tuple(_reason(code, UNSUBACK_REASONS) for code in codes)
     return UnsubAck(packet_id, reasons, properties)
 
@@ -378,7 +404,7 @@ def _pingresp(first: int, body: bytes, version: Version) -> PingResp:
 def _disconnect(first: int, body: bytes, version: Version) -> Disconnect:
     if not body:
         return Disconnect()
-    if version is not Version.MQTT5:
+    if version is not _MQTT5:
         raise malformed("DISCONNECT with a body before 5.0")
     reason = _reason(body[0], DISCONNECT_REASONS)
     if len(body) == 1:  # 3.14.2.2.1
@@ -399,7 +425,8 @@ def _auth(first: int, body: bytes, version: Version) -> Auth:
     return Auth(reason, properties)
 
 
-_READERS: dict[int, Callable[[int, bytes, Version], Packet]] = {
+_READER_OF_TYPE: dict[int, Callable[[int, bytes, Any], Packet]] = {
+    PacketType.CONNECT: _connect,
     PacketType.CONNACK: _connack,
     PacketType.PUBLISH: _publish,
     PacketType.PUBACK: _acknowledgement(PubAck, Carrier.PUBACK, PUBACK_REASONS),
@@ -414,4 +441,17 @@ _READERS: dict[int, Callable[[int, bytes, Version], Packet]] = {
     PacketType.PINGRESP: _pingresp,
     PacketType.DISCONNECT: _disconnect,
     PacketType.AUTH: _auth,
+}
+
+_AUTH = frozenset((0xF0,))
+
+# By the version of the connection and the first byte; what is absent may not be sent.
+_READERS: dict[Version | None, dict[int, Callable[[int, bytes, Any], Packet]]] = {
+    version: {first: _READER_OF_TYPE[first >> 4] for first in sorted(first_bytes)}
+    for version, first_bytes in (
+        (None, frozenset((0x10,))),
+        (Version.MQTT31, FIRST_BYTES - _AUTH),
+        (Version.MQTT311, FIRST_BYTES - REDELIVERED_FIRST_BYTES - _AUTH),
+        (Version.MQTT5, FIRST_BYTES - REDELIVERED_FIRST_BYTES),
+    )
 }

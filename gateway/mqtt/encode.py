@@ -34,6 +34,10 @@ from gateway.mqtt.packets import (
 from gateway.mqtt.properties import NO_PROPERTIES, Properties, encode_properties
 from gateway.mqtt.reasons import CONNACK_RETURN_CODES, Reason
 
+# A member of an enum takes three times as long to look up as a name of the module, and every
+# PUBLISH asks for this one.
+_MQTT5 = Version.MQTT5
+
 _PROTOCOL_NAMES = {
     Version.MQTT31: write_string("MQIsdp"),
     Version.MQTT311: write_string("MQTT"),
@@ -55,23 +59,20 @@ def encode_publish_parts(publish: Publish, version: Version) -> tuple[bytes, byt
     """
     qos = publish.qos
     assert 0 <= qos <= 2  # [MQTT-3.3.1-4]
+    assert qos or not publish.dup  # [MQTT-3.3.1-2]
     topic = publish.topic.encode()
-    properties = b""
-    if version is Version.MQTT5:
-        properties = encode_properties(publish.properties)
+    tail = publish.payload
+    if version is _MQTT5:
+        tail = encode_properties(publish.properties) + tail
     topic_bytes = len(topic)
-    length = 2 + topic_bytes + (2 if qos else 0) + len(properties) + len(publish.payload)
-    flags = (publish.dup and 8) | qos << 1 | (publish.retain and 1)
-    assert not (publish.dup and not qos)  # [MQTT-3.3.1-2]
     assert topic_bytes < 65_536
-    head = b"%c%b%c%c%b" % (
-        0x30 | flags,
-        encode_length(length),
-        topic_bytes >> 8,
-        topic_bytes & 0xFF,
-        topic,
-    )
-    return head, properties + publish.payload
+    first = 0x30 | qos << 1
+    if publish.retain:
+        first |= 0x01
+    if publish.dup:
+        first |= 0x08
+    length = encode_length(2 + topic_bytes + (2 if qos else 0) + len(tail))
+    return b"%c%b%c%c%b" % (first, length, topic_bytes >> 8, topic_bytes & 0xFF, topic), tail
 
 
 def _publish(publish: Publish, version: Version) -> bytes:
@@ -88,12 +89,12 @@ def _frame(first: int, *parts: bytes) -> bytes:
 
 
 def _properties(properties: Properties, version: Version) -> bytes:
-    return encode_properties(properties) if version is Version.MQTT5 else b""
+    return encode_properties(properties) if version is _MQTT5 else b""
 
 
 def _connect(connect: Connect, _: Version) -> bytes:
     version = connect.version
-    assert version is Version.MQTT5 or connect.password is None or connect.username is not None
+    assert version is _MQTT5 or connect.password is None or connect.username is not None
     will = connect.will
     flags = (connect.clean_start and 0x02) | (connect.username is not None and 0x80)
     flags |= connect.password is not None and 0x40
@@ -118,7 +119,7 @@ def _connect(connect: Connect, _: Version) -> bytes:
 
 def _connack(connack: ConnAck, version: Version) -> bytes:
     assert not (connack.session_present and connack.reason)  # [MQTT-3.2.2-6]
-    if version is Version.MQTT5:
+    if version is _MQTT5:
         code: int = connack.reason
     else:
         code = CONNACK_RETURN_CODES[connack.reason]
@@ -130,9 +131,7 @@ def _acknowledgement(first: int) -> Callable[[Acknowledgement, Version], bytes]:
     short = bytes((first, 2))
 
     def write(packet: Acknowledgement, version: Version) -> bytes:
-        if version is not Version.MQTT5 or not (
-            packet.reason or packet.properties is not NO_PROPERTIES
-        ):
+        if version is not _MQTT5 or not (packet.reason or packet.properties is not NO_PROPERTIES):
             return short + packet.packet_id.to_bytes(2, "big")
         tail = _reason_and_properties(packet.reason, packet.properties)
         return _frame(first, write_u16(packet.packet_id), tail)
@@ -142,8 +141,9 @@ def _acknowledgement(first: int) -> Callable[[Acknowledgement, Version], bytes]:
 
 def _reason_and_properties(reason: Reason, properties: Properties) -> bytes:
     """A packet's end in its shortest form: the properties may be missing, and then success too."""
-    if properties != NO_PROPERTIES:
-        return bytes((reason,)) + encode_properties(properties)
+    encoded = encode_properties(properties)
+    if encoded != b"\0":
+        return bytes((reason,)) + encoded
     return bytes((reason,)) if reason else b""
 
 
@@ -152,7 +152,7 @@ def _subscribe(subscribe: Subscribe, version: Version) -> bytes:
     parts = [write_u16(subscribe.packet_id), _properties(subscribe.properties, version)]
     for each in subscribe.subscriptions:
         options = each.qos
-        if version is Version.MQTT5:
+        if version is _MQTT5:
             options |= _options(each)
         parts += (write_string(each.topic_filter), bytes((options,)))
     return _frame(0x82, *parts)
@@ -166,7 +166,7 @@ def _options(subscription: Subscription) -> int:
 
 def _suback(suback: SubAck, version: Version) -> bytes:
     codes = bytes(suback.reasons)
-    if version is not Version.MQTT5:  # 3.1.1: [MQTT-3.9.3-2]; 3.1 has no word for failure at all
+    if version is not _MQTT5:  # 3.1.1: [MQTT-3.9.3-2]; 3.1 has no word for failure at all
         codes = bytes(min(code, 0x80) for code in codes)
     return _frame(0x90, write_u16(suback.packet_id), _properties(suback.properties, version), codes)
 
@@ -183,7 +183,7 @@ def _unsubscribe(unsubscribe: Unsubscribe, version: Version) -> bytes:
 
 def _unsuback(unsuback: UnsubAck, version: Version) -> bytes:
     packet_id = write_u16(unsuback.packet_id)
-    if version is not Version.MQTT5:
+    if version is not _MQTT5:
         return _frame(0xB0, packet_id)
     return _frame(0xB0, packet_id, encode_properties(unsuback.properties), bytes(unsuback.reasons))
 
@@ -197,13 +197,13 @@ def _pingresp(_: PingResp, version: Version) -> bytes:
 
 
 def _disconnect(disconnect: Disconnect, version: Version) -> bytes:
-    if version is not Version.MQTT5:
+    if version is not _MQTT5:
         return b"\xe0\x00"
     return _frame(0xE0, _reason_and_properties(disconnect.reason, disconnect.properties))
 
 
 def _auth(auth: Auth, version: Version) -> bytes:
-    assert version is Version.MQTT5
+    assert version is _MQTT5
     if not auth.reason and auth.properties == NO_PROPERTIES:
         return b"\xf0\x00"
     assert auth.properties.authentication_method is not None  # 3.15.2.2.2

@@ -42,10 +42,12 @@ def read_u32(data: bytes, at: int, end: int) -> tuple[int, int]:
 
 def read_packet_id(data: bytes, at: int, end: int) -> tuple[int, int]:
     """A packet identifier, which is never 0 [MQTT-2.2.1-3] [MQTT-2.2.1-4]: 0x82."""
-    packet_id, at = read_u16(data, at, end)
+    if at + 2 > end:
+        raise malformed("the packet ends inside a packet identifier")
+    packet_id = data[at] << 8 | data[at + 1]
     if packet_id == 0:
         raise broken("packet identifier 0")
-    return packet_id, at
+    return packet_id, at + 2
 
 
 def read_binary(data: bytes, at: int, end: int) -> tuple[bytes, int]:
@@ -65,13 +67,18 @@ def read_string(data: bytes, at: int, end: int) -> tuple[str, int]:
     non-characters are let through, as the specification allows.
     """
     encoded, at = read_binary(data, at, end)
+    return text_of(encoded), at
+
+
+def text_of(encoded: bytes) -> str:
+    """The text of a string whose length has been cut off; see read_string()."""
     try:
         text = str(encoded, "utf-8")
     except UnicodeDecodeError:
         raise malformed("a string is not UTF-8") from None
     if "\0" in text:  # [MQTT-1.5.4-2]
         raise malformed("a string contains U+0000")
-    return text, at
+    return text
 
 
 def read_pair(data: bytes, at: int, end: int) -> tuple[tuple[str, str], int]:

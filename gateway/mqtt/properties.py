@@ -7,7 +7,7 @@ decode.py's; what a property makes a broker do is the broker's.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import Any
 
 from gateway.errors import ProtocolError
@@ -68,7 +68,7 @@ class Properties:
 NO_PROPERTIES = Properties()
 
 
-class Carrier(Enum):
+class Carrier(IntEnum):
     """What carries properties: a packet type, or the will inside a CONNECT."""
 
     CONNECT = auto()

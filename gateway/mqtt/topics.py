@@ -7,8 +7,6 @@ from gateway.errors import ProtocolError
 from gateway.limits import TOPIC_BYTES_MAX, TOPIC_LEVELS_MAX
 from gateway.mqtt.reasons import Reason
 
-_SHARE = "$share"
-
 
 def levels(topic: str) -> list[str]:
     """The levels of a topic name or filter; a slash at either end has an empty level beside it."""
@@ -17,7 +15,7 @@ def levels(topic: str) -> list[str]:
 
 def check_topic_name(topic: str) -> None:
     """Raise ProtocolError (0x90) unless a message may be published to `topic`."""
-    if "+" in topic or "#" in topic:  # [MQTT-3.3.2-2] [MQTT-4.7.1-1]
+    if "+" in topic or "#" in topic:  # [MQTT-3.3.2-2] [MQTT-4.7.0-1]
         raise ProtocolError(Reason.TOPIC_NAME_INVALID, "a topic name contains a wildcard")
     _check_form(topic, Reason.TOPIC_NAME_INVALID)
 
@@ -29,7 +27,7 @@ def check_topic_filter(topic_filter: str) -> None:
     client: 3.1.1 knows none, and no broker means anything else by it.
     """
     _check_form(topic_filter, Reason.TOPIC_FILTER_INVALID)
-    if topic_filter == _SHARE or topic_filter.startswith("$share/"):
+    if topic_filter.startswith("$share/"):
         topic_filter = _check_share(topic_filter)
     if "+" not in topic_filter and "#" not in topic_filter:
         return
