@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from enum import Enum
 
-from gateway.broker.fastlane import PLAIN_PUBLISH, forward_plain
 from gateway.broker.outbox import Outbox
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
@@ -29,6 +28,8 @@ _SAID_BEFORE_CONNECT = (  # section 3.1.4.1: CONNACK may be sent for these
     Reason.UNSUPPORTED_PROTOCOL_VERSION,
     Reason.CLIENT_IDENTIFIER_NOT_VALID,
 )
+
+Frame = tuple[int, int, int]  # first byte, start and end of the body, in the bytes read
 
 
 class State(Enum):
@@ -162,21 +163,19 @@ class Connection:
         limit = self.broker.settings.packet_bytes_max
         return limit if self.state is State.OPEN else min(limit, FIRST_PACKET_BYTES_MAX)
 
-    def _handle(self, data: bytes, frames: list[tuple[int, int, int]], rest: int) -> int:
+    def _handle(self, data: bytes, frames: list[Frame], rest: int) -> int:
         """Returns the offset of the first byte that was not handled."""
-        state, total, index = self.state, len(frames), 0
-        dialect, routes = self.outbox.dialect, self.broker.routes.cache
+        state, lanes = self.state, self._moves.lanes
+        index, total = 0, len(frames)
         while index < total:
             first, start, end = frames[index]
-            if first == PLAIN_PUBLISH and state is State.OPEN:
-                index = forward_plain(data, frames, index, dialect, routes, self.broker.vitals)
-                if index == total:
-                    break
-                first, start, end = frames[index]
-            quick = self._moves.quick.get(first) if state is State.OPEN else None
-            if quick is None or not quick(self, data, start, end):
+            lane = lanes.get(first) if state is State.OPEN else None
+            before = index
+            if lane is not None:
+                index = lane(self, data, frames, index)
+            if index == before:
                 self._move(first, data[start:end])
-            index += 1
+                index += 1
             if self.state is not state:  # opened or closed: what follows is another matter
                 return end
         return rest
@@ -230,25 +229,24 @@ class Connection:
 
 
 Handler = Callable[[Connection, Packet], None]
-Quick = Callable[[Connection, bytes, int, int], bool]
+Lane = Callable[[Connection, bytes, list[Frame], int], int]
 
 
 class Moves:
     """The broker's side of a connection.
 
-    `legal` maps (state, packet type) to its handler. `quick` maps a first byte to a handler for the
-    common form of its packet, which returns False when the packet is not of that form. `closed` is
-    called once a connection.
+    `legal` maps (state, packet type) to its handler. `lanes` maps a first byte to what handles runs
+    of the common form of its packet (`lanes.py`). `closed` is called once a connection.
     """
 
     def __init__(
         self,
         legal: Mapping[tuple[State, PacketType], Handler],
-        quick: Mapping[int, Quick],
+        lanes: Mapping[int, Lane],
         closed: Callable[[Connection, bool], None],
     ) -> None:
         self.legal = legal
-        self.quick = quick
+        self.lanes = lanes
         self.closed = closed
 
 
