@@ -1,7 +1,9 @@
-"""What a test needs of the machine: here, it runs; elsewhere, it is skipped with the reason; in CI it fails.
+"""What a test needs of the machine: without it the test is skipped, with the reason; in CI it
+fails.
 
-Asks with the commands that tests/packages.sh installs. A test that needs something says so in its fixture or first
-line, never by a skip of its own: a skip that nobody sees in CI is a test that is not there.
+Asks with the commands that tests/packages.sh installs. A test that needs something says so in its
+fixture or first line, never by a skip of its own: a skip that nobody sees in CI is a test that is
+not there.
 """
 
 import os
@@ -21,7 +23,7 @@ def needs(command: str) -> str:
 
 
 def prepared(script: Path) -> Path:
-    """What `script` prepares, as the path that it prints; when it cannot, the test ends with its last line."""
+    """The path that `script` prints of what it prepared; the test ends here when it could not."""
     run = subprocess.run([script], capture_output=True, text=True, timeout=100, check=False)
     if run.returncode != 0:
         missing(run.stderr.strip().rpartition("\n")[2])

@@ -1,11 +1,14 @@
-"""A device's client for many gateways: publishes at QoS 1 to one, and goes on at the next when that one dies.
+"""A device's client for many gateways: publishes at QoS 1 to one, and goes on at the next when that
+one dies.
 
 Rules:
-- a reading counts as published when a gateway has acknowledged it; until then it is sent again, at the next
-  gateway; so it may arrive twice, around a failure, and never goes missing in silence;
-- no call blocks longer than it states (a host name that the firmware must look up adds that time: give addresses);
-- a round is one try at every known gateway, the last good one first; after a whole round in vain the client rests,
-  longer each time, with jitter, so that a thousand devices do not come back in the same second.
+- a reading counts as published when a gateway has acknowledged it; until then it is sent again, at
+  the next gateway; so it may arrive twice, around a failure, and never goes missing in silence;
+- no call blocks longer than it states (a host name that the firmware must look up adds that time:
+  give addresses);
+- a round is one try at every known gateway, the last good one first; after a whole round in vain
+  the client rests, longer each time, with jitter, so that a thousand devices do not come back in
+  the same second.
 
 Must not know how bytes travel (session.py, line.py) or how gateways are found (mdns.py).
 """
@@ -53,7 +56,8 @@ class Client:
         self._ping_ms = keep_alive_s * 500
         self._connect_ms = int(connect_s * 1000)
         self._answer_ms = int(answer_s * 1000)
-        self._served_ms = self._connect_ms + self._ping_ms + self._answer_ms  # who lives longer answers pings
+        # A connection that is older has answered a ping.
+        self._served_ms = self._connect_ms + self._ping_ms + self._answer_ms
         self._subscriptions = []
         self._inbox = []
         self._handing_out = False
@@ -65,33 +69,38 @@ class Client:
     def publish(self, topic, payload, retain=False, limit_s=20):
         """Publishes one reading at QoS 1; returns when a gateway has acknowledged it.
 
-        Blocks `limit_s` at most, over as many gateways and rounds as fit, then raises OSError: the reading is
-        still the caller's. Raises ValueError when it is too large for any packet.
+        Blocks `limit_s` at most, over as many gateways and rounds as fit, then raises OSError: the
+        reading is still the caller's. Raises ValueError when it is too large for any packet.
         """
         topic, payload = as_bytes(topic), as_bytes(payload)
         if len(topic) + len(payload) + 8 > PACKET_BYTES_MAX:
-            raise ValueError("more than %d bytes" % PACKET_BYTES_MAX)
+            raise ValueError(f"more than {PACKET_BYTES_MAX} bytes")
         end = time.ticks_add(time.ticks_ms(), int(limit_s * 1000))
         while not self._sent(topic, payload, retain, end):
             if _left(end) <= 0:
-                raise OSError(errno.ETIMEDOUT, "no gateway acknowledged: %s" % self.last_error)
+                raise OSError(errno.ETIMEDOUT, f"no gateway acknowledged: {self.last_error}")
         self._hand_out()
 
     def subscribe(self, topic_filter, qos=1):
-        """Subscribes now, if connected, and again after each reconnect. Blocks `answer_s` at most."""
+        """Subscribes now, if connected, and again after each reconnect. Blocks `answer_s` at most.
+
+        A gateway that refuses stays in use; the refusal stands in `last_error`.
+        """
         topic_filter = as_bytes(topic_filter)
         if not 0 < len(topic_filter) <= TOPIC_FILTER_BYTES_MAX or qos not in (0, 1):
-            raise ValueError("1 to %d bytes, QoS 0 or 1" % TOPIC_FILTER_BYTES_MAX)
+            raise ValueError(f"1 to {TOPIC_FILTER_BYTES_MAX} bytes, QoS 0 or 1")
         self._subscriptions.append((topic_filter, qos))
         if self._session:
-            self._try(self._session.listen, topic_filter, qos, self._answer_ms)
+            self._try(self._listen_for, topic_filter, qos, self._answer_ms)
         self._hand_out()
 
     def poll(self):
-        """Takes what has arrived, pings, reconnects; to be called at least once a second. Whether connected.
+        """Takes what has arrived, pings, reconnects; returns whether connected. Call it every
+        second.
 
-        Blocks no longer than `connect_s` (1 s more when it looks for gateways). A gateway that is gone without
-        a word is noticed within half of `keep_alive_s` plus `answer_s`. Never raises.
+        Blocks no longer than `connect_s` or `answer_s`, and raises nothing but what `on_message`
+        raises. A gateway that is gone without a word is noticed within half of `keep_alive_s` plus
+        `answer_s`.
         """
         if self._session:
             self._try(self._listen)
@@ -109,10 +118,10 @@ class Client:
     def _sent(self, topic, payload, retain, end):
         if not self._session:
             time.sleep_ms(max(0, min(self._resting_ms(), _left(end))))
-            if self._resting_ms() > 0:
+            if self._resting_ms() > 0 or _left(end) <= 0:
                 return False
             self._connect_next(min(self._connect_ms, _left(end)))
-        if not self._session:
+        if not self._session or _left(end) <= 0:
             return False
         limit_ms = min(self._answer_ms, _left(end))
         return self._try(self._session.send, topic, payload, retain, limit_ms)
@@ -151,7 +160,15 @@ class Client:
     def _open(self, end):
         self._session.open(max(1, _left(end)))
         for topic_filter, qos in self._subscriptions:
-            self._session.listen(topic_filter, qos, max(1, _left(end)))
+            self._listen_for(topic_filter, qos, max(1, _left(end)))
+
+    def _listen_for(self, topic_filter, qos, limit_ms):
+        try:
+            self._session.listen(topic_filter, qos, limit_ms)
+        except OSError as error:
+            if error.args[0] != errno.EACCES:
+                raise
+            self.last_error = f"{self.gateway}: {topic_filter}: {error}"
 
     def _begin_round(self, limit_ms):
         if self._find:
@@ -166,15 +183,16 @@ class Client:
         return self._listed + [gateway for gateway in self._found if gateway not in self._listed]
 
     def _drop(self, error):
-        """Goes on in this round, or, when the gateway had served us well, in a new one that tries it last."""
+        """Goes on in this round, or, after a gateway that served, in a new one that ends with it."""
         session, lost = self._session, self.gateway
         session.close(False)
         self._session = self.gateway = None
-        self.last_error = "%s: %s" % (lost, error)
-        if session.acknowledged or time.ticks_diff(time.ticks_ms(), session.opened_at) > self._served_ms:
+        self.last_error = f"{lost}: {error}"
+        age_ms = time.ticks_diff(time.ticks_ms(), session.opened_at)
+        if session.acknowledged or age_ms > self._served_ms:
             known = self._known()
-            after = known.index(lost) + 1 if lost in known else 0
-            self._round = [gateway for gateway in known[after:] + known[:after] if gateway != lost] + [lost]
+            at = known.index(lost) if lost in known else 0
+            self._round = [each for each in known[at:] + known[:at] if each != lost] + [lost]
             self._rest_ms = REST_FIRST_MS
         elif not self._round:
             self._rest(self.last_error)
@@ -208,7 +226,7 @@ class Client:
 
 
 def _full(gateway):
-    return gateway if ":" in gateway else "%s:%d" % (gateway, PORT)
+    return gateway if ":" in gateway else f"{gateway}:{PORT}"
 
 
 def _left(end):

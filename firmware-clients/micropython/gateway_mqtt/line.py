@@ -1,18 +1,19 @@
 """One TCP connection that never blocks longer than its deadline.
 
-MicroPython's own socket timeout restarts with every byte that arrives, and umqtt.simple switches it off after
-the first byte (wait_msg calls setblocking(True)). A Line looks like a socket to umqtt and keeps one deadline
-over any number of reads and writes, so that a server that sends a byte now and then cannot hold the device.
+MicroPython's own socket timeout restarts with every byte that arrives, and umqtt.simple switches it
+off after the first byte (wait_msg calls setblocking(True)). A Line looks like a socket to umqtt and
+keeps one deadline over any number of reads and writes, so that a server that sends a byte now and
+then cannot hold the device.
 
-Rules: set the deadline before each use; after any OSError the line is of no use: close it. TLS, when it comes,
-goes into connect(), around the socket. Knows nothing of MQTT but the largest packet.
+Rules: set the deadline before each use; after any OSError the line is of no use: close it. TLS,
+when it comes, goes into connect(), around the socket. Knows nothing of MQTT but the largest packet.
 """
 
 import errno
 import select
 import time
 
-PACKET_BYTES_MAX = 4096  # the largest packet taken or sent: an ESP8266 has some 30 kB for everything
+PACKET_BYTES_MAX = 4096  # taken or sent: an ESP8266 has some 30 kB for everything
 
 
 class Line:
@@ -24,7 +25,7 @@ class Line:
         self._poller = None
 
     def limit(self, milliseconds):
-        """From now on reads and writes together may take so long, then they raise OSError(ETIMEDOUT)."""
+        """Reads and writes together may take so long from now on; then OSError(ETIMEDOUT)."""
         self._deadline = time.ticks_add(time.ticks_ms(), milliseconds)
 
     def connect(self, address):
@@ -41,7 +42,7 @@ class Line:
         self._unsent.extend(data if size is None else memoryview(data)[:size])
 
     def flush(self):
-        """Sends what was written. Raises OSError when the connection is gone or the time is over."""
+        """Sends what was written. Raises OSError when the connection or the time is gone."""
         if not self._unsent:
             return
         rest = memoryview(self._unsent)

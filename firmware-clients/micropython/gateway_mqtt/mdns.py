@@ -1,7 +1,8 @@
 """Finds gateways by one mDNS question, because MicroPython has no service query of its own.
 
-A one-shot query (RFC 6762, 5.1): sent from a port of our own, so responders answer straight to us; nothing is
-joined and nothing runs on afterwards. PTR names the instances, SRV their port and host, A the host's address.
+A one-shot query (RFC 6762, 5.1): sent from a port of our own, so responders answer straight to us;
+nothing is joined and nothing runs on afterwards. PTR names the instances, SRV their port and host,
+A the host's address.
 
 Rules: whatever arrives, it is bounded and never raises. Knows nothing of MQTT.
 """
@@ -24,8 +25,9 @@ A, PTR, SRV = 1, 12, 33
 
 
 def find(service=SERVICE, wait_ms=1000, address=None):
-    """Asks the local network and waits `wait_ms`. Returns ["192.168.1.10:1883", ...], the best first: by SRV
-    priority, in random order within one. `address` is our own on the network to ask, where there are several.
+    """Asks the local network and waits `wait_ms`. Returns ["192.168.1.10:1883", ...], the best
+    first: by SRV priority, in random order within one. `address` is our own on the network to ask,
+    where there are several.
     """
     found = []
     try:
@@ -35,13 +37,15 @@ def find(service=SERVICE, wait_ms=1000, address=None):
     try:
         if address:
             asker.bind(_sockaddr(address, 0))
-        _ask(asker, question(service), wait_ms, lambda packet, sender: found.extend(parse(packet, service, sender)))
+        for packet, sender in _answers(asker, question(service), wait_ms):
+            found.extend(parse(packet, service, sender))
     except OSError:
         pass  # no network, no gateways
     finally:
         asker.close()
     gateways = []
-    for _priority, _luck, gateway in sorted((priority, os.urandom(2), gateway) for priority, gateway in found):
+    found = sorted((priority, os.urandom(2), gateway) for priority, gateway in found)
+    for _priority, _luck, gateway in found:
         if gateway not in gateways:
             gateways.append(gateway)
     return gateways[:GATEWAYS_MAX]
@@ -49,12 +53,16 @@ def find(service=SERVICE, wait_ms=1000, address=None):
 
 def question(service):
     """The query packet: PTR of service.local, with the unicast-response bit."""
-    labels = b"".join(bytes([len(label)]) + label.encode() for label in (service + ".local").split("."))
+    labels = b"".join(
+        bytes([len(label)]) + label.encode() for label in (service + ".local").split(".")
+    )
     return b"\0\0\0\0\0\1\0\0\0\0\0\0" + labels + b"\0" + struct.pack("!HH", PTR, 0x8001)
 
 
 def parse(packet, service, sender):
-    """[(priority, "address:port"), ...] of one answer; [] when it is none. A host without A record is `sender`."""
+    """[(priority, "address:port"), ...] of one answer; [] when it is none. A host without A record
+    is `sender`.
+    """
     instances, services, addresses = [], {}, {}
     try:
         for name, kind, start, end in _records(packet):
@@ -64,7 +72,7 @@ def parse(packet, service, sender):
                 priority, _weight, port = struct.unpack_from("!HHH", packet, start)
                 services[name] = (priority, port, _name(packet, start + 6)[0])
             elif kind == A and end - start == 4:
-                addresses.setdefault(name, []).append("%d.%d.%d.%d" % tuple(packet[start:end]))
+                addresses.setdefault(name, []).append(_dotted(packet[start:end]))
     except (IndexError, ValueError):
         return []
     gateways = []
@@ -72,11 +80,12 @@ def parse(packet, service, sender):
         if instance in services:
             priority, port, host = services[instance]
             known = addresses.get(host, [sender])
-            gateways.append((priority, "%s:%d" % (sender if sender in known else known[0], port)))
+            gateways.append((priority, f"{sender if sender in known else known[0]}:{port}"))
     return gateways
 
 
-def _ask(asker, query, wait_ms, take):
+def _answers(asker, query, wait_ms):
+    """(packet, sender's address) of each answer that comes in time."""
     asker.setblocking(False)
     poller = select.poll()
     poller.register(asker, select.POLLIN)
@@ -87,8 +96,13 @@ def _ask(asker, query, wait_ms, take):
         end = time.ticks_add(time.ticks_ms(), share)
         while answers < ANSWERS_MAX and poller.poll(max(0, time.ticks_diff(end, time.ticks_ms()))):
             packet, sender = asker.recvfrom(ANSWER_BYTES_MAX)
-            take(packet, sender[0] if isinstance(sender, tuple) else "%d.%d.%d.%d" % tuple(sender[4:8]))
+            # The Unix port gives the bytes of a struct sockaddr, boards a tuple.
+            yield packet, sender[0] if isinstance(sender, tuple) else _dotted(sender[4:8])
             answers += 1
+
+
+def _dotted(address):
+    return ".".join(str(byte) for byte in address)
 
 
 def _sockaddr(host, port):
@@ -113,7 +127,7 @@ def _records(packet):
 
 
 def _name(packet, at):
-    """(the name at `at` in lower case, where the next thing begins). Follows compression, in bounds."""
+    """(the name at `at` in lower case, where the next thing begins); follows compression."""
     labels, end = [], None
     for _ in range(NAME_STEPS_MAX):
         size = packet[at]

@@ -1,18 +1,23 @@
-"""umqtt.simple, imported as it is, with its known faults fenced in. One Session is one connection to one gateway.
+"""umqtt.simple, imported as it is, with its known faults fenced in. One Session is one connection
+to one gateway.
 
 The faults of umqtt.simple (1.3.4 to 1.6) and what stands in their way here:
-- no time limit on connecting and on waiting for an answer, and one that is set is taken back by the first
-  byte that arrives; check_msg may block for ever: every byte goes through a Line, which has a deadline;
-- an answer that was cut off or is garbage ends in AssertionError, IndexError or MemoryError, or in a length
-  without end: all become OSError, lengths are checked;
-- packet ids run past 65535, after which the PUBACK that is waited for can never come: they start again at 1;
-- lengths are counted in characters, not bytes, of a str: everything is bytes here before umqtt sees it;
+- no time limit on connecting and on waiting for an answer, and one that is set is taken back by the
+  first byte that arrives; check_msg may block for ever: every byte goes through a Line, which has a
+  deadline;
+- an answer that was cut off or is garbage ends in AssertionError, IndexError or MemoryError, or in
+  a length without end: all become OSError, lengths are checked;
+- packet ids run past 65535, after which the PUBACK that is waited for can never come: they start
+  again at 1;
+- lengths are counted in characters, not bytes, of a str: everything is bytes here before umqtt sees
+  it;
 - a SUBSCRIBE for a topic above 122 bytes has a wrong length: refused with ValueError;
-- the callback runs in the middle of publish(); one that publishes itself swallows the PUBACK that the outer
-  call waits for: messages go to a short inbox, and the owner empties it between calls;
+- the callback runs in the middle of publish(); one that publishes itself swallows the PUBACK that
+  the outer call waits for: messages go to a short inbox, and the owner empties it between calls;
 - QoS 2 is an assert: not offered, and never subscribed to;
 - publish() at QoS 0 on a dead socket succeeds: readings go at QoS 1, where only the PUBACK counts;
-- TLS imports `ussl`, which newer firmware no longer has: not offered yet, and never to be asked of umqtt (see Line).
+- TLS imports `ussl`, which newer firmware no longer has: not offered yet, and never to be asked of
+  umqtt (see Line).
 
 Must not know of other gateways, of retries, or of when to reconnect.
 """
@@ -38,7 +43,7 @@ def as_bytes(text):
 
 class Session(MQTTClient):
     def __init__(self, client_id, host, port, keep_alive_s, inbox, user=None, password=None):
-        """`inbox` is a list that takes (topic, payload) of what arrives, at most INBOX_MESSAGES_MAX."""
+        """`inbox` is a list that takes (topic, payload) of what arrives, bounded here."""
         self._line = None
         self._inbox = inbox
         self.acknowledged = False  # whether this connection ever took a reading
@@ -58,13 +63,13 @@ class Session(MQTTClient):
             self._line.limit(self._limit_ms)
 
     def open(self, limit_ms):
-        """Connects with a clean session. Raises OSError within `limit_ms` plus the time of a name look-up."""
+        """Connects with a clean session. Raises OSError within `limit_ms` (and a name look-up)."""
         self._limit_ms = limit_ms
         self._guarded(self.connect)
         self.opened_at = self.heard_at = self.said_at = time.ticks_ms()
 
     def send(self, topic, payload, retain, limit_ms):
-        """Publishes bytes at QoS 1. Returns when the gateway has acknowledged; raises OSError if it did not."""
+        """Publishes bytes at QoS 1. Returns when it was acknowledged, else raises OSError."""
         self._say(limit_ms, self.publish, topic, payload, retain, 1)
         self.acknowledged = True
 
@@ -77,13 +82,13 @@ class Session(MQTTClient):
         self._say(limit_ms, self.ping)
 
     def waits_ms(self):
-        """How long something that was said has been without any sign of life; 0 when there was one."""
+        """For how long what was said has been without any sign of life; 0 when there was one."""
         if time.ticks_diff(self.heard_at, self.said_at) >= 0:
             return 0
         return time.ticks_diff(time.ticks_ms(), self.said_at)
 
     def take(self, packets_max, limit_ms):
-        """Takes what has arrived, all of it within `limit_ms`. Raises OSError when that is not MQTT."""
+        """Takes what has arrived, all within `limit_ms`. Raises OSError when that is not MQTT."""
         self._line.limit(limit_ms)
         while packets_max and self._line.readable():
             if self._guarded(self.wait_msg) is not None:
@@ -105,7 +110,7 @@ class Session(MQTTClient):
     def wait_msg(self):
         op = super().wait_msg()
         if op not in (None, PUBACK, SUBACK):
-            raise OSError(errno.EINVAL, "packet type %d" % (op >> 4))
+            raise OSError(errno.EINVAL, f"packet type {op >> 4}")
         self.heard_at = time.ticks_ms()
         return op
 
@@ -134,7 +139,8 @@ class Session(MQTTClient):
             result = call(*arguments)
             self._line.flush()  # also a PUBACK that umqtt wrote
             return result
+        # MicroPython has no exception chaining, hence no "from".
         except MQTTException as refused:
-            raise OSError(errno.EACCES, "refused with code %d" % refused.args[0])
+            raise OSError(errno.EACCES, f"refused: {refused}")  # noqa: B904
         except (AssertionError, IndexError, TypeError, ValueError, MemoryError) as error:
-            raise OSError(errno.EINVAL, "not MQTT: %r" % error)
+            raise OSError(errno.EINVAL, f"not MQTT: {error!r}")  # noqa: B904
