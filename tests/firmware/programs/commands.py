@@ -1,7 +1,8 @@
 """Obeys commands, and only polls: commands.py GATEWAYS.
 
-Says "at GATEWAY" on each change, "command TOPIC PAYLOAD", and "poll MS" for each poll that took
-above 300 ms. Answers every command from inside the callback. Ends at the command "end".
+Says "at GATEWAY" on each change, "command TOPIC PAYLOAD" and "done PAYLOAD", and "poll MS" for each
+poll that took above 300 ms. Answers every command from inside the callback. Ends at the command
+"end".
 """
 
 import sys
@@ -15,6 +16,7 @@ over = []
 def on_message(topic, payload):
     print("command", topic.decode(), payload.decode())
     client.publish("answers", b"did " + payload)
+    print("done", payload.decode())
     if payload == b"end":
         over.append(True)
 
