@@ -109,7 +109,7 @@ def test_newer_versions_of_umqtt_do_as_well(
         commands.says("done on")
         broker.command("commands/led", "end")
         commands.ends()
-    assert [line for line in commands.lines if line.startswith("at ")] == [f"at {broker.door}"]
+    assert commands.lines[-1] == "error None"
 
 
 def test_commands_that_arrive_together_are_obeyed_one_after_the_other(
@@ -139,7 +139,7 @@ def test_the_gateway_that_was_lost_is_tried_last(
     late, early = broker_at("127.0.0.2"), broker_at("127.0.0.3")
     with early:
         commands = device("commands.py", f"{late.door},{early.door}")
-        commands.says(f"at {early.door}")
+        commands.says(f"good {early.door}")
         with late:
             early.freeze()
             commands.says(f"at {late.door}")
