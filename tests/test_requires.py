@@ -1,4 +1,4 @@
-"""A missing part is skipped here and a failure in CI: the rule that keeps CI from testing nothing."""
+"""A missing part is skipped here and a failure in CI: what keeps CI from testing nothing."""
 
 from pathlib import Path
 
