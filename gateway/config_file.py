@@ -379,7 +379,7 @@ def _check_ports_differ(ports: list[Values], report: _Report) -> None:
         for index, port in enumerate(ports):
             path: Path = (SERIAL.name, index, key)
             value = port[key].lower() if key == "usb" else port[key]
-            if not value or path in report.wrong:
+            if not value:
                 continue
             if value in first_lines:
                 text = f"{shown(port[key])} is taken by the port of line {first_lines[value]}"
