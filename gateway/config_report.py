@@ -29,10 +29,10 @@ class Report:
         self.problems.append(Problem(line, name, text, remedy))
 
     def add_to_last_written(self, table: Path, keys: Iterable[str], text: str, remedy: str) -> None:
-        """For a rule between keys: the last of them that is in the file."""
+        """For a rule between keys: the last that is in the file; one is, for defaults agree."""
         paths = [(*table, key) for key in keys]
         written = [path for path in paths if path in self.lines]
-        self.add(max(written, key=lambda path: self.lines[path], default=paths[0]), text, remedy)
+        self.add(max(written, key=lambda path: self.lines[path]), text, remedy)
 
     def fine(self, table: Path, *keys: str) -> bool:
         """Whether nothing is known to be wrong with these keys."""
