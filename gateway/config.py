@@ -1,8 +1,8 @@
 """The configuration: TOML in, a frozen Config or every problem at once out.
 
-Here is what comes out; `config_file.py` is the way in, `config_keys.py` says what is allowed. Must
-not know who uses the values. The dataclasses are the contract with the floors above: defaults stand
-here and nowhere else.
+Here is what comes out; `config_file.py` is the way in, `config_keys.py` says what one key may be,
+`config_rules.py` what must hold between keys. Must not know who uses the values. The dataclasses
+are the contract with the floors above: defaults stand here and nowhere else.
 """
 
 from dataclasses import dataclass, field
