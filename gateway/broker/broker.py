@@ -79,7 +79,7 @@ class Broker:
         """The barrier is gone: what has come meanwhile is worked off."""
         self.state.holding, self.state.now = False, now
         for connection in list(self._online.values()):
-            connection.work()
+            connection.resume()
             connection.outbox.touch()
 
     def uncrowd(self) -> None:
