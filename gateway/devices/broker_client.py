@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 
 import aiomqtt
+from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.devices.events import (
     Acknowledged,
@@ -89,10 +90,9 @@ class BrokerClient:
         if not self._command_topics:
             return
         wanted = [(topic, COMMAND_QOS) for topic in self._command_topics]
-        for topic, granted in zip(
-            self._command_topics, await client.subscribe(wanted), strict=True
-        ):
-            if not isinstance(granted, int) and granted.is_failure:
+        answers: Sequence[int | ReasonCode] = await client.subscribe(wanted)
+        for topic, answer in zip(self._command_topics, answers, strict=True):
+            if not isinstance(answer, int) and answer.is_failure:
                 raise aiomqtt.MqttError(f"the broker refuses the subscription to {topic}")
 
     async def _publish(self, client: aiomqtt.Client, message: Message) -> None:

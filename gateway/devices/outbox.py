@@ -42,7 +42,7 @@ class Outbox:
         return dropped
 
     def take(self) -> Message | None:
-        """The next message to send, now in flight; None when there is none, or no room in flight."""
+        """The next message to send, now in flight; None when there is none, or no room for it."""
         if not self._waiting or len(self._in_flight) >= IN_FLIGHT_MAX:
             return None
         message = self._waiting.popleft()
