@@ -66,7 +66,7 @@ class Station:
         self._topics = {c.name: topics.expand(c.topic, gateway, c.name) for c in serial}
         self._commands = _command_topics(gateway, serial)
         self._ports = {c.name: Port(c, partial(self._publish, c), random) for c in serial}
-        self._outbox = outbox or Outbox()
+        self._outbox = Outbox() if outbox is None else outbox
         self._backoff = Backoff(RECONNECT_FIRST_S, RECONNECT_MOST_S, random)
         self._status_topic = topics.expand(STATUS_TOPIC, gateway, "")
         self._now = -inf

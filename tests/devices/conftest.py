@@ -21,39 +21,39 @@ PROGRAM = Path(sys.executable).with_name("gateway-devices")
 
 
 class Line:
-    """A pseudo-terminal that can be unplugged and plugged in again; we hold the device's end."""
+    """A pseudo-terminal that can be unplugged and plugged in again; `fd` is the device's end."""
 
     def __init__(self, link: Path) -> None:
         self.link = link
-        self._device = -1
+        self.fd = -1
         self.plug_in()
 
     def plug_in(self) -> None:
         """The port appears under the same path."""
-        self._device, port = os.openpty()
+        self.fd, port = os.openpty()
         tty.setraw(port)
-        os.set_blocking(self._device, False)
+        os.set_blocking(self.fd, False)
         self.link.symlink_to(os.ttyname(port))
         os.close(port)
 
     def unplug(self) -> None:
         """The port vanishes, with whatever was on its way."""
-        if self._device >= 0:
+        if self.fd >= 0:
             self.link.unlink()
-            os.close(self._device)
-            self._device = -1
+            os.close(self.fd)
+            self.fd = -1
 
     def say(self, data: bytes) -> None:
         """The device sends; waits while the line is full."""
         while data:
             with suppress(BlockingIOError):
-                data = data[os.write(self._device, data) :]
+                data = data[os.write(self.fd, data) :]
 
     def heard(self) -> bytes:
         """What the device has received since it was last asked."""
         # EIO: nobody has the port open.
         with suppress(BlockingIOError, OSError):
-            return os.read(self._device, 65_536)
+            return os.read(self.fd, 65_536)
         return b""
 
 
