@@ -22,6 +22,7 @@ from gateway.devices.events import (
 )
 from gateway.devices.outbox import IN_FLIGHT_MAX
 from gateway.devices.station import COMMAND_QOS
+from gateway.devices.tasks import start
 
 _KEEP_ALIVE_S = 15  # a broker that hangs is noticed in about twice that
 _ANSWER_S = 5.0  # for CONNACK, SUBACK and the end of the connection
@@ -53,13 +54,13 @@ class BrokerClient:
     def connect(self) -> None:
         """Begins to connect; reports BrokerConnected, and BrokerLost at the end of it."""
         assert self._session is None or self._session.done()
-        self._session = asyncio.create_task(self._run())
+        self._session = start(self._run())
 
     def publish(self, message: Message) -> None:
         """Begins to publish; reports Acknowledged, or nothing when the connection ends before."""
         if self._client is None:  # the loss is reported, and not yet heard of
             return
-        task = asyncio.create_task(self._publish(self._client, message))
+        task = start(self._publish(self._client, message))
         self._publishing.add(task)
         task.add_done_callback(self._publishing.discard)
 

@@ -17,6 +17,7 @@ from serial.tools import list_ports
 
 from gateway.config import SerialPort
 from gateway.devices.events import Lost, Opened, OpenFailed, PortInput, Received, Written
+from gateway.devices.tasks import start
 
 _READ_BYTES_MAX = 65_536  # more than the kernel keeps for a serial line
 _NOT_THERE = {errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EIO}  # EIO: just unplugged
@@ -71,7 +72,7 @@ class Channel:
     def open(self) -> None:
         """Begins to open; reports Opened or OpenFailed."""
         assert self._serial is None
-        self._opening = self._loop.create_task(self._open())
+        self._opening = start(self._open())
 
     def write(self, data: bytes) -> None:
         """Writes all of `data`; reports Written, or Lost."""

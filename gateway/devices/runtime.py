@@ -5,7 +5,6 @@ until it asks for nothing more, then the timer is set to its deadline. Must not 
 """
 
 import asyncio
-import contextlib
 import logging
 import signal
 from math import inf
@@ -27,6 +26,7 @@ from gateway.devices.events import (
     WriteToPort,
 )
 from gateway.devices.station import Station
+from gateway.devices.tasks import start
 from gateway.notify import notify, watchdog_interval_s
 
 _LOG = logging.getLogger("gateway.devices")
@@ -41,14 +41,14 @@ _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 class Runtime:
     """Runs a station until SIGTERM or SIGINT. To be made inside the event loop."""
 
-    def __init__(self, station: Station, config: Config, gateway: str) -> None:
+    def __init__(self, station: Station, config: Config) -> None:
         self._station = station
         self._loop = asyncio.get_running_loop()
         self._channels = {port.name: Channel(port, self.receive) for port in config.serial}
         self._broker = BrokerClient(
             _ANY_ADDRESS.get(config.gateway.address, config.gateway.address),
             config.mqtt.port,
-            f"gateway-devices-{gateway}",
+            f"gateway-devices-{config.gateway.name}",
             station.will(),
             station.command_topics,
             self.receive,
@@ -62,7 +62,7 @@ class Runtime:
         self._loop.set_exception_handler(self._on_mistake)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._on_signal)
-        watchdog = self._loop.create_task(_feed_watchdog())
+        watchdog = start(_feed_watchdog())
         self._wake()
         notify("READY=1")
         try:
@@ -144,7 +144,6 @@ async def _feed_watchdog() -> None:
     interval_s = watchdog_interval_s()
     if interval_s is None:
         return
-    with contextlib.suppress(asyncio.CancelledError):
-        while True:
-            notify("WATCHDOG=1")
-            await asyncio.sleep(interval_s)
+    while True:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(interval_s)
