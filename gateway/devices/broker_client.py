@@ -80,7 +80,8 @@ class BrokerClient:
                 async for _ in client.messages:
                     raise AssertionError("messages are handed over, not queued")
         except aiomqtt.MqttError as error:
-            detail = str(error)
+            # The library tells a lost connection in words about its own iteration.
+            detail = str(error) if self._client is None else "the connection was lost"
         finally:
             self._client = None
             for task in self._publishing:

@@ -1,6 +1,6 @@
 """Tasks whose mistakes are heard.
 
-An exception in a task that is kept is otherwise silent until the task is let go, which may be never.
+An exception in a task is otherwise silent until the task is let go, which may be never.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Runs `work` beside the caller; what it raises reaches the loop's exception handler at once."""
+    """Runs `work` beside the caller; what it raises goes to the loop's exception handler."""
     task = asyncio.get_running_loop().create_task(work)
     task.add_done_callback(_report)
     return task
