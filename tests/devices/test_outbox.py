@@ -56,6 +56,14 @@ def test_bytes_are_bounded_as_messages_are() -> None:
     assert len(outbox) == 0
 
 
+def test_what_is_acknowledged_makes_room() -> None:
+    outbox = Outbox(messages_max=3, bytes_max=30)
+    for serial in range(1, 100):
+        assert outbox.put(message(serial)) == []
+        assert outbox.take() == message(serial)
+        outbox.acknowledge(serial)
+
+
 @given(st.lists(st.sampled_from(["put", "take", "acknowledge", "rewind"]), max_size=200))
 def test_nothing_is_lost_and_the_order_stays_whatever_happens(steps: list[str]) -> None:
     outbox, put, acknowledged, dropped = Outbox(messages_max=5), 0, set(), set()

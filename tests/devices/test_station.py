@@ -27,7 +27,7 @@ from gateway.devices.events import (
     WriteToPort,
 )
 from gateway.devices.outbox import IN_FLIGHT_MAX, Outbox
-from gateway.devices.station import RECONNECT_MOST_S, Station
+from gateway.devices.station import RECONNECT_FIRST_S, RECONNECT_MOST_S, Station
 
 PORTS = (
     SerialPort("a", path="/dev/a", format="text"),
@@ -161,6 +161,22 @@ def test_the_broker_is_tried_again_and_its_loss_noted_once(connected: Bench) -> 
     assert RECONNECT_MOST_S / 2 <= waits[-1] <= RECONNECT_MOST_S
 
 
+def test_a_connection_that_held_is_tried_again_soon(connected: Bench) -> None:
+    for _ in range(8):
+        connected.receive(BrokerLost("gone"))
+    connected.receive(BrokerConnected())
+    connected.pass_time(60)
+    connected.receive(BrokerLost("gone"))
+    assert connected.station.deadline() <= connected.now + RECONNECT_FIRST_S
+
+
+def test_the_status_takes_the_place_of_the_will_after_each_reconnect(connected: Bench) -> None:
+    connected.receive(BrokerLost("gone"))
+    connected.receive(BrokerConnected())
+    (document,) = connected.told()
+    assert document["online"] is True
+
+
 def test_the_status_is_told_on_connecting_and_then_only_when_it_changes(bench: Bench) -> None:
     bench.receive(BrokerConnected())
     (document,) = bench.told()
@@ -229,7 +245,11 @@ def test_the_end_does_not_wait_for_ever(connected: Bench) -> None:
 def test_the_end_comes_at_once_without_a_broker(bench: Bench) -> None:
     bench.receive(Received("a", b"1\n"))
     bench.receive(Stop())
-    assert Finished() in bench.effects()
+    effects = bench.station.drain()
+    assert effects[-1] == Finished()
+    assert [effect.text for effect in effects if isinstance(effect, Note)] == [
+        "1 readings were not delivered"
+    ]
 
 
 def test_the_will_says_that_nothing_is_known_any_more(bench: Bench) -> None:
