@@ -17,21 +17,16 @@ class LineFraming:
 
     def receive(self, data: bytes) -> list[bytes | None]:
         """Every line that `data` completes, without its ending, in order; None for each line that
-        was longer than the limit (ending not counted) and is lost."""
+        is longer than the limit (ending not counted) and is lost, as soon as that is known."""
+        lines: list[bytes | None] = []
         *ends, rest = data.split(b"\n")
-        lines = [self._finish(end) for end in ends]
-        self._extend(rest)
+        for end in ends:
+            self._extend(end, lines)
+            self._finish(lines)
+        self._extend(rest, lines)
         return lines
 
-    def _finish(self, end: bytes) -> bytes | None:
-        self._extend(end)
-        line = bytes(self._partial).removesuffix(b"\r")
-        too_long = self._skipping or len(line) > self._line_bytes_max
-        self._partial.clear()
-        self._skipping = False
-        return None if too_long else line
-
-    def _extend(self, data: bytes) -> None:
+    def _extend(self, data: bytes, lines: list[bytes | None]) -> None:
         if self._skipping:
             return
         self._partial += data
@@ -39,3 +34,11 @@ class LineFraming:
         if len(self._partial) > self._line_bytes_max + 1:
             self._partial.clear()
             self._skipping = True
+            lines.append(None)
+
+    def _finish(self, lines: list[bytes | None]) -> None:
+        if not self._skipping:
+            line = bytes(self._partial).removesuffix(b"\r")
+            lines.append(line if len(line) <= self._line_bytes_max else None)
+        self._partial.clear()
+        self._skipping = False

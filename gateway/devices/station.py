@@ -191,6 +191,8 @@ class Station:
         self._outbox.rewind()
 
     def _on_stop(self) -> None:
+        if self._stop_at < inf:  # told twice, as a hurried operator does
+            return
         for port in self._ports.values():
             port.stop()
         self._stop_at = self._now + STOP_S

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -46,6 +47,7 @@ class Line:
     def say(self, data: bytes) -> None:
         """The device sends; waits while the line is full."""
         while data:
+            assert select.select([], [self.fd], [], WAIT_S)[1], "nobody reads the line"
             with suppress(BlockingIOError):
                 data = data[os.write(self.fd, data) :]
 

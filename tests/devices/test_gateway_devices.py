@@ -1,13 +1,15 @@
 """gateway-devices as it is installed: a real terminal on one side, a real broker on the other."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.brokers import Listener, Mosquitto, wait_until
+from tests.brokers import WAIT_S, Listener, Mosquitto, wait_until
 from tests.devices.conftest import Daemon, Line, status, wait_for_port
 
 pytestmark = pytest.mark.slow
@@ -110,6 +112,27 @@ def test_a_retained_command_is_not_given_again(
     wait_until(lambda: heard.extend(line.heard()) or b"\n" in heard)
     assert heard == b"stop\n"
     assert "without the retain flag" in started.log
+
+
+def test_the_simulated_sensor_is_read_and_commanded(
+    daemon: Callable[..., Daemon], listener: Listener, tmp_path: Path
+) -> None:
+    link = tmp_path / "simulated"
+    program = Path(__file__).parents[2] / "demo" / "sensor.py"
+    sensor = subprocess.Popen(
+        [sys.executable, program, "--link", link, "--interval", "0.05"], stdout=subprocess.DEVNULL
+    )
+    try:
+        daemon({"name": "sensor", "path": str(link), "format": "json"})
+        wait_until(lambda: listener.on(READINGS))
+        listener.publish(COMMANDS, "interval 0.01")
+        wait_until(lambda: b'{"ok": true, "interval_s": 0.01}' in listener.on(READINGS))
+    finally:
+        sensor.kill()
+        sensor.wait(WAIT_S)
+    readings = [json.loads(payload) for payload in listener.on(READINGS)]
+    sequence = [reading["sequence"] for reading in readings if "sequence" in reading]
+    assert sequence == list(range(sequence[0], sequence[0] + len(sequence)))
 
 
 def test_a_port_that_vanishes_and_returns_is_read_again(

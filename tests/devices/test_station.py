@@ -235,7 +235,9 @@ def test_the_end_does_not_wait_for_ever(connected: Bench) -> None:
     connected.receive(Received("a", b"1\n"))
     connected.effects()
     connected.receive(Stop())
-    connected.pass_time(10)
+    connected.pass_time(1)
+    connected.receive(Stop())
+    connected.pass_time(2)
     effects = connected.effects()
     assert effects[-1] == Finished()
     assert effects.count(Finished()) == 1
