@@ -16,7 +16,7 @@ import serial
 from serial.tools import list_ports
 
 from gateway.config import SerialPort
-from gateway.devices.events import Lost, Opened, OpenFailed, PortInput, Received, Written
+from gateway.devices.events import ChannelInput, Lost, Opened, OpenFailed, Received, Written
 from gateway.devices.tasks import start
 
 _READ_BYTES_MAX = 65_536  # more than the kernel keeps for a serial line
@@ -61,7 +61,7 @@ def find_usb(usb: str, devices: Iterable[UsbDevice]) -> str | None:
 class Channel:
     """One configured port; `report` is called on the loop with what happens to it."""
 
-    def __init__(self, config: SerialPort, report: Callable[[PortInput], None]) -> None:
+    def __init__(self, config: SerialPort, report: Callable[[ChannelInput], None]) -> None:
         self._config = config
         self._report = report
         self._loop = asyncio.get_running_loop()

@@ -84,8 +84,25 @@ class Stop:
     """The process is to end; `Finished` says when it may."""
 
 
-PortInput = Opened | OpenFailed | Received | Written | Lost
-Input = PortInput | Command | BrokerConnected | BrokerLost | Acknowledged | Stop
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """From the station to a port: this was published to the port's command topic now."""
+
+    port: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """From the station to a port: one of its readings will not reach the broker."""
+
+    port: str
+    detail: str
+
+
+ChannelInput = Opened | OpenFailed | Received | Written | Lost
+PortInput = ChannelInput | Ordered | GivenUp | Stop
+Input = ChannelInput | Command | BrokerConnected | BrokerLost | Acknowledged | Stop
 
 # Effects: what the world must now do, in order, once.
 
@@ -110,6 +127,14 @@ class WriteToPort:
 
     port: str
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """From a port to the station: the payload to publish for one line."""
+
+    port: str
+    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,5 +178,6 @@ class Finished:
     """Everything that could be said has been said: disconnect and end."""
 
 
-PortEffect = OpenPort | ClosePort | WriteToPort | Note
-Effect = PortEffect | Connect | Message | Finished
+ChannelEffect = OpenPort | ClosePort | WriteToPort
+PortEffect = ChannelEffect | Reading | Note
+Effect = ChannelEffect | Note | Connect | Message | Finished

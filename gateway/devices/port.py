@@ -12,7 +12,6 @@ is opened.
 """
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from math import inf
@@ -23,15 +22,19 @@ from gateway.devices import formats
 from gateway.devices.backoff import Backoff
 from gateway.devices.events import (
     ClosePort,
+    GivenUp,
     Level,
     Lost,
     Note,
     Opened,
     OpenFailed,
     OpenPort,
+    Ordered,
     PortEffect,
     PortInput,
+    Reading,
     Received,
+    Stop,
     WriteToPort,
     Written,
 )
@@ -42,8 +45,6 @@ RETRY_MOST_S = 5.0  # an operator who plugs a cable in does not wait longer
 STEADY_S = 5.0  # open for so long: the next loss starts again at RETRY_FIRST_S
 NOTE_INTERVAL_S = 60.0  # between two notes about lines or commands of one port
 COMMANDS_MAX = 64  # waiting to be written; a line at 9600 baud takes its time
-
-Publish = Callable[[bytes], None]
 
 
 class PortState(Enum):
@@ -76,12 +77,11 @@ class PortStatus:
 
 
 class Port:
-    """One configured port. `publish` takes the payload of each reading, during `receive`."""
+    """One configured port. `status` may be read at any time."""
 
-    def __init__(self, config: SerialPort, publish: Publish, random: Random) -> None:
+    def __init__(self, config: SerialPort, random: Random) -> None:
         self.status = PortStatus(config.name, config.path or f"usb {config.usb}")
         self._config = config
-        self._publish = publish
         self._read = formats.reader(config.format, config.columns)
         self._backoff = Backoff(RETRY_FIRST_S, RETRY_MOST_S, random)
         self._phase = _Phase.WAITING
@@ -109,29 +109,12 @@ class Port:
                 self._away(PortState.MISSING if missing else PortState.ERROR, detail, now)
             case Lost(detail=detail):
                 self._on_lost(detail, now)
-
-    def command(self, payload: bytes, now: float) -> None:
-        """`payload` was published to the port's command topic."""
-        if self._phase is not _Phase.OPEN:
-            self._count_error("a command came while the port was away, and was dropped", now)
-        elif len(payload) > self._config.line_bytes_max:
-            self._count_error(f"a command of {len(payload)} bytes was dropped", now)
-        elif len(self._commands) >= COMMANDS_MAX:
-            self._count_error("the port does not take commands as fast as they come", now)
-        else:
-            self._commands.append(formats.encode_command(self._config.format, payload))
-            self._write_next()
-
-    def count_dropped(self, detail: str, now: float) -> None:
-        """A reading of this port was given up behind it."""
-        self._count_error(detail, now)
-
-    def stop(self) -> None:
-        """The process ends: close, and do nothing any more."""
-        self._effects.append(ClosePort(self._config.name))
-        self._phase = _Phase.STOPPED
-        self._retry_at = inf
-        self.status = replace(self.status, state=PortState.OFFLINE, detail="")
+            case Ordered(payload=payload):
+                self._on_command(payload, now)
+            case GivenUp(detail=detail):
+                self._count_error(detail, now)
+            case Stop():
+                self._on_stop()
 
     def wake(self, now: float) -> None:
         """Tries to open the port when it is time to."""
@@ -147,6 +130,17 @@ class Port:
         """What is to be done now, in order, once."""
         effects, self._effects = self._effects, []
         return effects
+
+    def _on_command(self, payload: bytes, now: float) -> None:
+        if self._phase is not _Phase.OPEN:
+            self._count_error("a command came while the port was away, and was dropped", now)
+        elif len(payload) > self._config.line_bytes_max:
+            self._count_error(f"a command of {len(payload)} bytes was dropped", now)
+        elif len(self._commands) >= COMMANDS_MAX:
+            self._count_error("the port does not take commands as fast as they come", now)
+        else:
+            self._commands.append(formats.encode_command(self._config.format, payload))
+            self._write_next()
 
     def _on_opened(self, path: str, now: float) -> None:
         self._phase = _Phase.OPEN
@@ -164,6 +158,12 @@ class Port:
         self._commands.clear()
         self._writing = False
         self._away(PortState.MISSING, detail, now)
+
+    def _on_stop(self) -> None:
+        self._effects.append(ClosePort(self._config.name))
+        self._phase = _Phase.STOPPED
+        self._retry_at = inf
+        self.status = replace(self.status, state=PortState.OFFLINE, detail="")
 
     def _away(self, state: PortState, detail: str, now: float) -> None:
         self._phase = _Phase.WAITING
@@ -189,12 +189,9 @@ class Port:
                 self._count_error(str(error), now)
                 continue
             if payload is not None:
-                self._on_reading(payload, now)
-
-    def _on_reading(self, payload: bytes, now: float) -> None:
-        readings = self.status.readings + 1
-        self.status = replace(self.status, readings=readings, last_reading_at=now)
-        self._publish(payload)
+                readings = self.status.readings + 1
+                self.status = replace(self.status, readings=readings, last_reading_at=now)
+                self._effects.append(Reading(self._config.name, payload))
 
     def _write_next(self) -> None:
         if self._commands and not self._writing:

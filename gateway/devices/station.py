@@ -7,7 +7,6 @@ every STATUS_INTERVAL_S. Must not import anything that touches the world.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from math import inf
 from random import Random
 
@@ -22,10 +21,13 @@ from gateway.devices.events import (
     Connect,
     Effect,
     Finished,
+    GivenUp,
     Input,
     Level,
     Message,
     Note,
+    Ordered,
+    Reading,
     Stop,
 )
 from gateway.devices.outbox import Outbox
@@ -65,7 +67,7 @@ class Station:
         assert len(self._configs) == len(serial), "port names are unique"
         self._topics = {c.name: topics.expand(c.topic, gateway, c.name) for c in serial}
         self._commands = _command_topics(gateway, serial)
-        self._ports = {c.name: Port(c, partial(self._publish, c), random) for c in serial}
+        self._ports = {c.name: Port(c, random) for c in serial}
         self._outbox = Outbox() if outbox is None else outbox
         self._backoff = Backoff(RECONNECT_FIRST_S, RECONNECT_MOST_S, random)
         self._status_topic = topics.expand(STATUS_TOPIC, gateway, "")
@@ -135,21 +137,22 @@ class Station:
         effects, self._effects = self._effects, []
         return effects
 
-    def _publish(self, config: SerialPort, payload: bytes) -> None:
-        topic = self._topics[config.name]
+    def _publish(self, port: str, payload: bytes) -> None:
+        config = self._configs[port]
+        topic = self._topics[port]
         size_bytes = len(topic.encode()) + len(payload) + PACKET_OVERHEAD_BYTES
         if size_bytes > self._packet_bytes_max:
             # The broker would close the connection for it, at every attempt.
-            self._ports[config.name].count_dropped(
-                f"a reading of {len(payload)} bytes is more than the broker takes", self._now
-            )
+            self._give_up(port, f"a reading of {len(payload)} bytes is more than the broker takes")
             return
-        message = Message(self._next(), config.name, topic, payload, config.qos, config.retain)
+        message = Message(self._next(), port, topic, payload, config.qos, config.retain)
         for lost in self._outbox.put(message):
             self._dropped += 1
-            self._ports[lost.port].count_dropped(
-                f"the broker did not take readings for too long: {self._dropped} dropped", self._now
-            )
+            detail = f"the broker did not take readings for too long: {self._dropped} dropped"
+            self._give_up(lost.port, detail)
+
+    def _give_up(self, port: str, detail: str) -> None:
+        self._ports[port].receive(GivenUp(port, detail), self._now)
 
     def _on_command(self, command: Command) -> None:
         name = self._commands.get(command.topic)
@@ -163,7 +166,7 @@ class Station:
                 "publish commands without the retain flag",
             )
             return
-        self._ports[name].command(command.payload, self._now)
+        self._ports[name].receive(Ordered(name, command.payload), self._now)
 
     def _on_acknowledged(self, serial: int) -> None:
         if serial == self._goodbye_serial and self._goodbye_serial:
@@ -194,13 +197,12 @@ class Station:
         if self._stop_at < inf:  # told twice, as a hurried operator does
             return
         for port in self._ports.values():
-            port.stop()
+            port.receive(Stop(), self._now)
         self._stop_at = self._now + STOP_S
 
     def _advance(self) -> None:
         """What follows from any change, whatever it was."""
-        for port in self._ports.values():
-            self._effects += port.drain()
+        self._drain_ports()
         if self._stop_at < inf:
             self._advance_stop()
         elif self._connected:
@@ -208,6 +210,16 @@ class Station:
         if self._connected:
             while message := self._outbox.take():
                 self._effects.append(message)
+
+    def _drain_ports(self) -> None:
+        for port in self._ports.values():
+            # Again, because a reading that is given up is noted by its port.
+            while effects := port.drain():
+                for effect in effects:
+                    if isinstance(effect, Reading):
+                        self._publish(effect.port, effect.payload)
+                    else:
+                        self._effects.append(effect)
 
     def _tell_status(self) -> None:
         statuses = self._statuses()

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.config import SerialPort
 from gateway.devices.channel import Channel, find_usb
-from gateway.devices.events import Lost, Opened, OpenFailed, PortInput, Received, Written
+from gateway.devices.events import ChannelInput, Lost, Opened, OpenFailed, Received, Written
 from tests.devices.conftest import Line
 
 
@@ -45,12 +45,14 @@ def test_a_usb_id_finds_its_port(usb: str, path: str | None) -> None:
     assert find_usb(usb, PLUGGED_IN) == path
 
 
-async def follow(config: SerialPort, act: Callable[[Channel, PortInput], bool]) -> list[PortInput]:
+async def follow(
+    config: SerialPort, act: Callable[[Channel, ChannelInput], bool]
+) -> list[ChannelInput]:
     """Opens the port and hands what it reports to `act` until that says it has seen enough."""
-    reports: asyncio.Queue[PortInput] = asyncio.Queue()
+    reports: asyncio.Queue[ChannelInput] = asyncio.Queue()
     channel = Channel(config, reports.put_nowait)
     channel.open()
-    seen: list[PortInput] = []
+    seen: list[ChannelInput] = []
     try:
         async with asyncio.timeout(10):
             while not seen or not act(channel, seen[-1]):
@@ -60,7 +62,7 @@ async def follow(config: SerialPort, act: Callable[[Channel, PortInput], bool]) 
     return seen
 
 
-def first_report(config: SerialPort) -> PortInput:
+def first_report(config: SerialPort) -> ChannelInput:
     return asyncio.run(follow(config, lambda _channel, _report: True))[0]
 
 
@@ -85,8 +87,8 @@ def test_a_file_that_is_no_port_is_an_error(tmp_path: Path) -> None:
 def test_a_port_that_another_program_has_is_an_error(line: Line) -> None:
     config = SerialPort("p", path=str(line.link))
 
-    async def both() -> list[PortInput]:
-        reports: asyncio.Queue[PortInput] = asyncio.Queue()
+    async def both() -> list[ChannelInput]:
+        reports: asyncio.Queue[ChannelInput] = asyncio.Queue()
         channel = Channel(config, reports.put_nowait)
         channel.open()
         try:
@@ -103,7 +105,7 @@ def test_a_port_that_another_program_has_is_an_error(line: Line) -> None:
 def test_bytes_go_through_unchanged_in_both_directions(line: Line) -> None:
     every_byte = bytes(range(256))
 
-    def act(channel: Channel, report: PortInput) -> bool:
+    def act(channel: Channel, report: ChannelInput) -> bool:
         match report:
             case Opened():
                 channel.write(every_byte)
@@ -120,11 +122,11 @@ def test_a_write_that_the_line_cannot_take_at_once_is_finished_later(line: Line)
     data = os.urandom(100_000)
     heard = bytearray()
 
-    async def run() -> list[PortInput]:
+    async def run() -> list[ChannelInput]:
         loop = asyncio.get_running_loop()
         loop.add_reader(line.fd, lambda: heard.extend(line.heard()))
 
-        def act(channel: Channel, report: PortInput) -> bool:
+        def act(channel: Channel, report: ChannelInput) -> bool:
             if isinstance(report, Opened):
                 channel.write(data)
             return isinstance(report, Written)
@@ -141,7 +143,7 @@ def test_a_write_that_the_line_cannot_take_at_once_is_finished_later(line: Line)
 
 
 def test_an_unplugged_port_is_lost_once(line: Line) -> None:
-    def act(_channel: Channel, report: PortInput) -> bool:
+    def act(_channel: Channel, report: ChannelInput) -> bool:
         if isinstance(report, Opened):
             line.unplug()
         return isinstance(report, Lost)
@@ -159,7 +161,7 @@ def test_closing_while_it_opens_leaves_no_descriptor(line: Line) -> None:
         await asyncio.get_running_loop().shutdown_default_executor()
         await asyncio.sleep(0)
 
-    reports: list[PortInput] = []
+    reports: list[ChannelInput] = []
     before = len(os.listdir("/proc/self/fd"))
     asyncio.run(run())
     assert reports == []

@@ -13,8 +13,11 @@ from gateway.devices.events import (
     Opened,
     OpenFailed,
     OpenPort,
+    Ordered,
     PortEffect,
+    Reading,
     Received,
+    Stop,
     WriteToPort,
     Written,
 )
@@ -24,16 +27,18 @@ CONFIG = SerialPort("p", path="/dev/p", format="text", line_bytes_max=64)
 
 
 class Bench:
-    """A port, what it published, and a clock."""
+    """A port and a clock."""
 
     def __init__(self, config: SerialPort = CONFIG) -> None:
-        self.published: list[bytes] = []
-        self.port = Port(config, self.published.append, Random(1))
+        self.port = Port(config, Random(1))
         self.now = 0.0
 
     def effects(self) -> list[PortEffect]:
         """Without the notes."""
         return [effect for effect in self.port.drain() if not isinstance(effect, Note)]
+
+    def published(self) -> list[bytes]:
+        return [effect.payload for effect in self.port.drain() if isinstance(effect, Reading)]
 
     def notes(self) -> list[str]:
         return [effect.text for effect in self.port.drain() if isinstance(effect, Note)]
@@ -63,7 +68,7 @@ def test_it_opens_at_once_and_reads(bench: Bench) -> None:
     bench.port.receive(Opened("p", "/dev/p"), 0.0)
     bench.port.receive(Received("p", b"one\ntw"), 1.0)
     bench.port.receive(Received("p", b"o\n"), 2.0)
-    assert bench.published == [b"one", b"two"]
+    assert bench.published() == [b"one", b"two"]
     assert bench.port.status.state is PortState.OPEN
     assert (bench.port.status.readings, bench.port.status.last_reading_at) == (2, 2.0)
 
@@ -105,7 +110,7 @@ def test_a_cut_line_is_not_joined_with_the_next_device(opened: Bench) -> None:
     assert opened.port.status.state is PortState.MISSING
     opened.open()
     opened.port.receive(Received("p", b"whole\n"), 20.0)
-    assert opened.published == [b"whole"]
+    assert opened.published() == [b"whole"]
 
 
 def test_a_port_that_wobbles_is_tried_ever_more_rarely(bench: Bench) -> None:
@@ -131,34 +136,34 @@ def test_bad_lines_are_counted_one_by_one_and_noted_once_a_minute(opened: Bench)
 
 
 def test_commands_are_written_one_after_the_other(opened: Bench) -> None:
-    opened.port.command(b"a", 1.0)
-    opened.port.command(b"b", 1.0)
+    opened.port.receive(Ordered("p", b"a"), 1.0)
+    opened.port.receive(Ordered("p", b"b"), 1.0)
     assert opened.effects() == [WriteToPort("p", b"a\n")]
     opened.port.receive(Written("p"), 2.0)
     assert opened.effects() == [WriteToPort("p", b"b\n")]
     opened.port.receive(Written("p"), 3.0)
-    opened.port.command(b"c", 3.0)
+    opened.port.receive(Ordered("p", b"c"), 3.0)
     assert opened.effects() == [WriteToPort("p", b"c\n")]
     assert opened.port.status.errors == 0
 
 
 def too_many(bench: Bench) -> None:
     for _ in range(COMMANDS_MAX + 1 + 1):  # one is being written, and one is too many
-        bench.port.command(b"x", 1.0)
+        bench.port.receive(Ordered("p", b"x"), 1.0)
 
 
 def too_long(bench: Bench) -> None:
-    bench.port.command(b"x" * 65, 1.0)
+    bench.port.receive(Ordered("p", b"x" * 65), 1.0)
 
 
 def lost_in_mid_write(bench: Bench) -> None:
-    bench.port.command(b"x", 1.0)
+    bench.port.receive(Ordered("p", b"x"), 1.0)
     bench.port.receive(Lost("p", "gone"), 1.0)
 
 
 def came_while_away(bench: Bench) -> None:
     bench.port.receive(Lost("p", "gone"), 1.0)
-    bench.port.command(b"x", 1.0)
+    bench.port.receive(Ordered("p", b"x"), 1.0)
 
 
 @pytest.mark.parametrize("story", [too_many, too_long, lost_in_mid_write, came_while_away])
@@ -170,21 +175,21 @@ def test_a_command_that_is_not_written_is_counted(
 
 
 def test_no_command_outlives_the_port_that_it_was_meant_for(opened: Bench) -> None:
-    opened.port.command(b"first", 1.0)
-    opened.port.command(b"second", 1.0)
+    opened.port.receive(Ordered("p", b"first"), 1.0)
+    opened.port.receive(Ordered("p", b"second"), 1.0)
     opened.port.receive(Lost("p", "gone"), 1.0)
     opened.port.drain()
     opened.open()
     assert opened.effects() == []
-    opened.port.command(b"third", 2.0)
+    opened.port.receive(Ordered("p", b"third"), 2.0)
     assert opened.effects() == [WriteToPort("p", b"third\n")]
 
 
 def test_after_the_stop_nothing_happens_any_more(opened: Bench) -> None:
-    opened.port.stop()
+    opened.port.receive(Stop(), 1.0)
     assert opened.effects() == [ClosePort("p")]
     opened.port.receive(Received("p", b"late\n"), 9.0)
     opened.port.wake(1e9)
-    assert (opened.effects(), opened.published) == ([], [])
+    assert opened.port.drain() == []
     assert opened.port.status.state is PortState.OFFLINE
     assert opened.port.deadline() == float("inf")
