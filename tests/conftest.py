@@ -1,0 +1,17 @@
+"""For every test: the logs of the brokers that it ran stand in the report of its failure."""
+
+from collections.abc import Generator
+
+import pytest
+
+from tests.gateways import captured_logs
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        report.sections.extend(captured_logs())
+    return report
