@@ -204,7 +204,7 @@ class Broker:
 
 
 class Mosquitto(Broker):
-    """Debian's Mosquitto with every queue unlimited: the broker whose answers are trusted."""
+    """Debian's Mosquitto with unlimited queues: the broker whose answers are trusted."""
 
     kind = "mosquitto"
 
@@ -218,7 +218,6 @@ class Mosquitto(Broker):
             "allow_anonymous true\n"
             "persistence false\n"
             "max_queued_messages 0\n"
-            "max_inflight_messages 0\n"
             "user root\n"
         )
         program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")

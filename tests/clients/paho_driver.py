@@ -4,10 +4,11 @@ import queue
 import socket
 from collections.abc import Sequence
 
+from paho.mqtt.client import CallbackOnMessage, MQTTMessage
 from paho.mqtt.client import Client as Paho
-from paho.mqtt.client import MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties as PahoProperties
 
 from tests.clients.face import (
     ANSWER_S_MAX,
@@ -39,17 +40,30 @@ class PahoClient:
         self._answers: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._present = False
 
-    def connect(self, login: Login, *, manual_ack: bool = False, loop: bool = True) -> bool:
-        """`manual_ack`: the test acknowledges; `loop` false: nobody pings after CONNACK."""
+    def connect(
+        self,
+        login: Login,
+        *,
+        manual_ack: bool = False,
+        loop: bool = True,
+        properties: PahoProperties | None = None,
+        will_properties: PahoProperties | None = None,
+        on_message: CallbackOnMessage | None = None,
+    ) -> bool:
+        """`manual_ack`: the test acknowledges; `loop` false: nobody pings after CONNACK.
+
+        `properties`, `will_properties` and `on_message` take the place of the face's own.
+        """
         self.close()
         self.inbox = Inbox()
-        self.paho = paho = self._make(login, manual_ack)
+        self.paho = paho = self._make(login, manual_ack, will_properties)
+        paho.on_message = on_message or self._on_message
         first_only = {} if self._version < Version.MQTT5 else {"clean_start": login.clean}
         paho.connect(
             self._host,
             self._port,
             keepalive=login.keep_alive_s,
-            properties=connect_properties(login, self._version),
+            properties=properties or connect_properties(login, self._version),
             **first_only,
         )
         paho.loop_start()
@@ -61,7 +75,7 @@ class PahoClient:
             raise Refused(code)
         return self._present
 
-    def _make(self, login: Login, manual_ack: bool) -> Paho:
+    def _make(self, login: Login, manual_ack: bool, will_properties: PahoProperties | None) -> Paho:
         paho = Paho(
             CallbackAPIVersion.VERSION2,
             client_id=login.client_id,
@@ -72,11 +86,12 @@ class PahoClient:
         )
         paho.max_inflight_messages_set(100)
         if (will := login.will) is not None:
-            properties = message_properties(will.properties, self._version, PacketTypes.WILLMESSAGE)
+            properties = will_properties or message_properties(
+                will.properties, self._version, PacketTypes.WILLMESSAGE
+            )
             paho.will_set(will.topic, will.payload, will.qos, will.retain, properties)
         paho.on_connect = self._on_connect
         paho.on_disconnect = self._on_disconnect
-        paho.on_message = self._on_message
         paho.on_subscribe = lambda _c, _u, _mid, codes, _p: self._answers.put(codes[0].value)
         paho.on_unsubscribe = lambda *_: self._answers.put(0)
         return paho
@@ -111,13 +126,14 @@ class PahoClient:
         no_local: bool = False,
         retain_as_published: bool = False,
         retain_handling: int = 0,
+        properties: PahoProperties | None = None,
     ) -> int:
         assert self.paho is not None
         if self._version < Version.MQTT5:
             self.paho.subscribe(topic_filter, qos)
         else:
             options = subscribe_options(qos, no_local, retain_as_published, retain_handling)
-            self.paho.subscribe(topic_filter, options=options)
+            self.paho.subscribe(topic_filter, options=options, properties=properties)
         code = self._answer()
         assert isinstance(code, int)
         return code
