@@ -218,6 +218,7 @@ class Mosquitto(Broker):
             "allow_anonymous true\n"
             "persistence false\n"
             "max_queued_messages 0\n"
+            "max_inflight_messages 0\n"  # with its 20, version 2.0.11 sticks at the 21st of QoS 2
             "user root\n"
         )
         program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")

@@ -2,15 +2,16 @@
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.clients.aiomqtt_driver import AiomqttDriver
 from tests.clients.face import Client, Driver, Login, Message, Version
-from tests.clients.javascript_driver import INSTALLED, JavascriptDriver
+from tests.clients.javascript_driver import JavascriptDriver
 from tests.clients.paho_driver import PahoDriver
 from tests.gateways import Broker, Gateway, Mosquitto, free_port
-from tests.requires import absent, needs
+from tests.requires import needs, prepared
 
 _numbers = itertools.count(1)
 
@@ -33,10 +34,9 @@ def broker(
 
 
 def _javascript() -> JavascriptDriver:
-    needs("node")
-    if not INSTALLED.exists():
-        absent(f"MQTT.js is not installed: npm ci in {INSTALLED.parents[2]}")
-    return JavascriptDriver()
+    node = needs("node")
+    prepared(Path(__file__).parent / "javascript.sh")
+    return JavascriptDriver(node)
 
 
 DRIVERS = {"paho": PahoDriver, "aiomqtt": AiomqttDriver, "MQTT.js": _javascript}

@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import Protocol
 
 ANSWER_S_MAX = 15.0  # any one answer of a broker, on a busy machine
-MANY_S_MAX = 40.0  # a thousand messages
+MANY_S_MAX = 20.0  # a thousand messages
 
 
 class Version(IntEnum):

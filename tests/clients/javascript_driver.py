@@ -3,7 +3,6 @@
 import base64
 import json
 import queue
-import shutil
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -23,7 +22,6 @@ from tests.clients.face import (
 )
 
 FOLDER = Path(__file__).parent / "js"
-INSTALLED = FOLDER / "node_modules" / "mqtt" / "package.json"
 
 _NAMES = {
     "message_expiry_interval_s": "messageExpiryInterval",
@@ -67,9 +65,7 @@ def _incoming(given: dict[str, Any]) -> Properties:
 class Node:
     """The node process: calls and their answers, and what happens in between."""
 
-    def __init__(self) -> None:
-        node = shutil.which("node")
-        assert node is not None
+    def __init__(self, node: str) -> None:
         self._process = subprocess.Popen(
             [node, str(FOLDER / "driver.js")],
             stdin=subprocess.PIPE,
@@ -206,8 +202,8 @@ class JavascriptClient:
 class JavascriptDriver:
     name = "MQTT.js"
 
-    def __init__(self) -> None:
-        self._node = Node()
+    def __init__(self, node: str) -> None:
+        self._node = Node(node)
         self._clients: list[JavascriptClient] = []
 
     def client(self, host: str, port: int, version: Version) -> JavascriptClient:
