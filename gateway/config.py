@@ -1,10 +1,45 @@
-"""The configuration file: TOML in, a frozen Config or every problem at once out.
+"""The configuration: TOML in, a frozen Config or every problem at once out.
 
-Knows the file's form and what is allowed in it; must not know who uses the values. The dataclasses
-are the contract with the floors above: defaults stand here and nowhere else.
+Here is what comes out; `config_file.py` is the way in, `config_keys.py` says what is allowed. Must
+not know who uses the values. The dataclasses are the contract with the floors above: defaults stand
+here and nowhere else.
 """
 
 from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in the file, with the words that put it right."""
+
+    line: int  # from 1; the table's header where a key is missing
+    key: str  # "mqtt.port"; empty: the file as a whole
+    text: str
+    remedy: str
+
+
+class ConfigError(Exception):
+    """The file cannot be used. `problems` is all that is wrong with it, in the order of the lines.
+
+    The caller must print `lines()`, one problem a line, and start nothing.
+    """
+
+    def __init__(self, file_name: str, problems: tuple[Problem, ...]) -> None:
+        super().__init__(file_name, problems)
+        self.file_name = file_name
+        self.problems = problems
+
+    def lines(self) -> list[str]:
+        """Each problem as `file:line: key: what is wrong; what is allowed`."""
+        return [
+            f"{self.file_name}:{problem.line}: "
+            + (f"{problem.key}: " if problem.key else "")
+            + f"{problem.text}; {problem.remedy}"
+            for problem in self.problems
+        ]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +48,9 @@ class GatewaySection:
 
     name: str = ""  # empty: the host name
     address: str = "0.0.0.0"  # where MQTT and links listen, an IP address
-    advertise: str = ""  # the address told to peers; empty: `address`, or all of the box's when that is 0.0.0.0
+    advertise: str = (
+        ""  # the address told to peers; empty: `address`, or all of the box's when that is 0.0.0.0
+    )
     state_dir: str = "/var/lib/gatewayd"
     control_socket: str = "/run/gatewayd/control.sock"
     serial_number: str = ""  # empty: the board's, else machine id and MAC
@@ -40,7 +77,7 @@ class ClusterSection:
     """[cluster]: the mesh. Absent: one gateway alone, no link port."""
 
     name: str
-    key: str  # from key or key_file; repr must not show it
+    key: str = field(repr=False)  # from key or key_file; a secret, so that repr leaves it out
     link_port: int = 7883
     discovery: bool = True  # mDNS
     peers: tuple[str, ...] = ()  # "host" or "host:port", dialled besides what mDNS finds

@@ -1,0 +1,163 @@
+"""One MQTT broker as a machine: connections in, bytes and effects out.
+
+Joins the parts of this folder. It has no socket, no clock and no dice of its own: `now` and a
+Random are arguments. Must not know the mesh: other gateways are an `Elsewhere`.
+"""
+
+from random import Random
+
+from gateway.broker import connecting, publishing, subscribing
+from gateway.broker.connection import Connection, Moves, State
+from gateway.broker.delivery import arrived, publish
+from gateway.broker.elsewhere import Elsewhere
+from gateway.broker.outbox import Outbox
+from gateway.broker.retained import Retained
+from gateway.broker.routes import Routes
+from gateway.broker.state import BrokerState
+from gateway.broker.vitals import Vitals
+from gateway.config import MqttSection
+from gateway.effects import Effect
+from gateway.ids import Stamp
+from gateway.mqtt.message import Message, topic_field
+from gateway.mqtt.packets import Packet, PacketType
+from gateway.mqtt.reasons import Reason
+
+TICK_S = 1.0  # how often rates are brought up to date
+
+
+class Broker:
+    """The broker of one gateway.
+
+    The shell opens a `Connection` per socket and feeds it; after each turn it calls `drain` and
+    writes what the outboxes hold. `deadline` says when `wake` is due.
+    """
+
+    def __init__(self, settings: MqttSection, elsewhere: Elsewhere, random: Random) -> None:
+        self._online: dict[str, Connection] = {}
+        self.state = BrokerState(
+            settings,
+            elsewhere,
+            random,
+            Routes(elsewhere.interested),
+            Retained(settings.retained_messages_max),
+        )
+        self._moves = self._make_moves()
+        self.state.timers.set(0.0, self._tick)
+
+    @property
+    def vitals(self) -> Vitals:
+        """What the broker counts."""
+        return self.state.vitals
+
+    @property
+    def retained(self) -> Retained:
+        """The retained messages."""
+        return self.state.retained
+
+    def open(self, address: str, trusted: bool, now: float) -> Connection:
+        """A client's socket was accepted; `trusted` if it came by loopback."""
+        self.state.now = now
+        return Connection(self.state, self._moves, address, trusted)
+
+    def clients(self) -> int:
+        """Clients that are connected."""
+        return len(self._online)
+
+    def waiting(self) -> int:
+        """Messages kept for sessions: queued, or sent and not acknowledged."""
+        return sum(session.waiting() for session in self.state.sessions.values())
+
+    def filters(self) -> list[str]:
+        """Every filter that a session here subscribes to."""
+        return self.state.routes.filters()
+
+    def hold(self) -> None:
+        """From now on what clients say waits (the boot barrier); CONNECT is answered."""
+        self.state.holding = True
+
+    def unhold(self, now: float) -> None:
+        """The barrier is gone: what has come meanwhile is worked off."""
+        self.state.holding, self.state.now = False, now
+        for connection in list(self._online.values()):
+            connection.work()
+            connection.outbox.touch()
+
+    def uncrowd(self) -> None:
+        """The other gateways can take more: publishers that were paused go on."""
+        waiting, self.state.crowding = self.state.crowding, []
+        for resume in waiting:
+            resume()
+
+    def interest_changed(self) -> None:
+        """Other gateways want other topics than before."""
+        self.state.routes.cache.clear()
+
+    def arrived(self, message: Message, stamp: Stamp | None, now: float) -> None:
+        """Another gateway accepted this message; it goes to sessions here."""
+        self.state.now = now
+        arrived(self.state, message, stamp)
+
+    def publish(self, topic: str, payload: bytes, qos: int, retain: bool, now: float) -> None:
+        """A message of the gateway's own."""
+        self.state.now = now
+        field = topic_field(topic)
+        publish(
+            self.state, Message(topic, field, payload, qos, retain), self.state.routes.find(field)
+        )
+
+    def congested(self, connection: Connection, congested: bool, now: float) -> None:
+        """A client reads too slowly, or reads again."""
+        self.state.now = now
+        connection.outbox.congested = congested
+        self.state.routes.cache.clear()
+        if connection.session is not None and connection.state is State.OPEN:
+            connection.session.send_waiting(now)
+
+    def stop(self, now: float) -> None:
+        """A planned stop: clients are told, and no will is sent."""
+        self.state.now = now
+        for connection in list(self._online.values()):
+            connection.will = None
+            connection.refuse(Reason.SERVER_SHUTTING_DOWN, "the gateway stops")
+
+    def deadline(self) -> float:
+        """When `wake` is due, in monotonic seconds."""
+        return self.state.timers.deadline()
+
+    def wake(self, now: float) -> None:
+        """A deadline passed."""
+        self.state.now = now
+        self.state.timers.wake(now)
+
+    def drain(self) -> tuple[list[Outbox], list[Effect]]:
+        """The outboxes to write, and the effects to do, since the last call."""
+        state = self.state
+        touched, effects = list(state.touched), list(state.effects)
+        state.touched.clear()
+        state.effects.clear()
+        return touched, effects
+
+    def _tick(self, now: float) -> None:
+        self.state.vitals.tick(now)
+        self.state.timers.set(now + TICK_S, self._tick)
+
+    def _make_moves(self) -> Moves:
+        waiting, opened = State.WAITING, State.OPEN
+        legal = {
+            (waiting, PacketType.CONNECT): connecting.on_connect(self._online),
+            (opened, PacketType.PUBLISH): publishing.on_publish,
+            (opened, PacketType.PUBACK): publishing.on_puback,
+            (opened, PacketType.PUBREC): publishing.on_pubrec,
+            (opened, PacketType.PUBREL): publishing.on_pubrel,
+            (opened, PacketType.PUBCOMP): publishing.on_pubcomp,
+            (opened, PacketType.SUBSCRIBE): subscribing.on_subscribe,
+            (opened, PacketType.UNSUBSCRIBE): subscribing.on_unsubscribe,
+            (opened, PacketType.PINGREQ): _on_pingreq,
+            (opened, PacketType.DISCONNECT): connecting.on_disconnect,
+        }
+        return Moves(legal, publishing.QUICK, connecting.on_closed(self._online))
+
+
+def _on_pingreq(connection: Connection, packet: Packet) -> None:
+    """PINGREQ, section 3.12 [MQTT-3.12.4-1]."""
+    connection.outbox.send(b"\xd0\x00")

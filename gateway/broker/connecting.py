@@ -1,0 +1,205 @@
+"""CONNECT and DISCONNECT: who may come in, which session they find, what is left when they go.
+
+Must not know sockets, or how a password is stored.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from gateway.broker.connection import Connection
+from gateway.broker.delivery import publish
+from gateway.broker.session import Session
+from gateway.broker.state import BrokerState
+from gateway.broker.subscribing import unsubscribe
+from gateway.errors import ProtocolError
+from gateway.limits import RECEIVE_MAXIMUM
+from gateway.mqtt.encode import encode
+from gateway.mqtt.message import MQTT3, MQTT5, Message, topic_field
+from gateway.mqtt.packets import ConnAck, Connect, Disconnect, Packet, Version, Will
+from gateway.mqtt.properties import NO_PROPERTIES, Properties
+from gateway.mqtt.reasons import Reason
+
+NEVER_EXPIRES = 0xFFFFFFFF  # session expiry interval, section 3.1.2.11.2
+RECEIVE_MAXIMUM_DEFAULT = 65_535  # section 3.1.2.11.3
+
+Online = dict[str, Connection]
+
+
+def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
+    """The handler of CONNECT, section 3.1; `online` holds the connections by client id."""
+
+    def handle(connection: Connection, packet: Packet) -> None:
+        assert isinstance(packet, Connect)
+        connection.version = packet.version
+        refusal = _refusal(connection, packet, len(online))
+        if refusal is not None:
+            connection.broker.vitals.connections_refused += 1
+            connection.refuse(*refusal)
+            return
+        client_id = packet.client_id or f"gw-{connection.broker.random.getrandbits(64):016x}"
+        if client_id in online:  # [MQTT-3.1.4-3]
+            online[client_id].refuse(Reason.SESSION_TAKEN_OVER, "its client connected anew")
+        _open(connection, replace(packet, client_id=client_id), assigned=not packet.client_id)
+        online[client_id] = connection
+
+    return handle
+
+
+def on_disconnect(connection: Connection, packet: Packet) -> None:
+    """DISCONNECT, section 3.14: the will is dropped unless the client asks for it."""
+    assert isinstance(packet, Disconnect)
+    session = connection.session
+    assert session is not None, "open without a session"
+    expiry_s = packet.properties.session_expiry_interval_s
+    if expiry_s is not None:
+        if expiry_s and not session.expiry_s:  # section 3.14.2.2.2
+            raise ProtocolError(Reason.PROTOCOL_ERROR, "a session expiry where CONNECT had none")
+        session.expiry_s = _expiry_s(connection.broker, expiry_s)
+    connection.close(with_will=packet.reason == Reason.DISCONNECT_WITH_WILL_MESSAGE)
+
+
+def on_closed(online: Online) -> Callable[[Connection, bool], None]:
+    """What to do, once, when a connection is over, whoever ended it."""
+
+    def handle(connection: Connection, with_will: bool) -> None:
+        session, broker = connection.session, connection.broker
+        if session is None:
+            return
+        del online[session.client_id]
+        session.detach()
+        broker.routes.cache.clear()
+        if with_will and connection.will is not None:
+            _leave_will(broker, session, connection.will)
+        if session.expiry_s:
+            session.expires_at = broker.now + session.expiry_s
+            broker.timers.set(session.expires_at, lambda now: _expire(broker, session, now))
+        else:
+            end_session(broker, session)
+
+    return handle
+
+
+def end_session(broker: BrokerState, session: Session) -> None:
+    """The session is over: its delayed will is sent [MQTT-3.1.3-9], its subscriptions end.
+
+    A QoS 2 message that the client has handed over (PUBREC said) is released without its PUBREL.
+    """
+    del broker.sessions[session.client_id]
+    _send_will(broker, session.client_id)
+    for topic_filter in list(session.subscriptions):
+        unsubscribe(broker, session, topic_filter)
+    for message in session.unreleased.values():
+        publish(broker, message, broker.routes.find(message.topic_field))
+
+
+def _refusal(connection: Connection, packet: Connect, online: int) -> tuple[Reason, str] | None:
+    settings = connection.broker.settings
+    if packet.properties.authentication_method is not None:
+        return Reason.BAD_AUTHENTICATION_METHOD, "extended authentication is not offered"
+    if not connection.trusted and settings.allow_anonymous != "everywhere":
+        if packet.username is not None:
+            return Reason.BAD_USER_NAME_OR_PASSWORD, "no such user"
+        return Reason.NOT_AUTHORIZED, "anonymous from another host"
+    if not packet.client_id and not packet.clean_start and packet.version is not Version.MQTT5:
+        return Reason.CLIENT_IDENTIFIER_NOT_VALID, "no client id and no clean session"
+    if online >= settings.connections_max:
+        return Reason.QUOTA_EXCEEDED, "too many connections"
+    return None
+
+
+def _open(connection: Connection, packet: Connect, assigned: bool) -> None:
+    broker = connection.broker
+    session, present = _find_session(broker, packet)
+    asked_s = packet.properties.session_expiry_interval_s
+    if packet.version is not Version.MQTT5:
+        asked_s = 0 if packet.clean_start else NEVER_EXPIRES
+    session.expiry_s = _expiry_s(broker, asked_s or 0)
+    connection.will = packet.will
+    outbox = connection.outbox
+    outbox.dialect = MQTT5 if packet.version is Version.MQTT5 else MQTT3
+    outbox.packet_bytes_max = packet.properties.maximum_packet_size_bytes or 0
+    properties = NO_PROPERTIES
+    if packet.version is Version.MQTT5:
+        properties = Properties(
+            receive_maximum=RECEIVE_MAXIMUM,
+            maximum_packet_size_bytes=broker.settings.packet_bytes_max,
+            assigned_client_identifier=packet.client_id if assigned else None,
+            subscription_identifiers_available=False,
+            shared_subscription_available=False,
+            session_expiry_interval_s=int(session.expiry_s)
+            if session.expiry_s != asked_s
+            else None,
+        )
+    outbox.send(encode(ConnAck(present, Reason.SUCCESS, properties), packet.version))
+    connection.open(session, packet.keep_alive_s)
+    window = packet.properties.receive_maximum or RECEIVE_MAXIMUM_DEFAULT
+    session.attach(outbox, min(window, broker.settings.inflight_max), broker.now)
+    broker.routes.cache.clear()
+
+
+def _find_session(broker: BrokerState, packet: Connect) -> tuple[Session, bool]:
+    """The session of this client, and whether it was there."""
+    session = broker.sessions.get(packet.client_id)
+    if session is not None and packet.clean_start:  # [MQTT-3.1.2-4]
+        end_session(broker, session)
+        session = None
+    if session is not None:
+        broker.wills.pop(packet.client_id, None)  # back before its will delay passed [MQTT-3.1.3-9]
+        return session, True
+    settings = broker.settings
+    session = Session(
+        packet.client_id, broker.vitals, settings.queue_messages_max, settings.queue_bytes_max
+    )
+    broker.sessions[packet.client_id] = session
+    return session, False
+
+
+def _expiry_s(broker: BrokerState, asked_s: int) -> float:
+    """What is granted: sessions do not wait for ever, whatever was asked."""
+    return float(min(asked_s, broker.settings.session_expiry_max_s))
+
+
+def _expire(broker: BrokerState, session: Session, now: float) -> None:
+    current = broker.sessions.get(session.client_id)
+    if current is session and session.outbox is None and session.expires_at <= now:
+        broker.now = now
+        end_session(broker, session)
+
+
+def _leave_will(broker: BrokerState, session: Session, will: Will) -> None:
+    """Sends the will, or keeps it for its delay or to the session's end, whichever is first."""
+    properties = replace(will.properties, will_delay_interval_s=None)
+    message = Message(
+        will.topic,
+        topic_field(will.topic),
+        will.payload,
+        will.qos,
+        will.retain,
+        NO_PROPERTIES if properties == NO_PROPERTIES else properties,
+        session.client_id,
+    )
+    delay_s = min(will.properties.will_delay_interval_s or 0, session.expiry_s)
+    broker.wills[session.client_id] = (broker.now + delay_s, message)
+    if delay_s:
+        client_id = session.client_id
+        broker.timers.set(broker.now + delay_s, lambda now: _will_due(broker, client_id, now))
+    else:
+        _send_will(broker, session.client_id)
+
+
+def _will_due(broker: BrokerState, client_id: str, now: float) -> None:
+    due = broker.wills.get(client_id)
+    if due is not None and due[0] <= now:
+        broker.now = now
+        _send_will(broker, client_id)
+
+
+def _send_will(broker: BrokerState, client_id: str) -> None:
+    """Publishes the will that waits for this client, once [MQTT-3.1.2-8], [MQTT-3.1.2-10]."""
+    waiting = broker.wills.pop(client_id, None)
+    if waiting is None:
+        return
+    message = waiting[1]
+    expiry_s = message.properties.message_expiry_interval_s
+    message.expires_at = None if expiry_s is None else broker.now + expiry_s
+    publish(broker, message, broker.routes.find(message.topic_field))

@@ -1,0 +1,252 @@
+"""One client's connection: bytes in, packets told apart, each handed to the one that answers it.
+
+The legal moves are a table of (state, packet type), given by the broker; what is absent is a
+protocol error. Acknowledgements that wait for others leave in the order of their packets. Must not
+know sockets, TLS, peers, or what a packet means.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from enum import Enum
+
+from gateway.broker.fastlane import PLAIN_PUBLISH, forward_plain
+from gateway.broker.outbox import Outbox
+from gateway.broker.session import Session
+from gateway.broker.state import BrokerState
+from gateway.errors import ProtocolError
+from gateway.limits import CONNECT_TIMEOUT_S, HELD_BYTES_MAX, UNANSWERED_MAX
+from gateway.mqtt.decode import decode
+from gateway.mqtt.encode import encode
+from gateway.mqtt.framing import split
+from gateway.mqtt.packets import ConnAck, Disconnect, Packet, PacketType, Version, Will
+from gateway.mqtt.reasons import Reason
+from gateway.tickets import Ticket
+
+FIRST_PACKET_BYTES_MAX = (
+    262_144  # a CONNECT with a will; more is not believed before it is known who
+)
+
+
+class State(Enum):
+    """Of a connection, as the client has made it."""
+
+    WAITING = "waiting for CONNECT"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Connection:
+    """The machine behind one socket.
+
+    Inputs are `receive` and `lost`; answers stand in outboxes. `reading` is False while the shell
+    should not read from the client, which is how the product makes a publisher slow down.
+    """
+
+    def __init__(self, broker: BrokerState, moves: "Moves", address: str, trusted: bool) -> None:
+        self.broker = broker
+        self.address = address
+        self.trusted = trusted  # it came by loopback
+        self.state = State.WAITING
+        self.version = Version.MQTT311
+        self.outbox = Outbox(broker.touched)
+        self.session: Session | None = None
+        self.will: Will | None = None
+        self.keep_alive_s = 0.0
+        self.last_heard = broker.now
+        self.acks: list[bytes] = []  # of the read at work
+        self.crowding = False  # it publishes to a gateway that cannot keep up
+        self._ticket: Ticket | None = None  # what `acks` wait for
+        self._pending: deque[tuple[Ticket, list[bytes]]] = deque()
+        self._moves = moves
+        self._chunks: list[bytes] = []
+        self._chunks_bytes = 0
+        self._wanted = 0  # bytes until the packet at hand is whole
+        broker.timers.set(broker.now + CONNECT_TIMEOUT_S, self._connect_timed_out)
+
+    @property
+    def reading(self) -> bool:
+        """Whether more may be taken from the client now."""
+        unanswered = sum(len(acks) for _, acks in self._pending)
+        held = self.broker.holding and self._chunks_bytes > HELD_BYTES_MAX
+        return not (held or self.crowding or unanswered > UNANSWERED_MAX)
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Bytes came. Whatever they are, the answers stand in the outboxes when this returns."""
+        if self.state is State.CLOSED:
+            return
+        self.last_heard = self.broker.now = now
+        self._chunks.append(data)
+        self._chunks_bytes += len(data)
+        if self._chunks_bytes >= self._wanted:
+            self.work()
+
+    def work(self) -> None:
+        """Handles the whole packets that have come, in order."""
+        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        try:
+            while data and self.state is not State.CLOSED and not self._held():
+                frames, rest = split(data, self._packet_bytes_max())
+                if not frames:
+                    break
+                data = data[self._handle(data, frames, rest) :]
+        except ProtocolError as error:
+            self.broker.vitals.protocol_errors += 1
+            self.refuse(Reason(error.reason), error.detail)
+        if self.acks:
+            self._answer()
+        self._chunks = [data] if data else []
+        self._chunks_bytes = len(data)
+        self._wanted = _packet_bytes(data)
+
+    def lost(self, now: float) -> None:
+        """The network connection is gone, whoever closed it."""
+        self.broker.now = now
+        self.close(with_will=True)
+
+    def refuse(self, reason: Reason, detail: str = "") -> None:
+        """Ends the connection with this reason, in the words that the version has for it."""
+        if self.state is State.CLOSED:
+            return
+        if self.state is State.WAITING:
+            self.outbox.send(encode(ConnAck(False, reason), self.version))
+        elif self.version is Version.MQTT5:
+            self.outbox.send(encode(Disconnect(reason), self.version))
+        who = self.session.client_id if self.session else "a client"
+        self.broker.note("info", f"{who} at {self.address}: {detail or reason.name} ({reason:#x})")
+        self.close(with_will=True)
+
+    def close(self, with_will: bool) -> None:
+        """Leaves the session and closes the socket behind what has been written."""
+        if self.state is State.CLOSED:
+            return
+        self.state = State.CLOSED
+        self.outbox.end()
+        self._pending.clear()
+        self._moves.closed(self, with_will)
+
+    def open(self, session: Session, keep_alive_s: int) -> None:
+        """CONNECT was accepted; from here on the other packets are legal."""
+        self.state = State.OPEN
+        self.session = session
+        if keep_alive_s:
+            self.keep_alive_s = keep_alive_s * 1.5  # [MQTT-3.1.2-22]
+            self.broker.timers.set(self.last_heard + self.keep_alive_s, self._keep_alive_due)
+
+    def ticket(self) -> Ticket:
+        """The one ticket for the acknowledgements of the read at work."""
+        if self._ticket is None:
+            self._ticket = Ticket(self._answer_pending)
+            self._ticket.hold()  # until the read is worked off
+        return self._ticket
+
+    def crowd(self, crowding: bool) -> None:
+        """Whether it publishes to a gateway that cannot keep up."""
+        self.crowding = crowding
+        self.outbox.touch()
+
+    def _held(self) -> bool:
+        return self.broker.holding and self.state is State.OPEN
+
+    def _packet_bytes_max(self) -> int:
+        limit = self.broker.settings.packet_bytes_max
+        return limit if self.state is State.OPEN else min(limit, FIRST_PACKET_BYTES_MAX)
+
+    def _handle(self, data: bytes, frames: list[tuple[int, int, int]], rest: int) -> int:
+        """Returns the offset of the first byte that was not handled."""
+        state, total, index = self.state, len(frames), 0
+        dialect, routes = self.outbox.dialect, self.broker.routes.cache
+        while index < total:
+            first, start, end = frames[index]
+            if first == PLAIN_PUBLISH and state is State.OPEN:
+                index = forward_plain(data, frames, index, dialect, routes, self.broker.vitals)
+                if index == total:
+                    break
+                first, start, end = frames[index]
+            quick = self._moves.quick.get(first) if state is State.OPEN else None
+            if quick is None or not quick(self, data, start, end):
+                self._move(first, data[start:end])
+            index += 1
+            if self.state is not state:  # opened or closed: what follows is another matter
+                return end
+        return rest
+
+    def _move(self, first: int, body: bytes) -> None:
+        handler = self._moves.legal.get((self.state, PacketType(first >> 4)))
+        if handler is None:
+            raise ProtocolError(
+                Reason.PROTOCOL_ERROR, f"{PacketType(first >> 4).name} while {self.state.value}"
+            )
+        version = None if self.state is State.WAITING else self.version
+        handler(self, decode(first, body, version))
+
+    def _answer(self) -> None:
+        """The read is worked off: its acknowledgements leave, or wait for their ticket."""
+        ticket, acks = self._ticket, self.acks
+        self.acks, self._ticket = [], None
+        if self.state is State.CLOSED:
+            return
+        if ticket is None and not self._pending:
+            self.outbox.send(*acks)
+            return
+        if ticket is None:
+            ticket = Ticket(self._answer_pending)
+            ticket.hold()
+        self._pending.append((ticket, acks))
+        ticket.release()
+
+    def _answer_pending(self) -> None:
+        """A ticket is free: what waits at the head of the line leaves [MQTT-4.6.0-2]."""
+        pausing = not self.reading
+        while self._pending and self._pending[0][0].waiting == 0:
+            self.outbox.send(*self._pending.popleft()[1])
+        if pausing and self.reading:
+            self.outbox.touch()
+
+    def _connect_timed_out(self, now: float) -> None:
+        if self.state is State.WAITING:
+            self.broker.now = now
+            self.close(with_will=False)
+
+    def _keep_alive_due(self, now: float) -> None:
+        if self.state is not State.OPEN:
+            return
+        silent_until = self.last_heard + self.keep_alive_s
+        if silent_until > now:
+            self.broker.timers.set(silent_until, self._keep_alive_due)
+        else:
+            self.broker.now = now
+            self.refuse(Reason.KEEP_ALIVE_TIMEOUT, "silent for longer than its keep-alive")
+
+
+Handler = Callable[[Connection, Packet], None]
+Quick = Callable[[Connection, bytes, int, int], bool]
+
+
+class Moves:
+    """The broker's side of a connection.
+
+    `legal` maps (state, packet type) to its handler. `quick` maps a first byte to a handler for the
+    common form of its packet, which returns False when the packet is not of that form. `closed` is
+    called once a connection.
+    """
+
+    def __init__(
+        self,
+        legal: Mapping[tuple[State, PacketType], Handler],
+        quick: Mapping[int, Quick],
+        closed: Callable[[Connection, bool], None],
+    ) -> None:
+        self.legal = legal
+        self.quick = quick
+        self.closed = closed
+
+
+def _packet_bytes(data: bytes) -> int:
+    """How long the packet is that begins here, header included; 0 if that is not known yet."""
+    length = shift = 0
+    for at in range(1, min(len(data), 5)):
+        length |= (data[at] & 0x7F) << shift
+        shift += 7
+        if not data[at] & 0x80:
+            return at + 1 + length
+    return 0

@@ -1,0 +1,71 @@
+"""A message's way to its subscribers: the sessions here, and the gateways that have some.
+
+What came from another gateway goes to sessions here and never further. Must not know connections.
+"""
+
+from collections.abc import Callable
+
+from gateway.broker.routes import Route
+from gateway.broker.state import BrokerState
+from gateway.ids import Stamp
+from gateway.mqtt.message import Message
+from gateway.mqtt.reasons import Reason
+from gateway.tickets import Ticket
+
+
+def publish(
+    broker: BrokerState, message: Message, route: Route, ticket: Callable[[], Ticket] | None = None
+) -> Reason:
+    """Takes a message of a client here. `ticket` makes the one that its acknowledgement waits for.
+
+    Returns what the publisher is told: SUCCESS, NO_MATCHING_SUBSCRIBERS or QUOTA_EXCEEDED (the
+    retained store is full: nobody gets the message).
+    """
+    broker.vitals.messages_in += 1
+    stamp = None
+    outlets = route.elsewhere
+    if message.retain:
+        stamp = broker.elsewhere.stamp(broker.now)
+        if not retain(broker, message, stamp):
+            return Reason.QUOTA_EXCEEDED
+        outlets = broker.elsewhere.everyone()
+    deliver(broker, message, route)
+    if outlets:
+        held = ticket() if ticket is not None and message.qos else None
+        for outlet in outlets:
+            outlet.offer(message, stamp, held)
+    elif not route.targets:
+        return Reason.NO_MATCHING_SUBSCRIBERS
+    return Reason.SUCCESS
+
+
+def deliver(broker: BrokerState, message: Message, route: Route) -> None:
+    """Gives the message to every session here that subscribes to its topic."""
+    now = broker.now
+    for target in route.targets:
+        session = target.session
+        if target.no_local and session.client_id == message.publisher:
+            continue  # [MQTT-3.8.3-3]
+        qos = min(message.qos, target.qos)
+        session.deliver(message, qos, message.retain and target.retain_as_published, now)
+
+
+def arrived(broker: BrokerState, message: Message, stamp: Stamp | None) -> None:
+    """A message that another gateway accepted: it is stored if retained, and goes to sessions here.
+
+    A retained one that is older than what is stored here still goes to those who were promised every
+    message (QoS 1 and 2), and not to those who want the last value (QoS 0).
+    """
+    if stamp is not None and not retain(broker, message, stamp) and message.qos == 0:
+        return
+    deliver(broker, message, broker.routes.find(message.topic_field))
+
+
+def retain(broker: BrokerState, message: Message, stamp: Stamp) -> bool:
+    """Stores the message as its topic's last, or deletes that when it is empty; False if refused."""
+    kept = message if message.payload else None  # [MQTT-3.3.1-6], [MQTT-3.3.1-7]
+    try:
+        return broker.retained.put(message.topic, kept, stamp)
+    except OverflowError:
+        broker.vitals.refused_retained_full += 1
+        return False

@@ -1,0 +1,72 @@
+"""What the broker asks of the other gateways, as an interface that the mesh fulfils.
+
+`Nowhere` is the answer of a gateway that stands alone. Must not know links, peers or frames.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from gateway.ids import Stamp
+from gateway.mqtt.message import Message
+from gateway.tickets import Ticket
+
+
+class Outlet(Protocol):
+    """One other gateway, as a place to put a message."""
+
+    def offer(self, message: Message, stamp: Stamp | None, ticket: Ticket | None) -> None:
+        """Sends the message there once; holds the ticket until that gateway has taken it."""
+
+
+class Elsewhere(Protocol):
+    """The mesh as the broker sees it."""
+
+    def interested(self, topic: str) -> Sequence[Outlet]:
+        """The gateways with a subscriber to this topic."""
+
+    def everyone(self) -> Sequence[Outlet]:
+        """Every gateway that is linked now: a retained message goes to all."""
+
+    def crowded(self) -> bool:
+        """Whether so much waits for some gateway that publishers should pause."""
+
+    def stamp(self, now: float) -> Stamp:
+        """A stamp newer than every one seen so far."""
+
+    def subscribed(self, topic_filter: str) -> None:
+        """The first session here subscribed to this filter."""
+
+    def unsubscribed(self, topic_filter: str) -> None:
+        """No session here subscribes to this filter any more."""
+
+    def hold_until_known(self, ticket: Ticket, now: float) -> None:
+        """Holds the ticket until every live peer knows the subscriptions as they are now."""
+
+
+class Nowhere:
+    """No other gateway."""
+
+    def __init__(self) -> None:
+        self._counter = 0
+
+    def interested(self, topic: str) -> Sequence[Outlet]:
+        return ()
+
+    def everyone(self) -> Sequence[Outlet]:
+        return ()
+
+    def crowded(self) -> bool:
+        return False
+
+    def stamp(self, now: float) -> Stamp:
+        self._counter += 1
+        return Stamp(0, self._counter, "")
+
+    def subscribed(self, topic_filter: str) -> None:
+        return None
+
+    def unsubscribed(self, topic_filter: str) -> None:
+        return None
+
+    def hold_until_known(self, ticket: Ticket, now: float) -> None:
+        return None

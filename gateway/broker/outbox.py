@@ -1,0 +1,44 @@
+"""What is on its way out to one client: a list of encoded pieces, joined and written once a turn.
+
+The touched outboxes of a broker stand in one list, so that a turn of the loop costs nothing for the
+others. Must not know what the pieces mean.
+"""
+
+from gateway.effects import Writer
+
+
+class Outbox:
+    """Appending to `pieces` directly is allowed in hot loops that do what `send` does."""
+
+    __slots__ = ("congested", "dialect", "ended", "owner", "packet_bytes_max", "pieces", "touched")
+
+    def __init__(self, touched: "list[Outbox]") -> None:
+        self.pieces: list[bytes] = []
+        self.touched = touched
+        self.dialect = 0
+        self.packet_bytes_max = 0  # what the client takes; 0: no limit of its own
+        self.congested = False  # the client does not read as fast as it is written to
+        self.ended = False  # close the connection once these pieces are written
+        self.owner: Writer | None = None
+
+    def send(self, *pieces: bytes) -> None:
+        """Adds one packet, in pieces."""
+        if not self.pieces:
+            self.touched.append(self)
+        self.pieces.extend(pieces)
+
+    def touch(self) -> None:
+        """Has the shell look at this connection at the end of the turn, pieces or not."""
+        if not self.pieces:
+            self.touched.append(self)
+
+    def end(self) -> None:
+        """Nothing may follow: the connection closes behind what is in here."""
+        self.touch()
+        self.ended = True
+
+    def take(self) -> bytes:
+        """All that waits, as one write; the box is empty afterwards."""
+        data = b"".join(self.pieces)
+        self.pieces.clear()
+        return data

@@ -1,0 +1,155 @@
+"""PUBLISH and its acknowledgements, both ways.
+
+QoS 2 from a client is stored at PUBLISH and released to subscribers at PUBREL ([MQTT-4.3.3] allows
+either), so that whoever inherits the session can release it once. Must not know routes or peers.
+"""
+
+from gateway.broker.connection import Connection
+from gateway.broker.delivery import publish
+from gateway.broker.session import Session
+from gateway.errors import ProtocolError
+from gateway.limits import RECEIVE_MAXIMUM
+from gateway.mqtt.encode import encode
+from gateway.mqtt.message import Message, topic_field
+from gateway.mqtt.packets import (
+    Packet,
+    PubAck,
+    PubComp,
+    Publish,
+    PubRec,
+    PubRel,
+)
+from gateway.mqtt.reasons import Reason
+
+_FAILURE = 0x80  # reason codes from here on are refusals, section 2.4
+
+
+def on_publish(connection: Connection, packet: Packet) -> None:
+    """PUBLISH, section 3.3."""
+    assert isinstance(packet, Publish)
+    if packet.properties.topic_alias is not None:  # none was offered in CONNACK
+        raise ProtocolError(Reason.TOPIC_ALIAS_INVALID, "a topic alias, and none was offered")
+    if packet.properties.subscription_identifiers:  # [MQTT-3.3.4-6]
+        raise ProtocolError(Reason.PROTOCOL_ERROR, "a client sent a subscription identifier")
+    message = _message(connection, packet)
+    if packet.qos == 2:
+        _store(connection, packet.packet_id, message)
+        return
+    reason = _publish(connection, message)
+    if packet.qos == 1:
+        connection.acks.append(encode(PubAck(packet.packet_id, reason), connection.version))
+
+
+def quick_publish(connection: Connection, data: bytes, start: int, end: int) -> bool:
+    """PUBLISH at QoS 1 without DUP, retain or properties: the common form."""
+    broker = connection.broker
+    body = start + 2 + (data[start] << 8 | data[start + 1]) if end - start > 4 else end
+    dialect = connection.outbox.dialect
+    if body + 2 + dialect > end or (dialect and data[body + 2]):
+        return False
+    route = broker.routes.cache.get(data[start:body])
+    packet_id = data[body : body + 2]
+    if route is None or packet_id == b"\0\0" or not route.targets:
+        return False
+    client_id = _session(connection).client_id
+    message = Message(
+        route.topic, route.field, data[body + 2 + dialect : end], 1, publisher=client_id
+    )
+    publish(broker, message, route, connection.ticket)
+    if route.elsewhere:
+        _check_crowding(connection)
+    connection.acks.append(b"\x40\x02" + packet_id)
+    return True
+
+
+def quick_puback(connection: Connection, data: bytes, start: int, end: int) -> bool:
+    """PUBACK of two bytes: success."""
+    if end - start != 2:
+        return False
+    packet_id = data[start] << 8 | data[start + 1]
+    _session(connection).acknowledged(packet_id, connection.broker.now)
+    return True
+
+
+def on_puback(connection: Connection, packet: Packet) -> None:
+    """PUBACK, section 3.4: whatever its reason, the message is not sent again."""
+    assert isinstance(packet, PubAck)
+    _session(connection).acknowledged(packet.packet_id, connection.broker.now)
+
+
+def on_pubrec(connection: Connection, packet: Packet) -> None:
+    """PUBREC, section 3.5: the client has the message; PUBREL follows [MQTT-4.3.3-4]."""
+    assert isinstance(packet, PubRec)
+    session = _session(connection)
+    if packet.reason >= _FAILURE:
+        session.acknowledged(packet.packet_id, connection.broker.now)
+        return
+    known = session.received(packet.packet_id)
+    reason = Reason.SUCCESS if known else Reason.PACKET_IDENTIFIER_NOT_FOUND
+    connection.outbox.send(encode(PubRel(packet.packet_id, reason), connection.version))
+
+
+def on_pubcomp(connection: Connection, packet: Packet) -> None:
+    """PUBCOMP, section 3.7: the packet id is free again."""
+    assert isinstance(packet, PubComp)
+    _session(connection).acknowledged(packet.packet_id, connection.broker.now)
+
+
+def on_pubrel(connection: Connection, packet: Packet) -> None:
+    """PUBREL, section 3.6: the stored message is released, once."""
+    assert isinstance(packet, PubRel)
+    unreleased = _session(connection).unreleased
+    reason = Reason.SUCCESS
+    if packet.packet_id in unreleased:
+        _publish(connection, unreleased.pop(packet.packet_id))
+    else:
+        reason = Reason.PACKET_IDENTIFIER_NOT_FOUND
+    connection.acks.append(encode(PubComp(packet.packet_id, reason), connection.version))
+
+
+def _store(connection: Connection, packet_id: int, message: Message) -> None:
+    unreleased = _session(connection).unreleased
+    if packet_id not in unreleased:  # else it is sent again, and stored already [MQTT-4.3.3-10]
+        if len(unreleased) >= RECEIVE_MAXIMUM:  # [MQTT-3.3.4-9]
+            raise ProtocolError(Reason.RECEIVE_MAXIMUM_EXCEEDED, "too much QoS 2 unreleased")
+        unreleased[packet_id] = message
+    connection.acks.append(encode(PubRec(packet_id), connection.version))
+
+
+def _publish(connection: Connection, message: Message) -> Reason:
+    broker = connection.broker
+    route = broker.routes.find(message.topic_field)
+    reason = publish(broker, message, route, connection.ticket)
+    _check_crowding(connection)
+    return reason
+
+
+def _check_crowding(connection: Connection) -> None:
+    """A gateway that cannot keep up slows its publishers instead of losing messages."""
+    if not connection.crowding and connection.broker.elsewhere.crowded():
+        connection.crowd(True)
+        connection.broker.crowding.append(lambda: connection.crowd(False))
+
+
+def _message(connection: Connection, packet: Publish) -> Message:
+    if packet.topic.startswith("$SYS"):
+        raise ProtocolError(Reason.NOT_AUTHORIZED, f"{packet.topic} is the broker's own")
+    expiry_s = packet.properties.message_expiry_interval_s
+    return Message(
+        packet.topic,
+        topic_field(packet.topic),
+        packet.payload,
+        packet.qos,
+        packet.retain,
+        packet.properties,
+        _session(connection).client_id,
+        None if expiry_s is None else connection.broker.now + expiry_s,
+    )
+
+
+def _session(connection: Connection) -> Session:
+    assert connection.session is not None, "open without a session"
+    return connection.session
+
+
+QUICK = {0x32: quick_publish, 0x40: quick_puback}

@@ -1,0 +1,171 @@
+"""The retained messages: the last one of each topic, found by topic filter.
+
+Newest stamp wins, whatever order they arrive in, and a deletion is a stamp as well (a tombstone), so
+that two stores that saw the same stamps are the same. A digest per bucket of topics tells two stores
+apart without sending them. Must not know who publishes or subscribes.
+"""
+
+import hashlib
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from gateway.ids import NEVER, Stamp
+from gateway.mqtt.message import Message
+
+BUCKETS = 256  # digest granularity: 100,000 topics are 400 a bucket
+TOMBSTONES_MAX = 100_000  # about 20 MB; the oldest stamp is forgotten first
+
+
+@dataclass(slots=True)
+class Entry:
+    """`message` is None for a tombstone."""
+
+    stamp: Stamp
+    message: Message | None
+
+
+@dataclass(slots=True)
+class _Level:
+    """One level of the topic tree; `topic` is set where a retained message ends."""
+
+    below: dict[str, "_Level"] = field(default_factory=dict)
+    topic: str | None = None
+
+
+def _fingerprint(topic: str, stamp: Stamp) -> int:
+    text = f"{topic}\0{stamp.time_ms}\0{stamp.counter}\0{stamp.gateway}".encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+
+
+def bucket_of(topic: str) -> int:
+    """The digest bucket of a topic, the same on every gateway."""
+    return zlib.crc32(topic.encode()) % BUCKETS
+
+
+class Retained:
+    """At most `messages_max` messages; one more is refused, an update never is."""
+
+    def __init__(self, messages_max: int) -> None:
+        self._messages_max = messages_max
+        self._entries: dict[str, Entry] = {}
+        self._root = _Level()
+        self._digest = [0] * BUCKETS
+        self._buckets: list[dict[str, None]] = [{} for _ in range(BUCKETS)]
+        self._messages = 0
+
+    def __len__(self) -> int:
+        return self._messages
+
+    def put(self, topic: str, message: Message | None, stamp: Stamp) -> bool:
+        """Sets (or, with None, deletes) what is retained; False if an entry as new is there.
+
+        Raises OverflowError at the limit: nothing is changed then.
+        """
+        old = self._entries.get(topic)
+        if old is not None and old.stamp >= stamp:
+            return False
+        had = old is not None and old.message is not None
+        if message is not None and not had and self._messages >= self._messages_max:
+            raise OverflowError("too many retained messages")
+        if (
+            old is None
+            and message is None
+            and len(self._entries) >= self._messages_max + TOMBSTONES_MAX
+        ):
+            self._forget_oldest_tombstone()
+        self._write(topic, Entry(stamp, message), old)
+        if message is not None and not had:
+            self._messages += 1
+            self._grow(topic)
+        elif message is None and had:
+            self._messages -= 1
+            self._prune(topic)
+        return True
+
+    def get(self, topic: str) -> Entry | None:
+        """The entry of this topic, tombstones included."""
+        return self._entries.get(topic)
+
+    def stamp(self, topic: str) -> Stamp:
+        """When this topic was last set or deleted."""
+        entry = self._entries.get(topic)
+        return entry.stamp if entry is not None else NEVER
+
+    def matching(self, topic_filter: str) -> Iterator[Message]:
+        """The retained messages under a filter, in the order of their topics' first appearance."""
+        for topic in self._topics(topic_filter.split("/")):
+            message = self._entries[topic].message
+            assert message is not None, "a tombstone stayed in the tree"
+            yield message
+
+    def digest(self) -> list[int]:
+        """One number a bucket; equal where two stores hold the same."""
+        return list(self._digest)
+
+    def bucket(self, number: int) -> Iterator[tuple[str, Entry]]:
+        """Topics and entries of one bucket, tombstones included."""
+        for topic in self._buckets[number]:
+            yield topic, self._entries[topic]
+
+    def _write(self, topic: str, entry: Entry, old: Entry | None) -> None:
+        number = bucket_of(topic)
+        if old is not None:
+            self._digest[number] ^= _fingerprint(topic, old.stamp)
+        self._digest[number] ^= _fingerprint(topic, entry.stamp)
+        self._entries[topic] = entry
+        self._buckets[number][topic] = None
+
+    def _forget_oldest_tombstone(self) -> None:
+        tombs = [(e.stamp, topic) for topic, e in self._entries.items() if e.message is None]
+        for stamp, topic in sorted(tombs)[: len(tombs) // 10 + 1]:
+            number = bucket_of(topic)
+            self._digest[number] ^= _fingerprint(topic, stamp)
+            del self._buckets[number][topic]
+            del self._entries[topic]
+
+    def _grow(self, topic: str) -> None:
+        level = self._root
+        for name in topic.split("/"):
+            below = level.below.get(name)
+            if below is None:
+                below = level.below[name] = _Level()
+            level = below
+        level.topic = topic
+
+    def _prune(self, topic: str) -> None:
+        path = [self._root]
+        names = topic.split("/")
+        for name in names:
+            path.append(path[-1].below[name])
+        path[-1].topic = None
+        for above, name, level in zip(path[-2::-1], reversed(names), path[:0:-1], strict=True):
+            if level.below or level.topic is not None:
+                return
+            del above.below[name]
+
+    def _topics(self, names: list[str]) -> Iterator[str]:
+        """Depth first, without recursion. [MQTT-4.7.2-1]: a leading wildcard skips $-topics."""
+        stack = [(self._root, 0)]
+        while stack:
+            level, depth = stack.pop()
+            if depth == len(names):
+                if level.topic is not None:
+                    yield level.topic
+                continue
+            name = names[depth]
+            if name not in ("+", "#"):
+                if name in level.below:
+                    stack.append((level.below[name], depth + 1))
+                continue
+            found = [
+                below
+                for word, below in level.below.items()
+                if depth > 0 or not word.startswith("$")
+            ]
+            if name == "#":
+                if level.topic is not None:  # "sport/#" matches "sport" itself, section 4.7.1.2
+                    yield level.topic
+                stack.extend((below, depth) for below in reversed(found))
+            else:
+                stack.extend((below, depth + 1) for below in reversed(found))

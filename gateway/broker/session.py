@@ -1,0 +1,171 @@
+"""One MQTT session: what a client id keeps from one connection to the next.
+
+Its subscriptions, what was sent and is not yet acknowledged (inflight), what waits (the queue), and
+the QoS 2 messages taken in but not yet released. Everything is bounded. Must not know sockets, other
+sessions or how messages are routed.
+"""
+
+from collections import deque
+
+from gateway.broker.outbox import Outbox
+from gateway.broker.vitals import Vitals
+from gateway.mqtt.message import Message
+from gateway.mqtt.packets import Subscription
+
+PACKET_ID_MAX = 65_535
+_DUP = 0x08
+
+Delivery = tuple[Message, int, bool]  # message, QoS, retain flag
+
+
+class Session:
+    """`outbox` is None while no client is connected.
+
+    `inflight` maps a packet id to what was sent under it, in the order of sending; None stands for a
+    QoS 2 message that the client has received (PUBREC) and not yet completed (PUBCOMP).
+    """
+
+    __slots__ = (
+        "_next_id",
+        "client_id",
+        "expires_at",
+        "expiry_s",
+        "inflight",
+        "outbox",
+        "queue",
+        "queue_bytes",
+        "queue_bytes_max",
+        "queue_messages_max",
+        "subscriptions",
+        "unreleased",
+        "vitals",
+        "window",
+    )
+
+    def __init__(
+        self, client_id: str, vitals: Vitals, queue_messages_max: int, queue_bytes_max: int
+    ) -> None:
+        self.client_id = client_id
+        self.vitals = vitals
+        self.queue_messages_max = queue_messages_max
+        self.queue_bytes_max = queue_bytes_max
+        self.outbox: Outbox | None = None
+        self.subscriptions: dict[str, Subscription] = {}
+        self.inflight: dict[int, Delivery | None] = {}
+        self.queue: deque[Delivery] = deque()
+        self.queue_bytes = 0
+        self.unreleased: dict[int, Message] = {}
+        self.window = 0
+        self.expiry_s = 0.0
+        self.expires_at = float("inf")
+        self._next_id = 1
+
+    def attach(self, outbox: Outbox, window: int, now: float) -> None:
+        """A client is here: sends again what it has not acknowledged, then what waits.
+
+        [MQTT-4.4.0-1]: original packet ids, DUP set on PUBLISH, in the original order.
+        """
+        self.outbox = outbox
+        self.window = window
+        for packet_id, delivery in self.inflight.items():
+            if delivery is None:
+                outbox.send(b"\x62\x02", packet_id.to_bytes(2, "big"))
+            else:
+                self._write(outbox, packet_id, delivery, now, dup=True)
+        self.send_waiting(now)
+
+    def detach(self) -> None:
+        """The client is gone; what was sent stays unacknowledged."""
+        self.outbox = None
+
+    def deliver(self, message: Message, qos: int, retain: bool, now: float) -> None:
+        """Sends the message or keeps it until it may be sent; a full queue refuses it, counted."""
+        outbox = self.outbox
+        if qos == 0:
+            if outbox is not None:
+                self._send_at_most_once(outbox, message, retain, now)
+        elif outbox is None or self.queue or outbox.congested or len(self.inflight) >= self.window:
+            self._enqueue(message, qos, retain)
+        else:
+            self._send_acknowledged(outbox, (message, qos, retain), now)
+
+    def acknowledged(self, packet_id: int, now: float) -> bool:
+        """PUBACK or PUBCOMP came (or a PUBREC that refuses): the id is free, the next may go."""
+        if packet_id not in self.inflight:
+            return False
+        del self.inflight[packet_id]
+        if self.queue:
+            self.send_waiting(now)
+        return True
+
+    def received(self, packet_id: int) -> bool:
+        """PUBREC came: only PUBREL may follow under this id [MQTT-4.3.3-4]."""
+        if packet_id not in self.inflight:
+            return False
+        self.inflight[packet_id] = None
+        return True
+
+    def send_waiting(self, now: float) -> None:
+        """Moves what waits into the window, as far as it is open."""
+        outbox = self.outbox
+        while self.queue and outbox is not None and not outbox.congested:
+            if len(self.inflight) >= self.window:
+                return
+            delivery = self.queue.popleft()
+            self.queue_bytes -= delivery[0].bytes_held()
+            if delivery[0].expired(now):
+                self.vitals.dropped_expired += 1
+            else:
+                self._send_acknowledged(outbox, delivery, now)
+
+    def waiting(self) -> int:
+        """Messages that the client has not acknowledged, sent or not."""
+        return len(self.queue) + len(self.inflight)
+
+    def _enqueue(self, message: Message, qos: int, retain: bool) -> None:
+        size = message.bytes_held()
+        full = len(self.queue) >= self.queue_messages_max
+        if full or self.queue_bytes + size > self.queue_bytes_max:
+            self.vitals.dropped_queue_full += 1
+            return
+        self.queue.append((message, qos, retain))
+        self.queue_bytes += size
+
+    def _send_at_most_once(
+        self, outbox: Outbox, message: Message, retain: bool, now: float
+    ) -> None:
+        if outbox.congested:
+            self.vitals.dropped_congested += 1
+            return
+        head, tail = message.parts(outbox.dialect, 0, retain, now)
+        if self._fits(outbox, len(head) + len(tail)):
+            self.vitals.messages_out += 1
+            outbox.send(head, tail)
+
+    def _send_acknowledged(self, outbox: Outbox, delivery: Delivery, now: float) -> None:
+        packet_id = self._next_id
+        while packet_id in self.inflight:
+            packet_id = packet_id % PACKET_ID_MAX + 1
+        self._next_id = packet_id % PACKET_ID_MAX + 1
+        if self._write(outbox, packet_id, delivery, now):
+            self.inflight[packet_id] = delivery
+            self.vitals.messages_out += 1
+
+    def _write(
+        self, outbox: Outbox, packet_id: int, delivery: Delivery, now: float, dup: bool = False
+    ) -> bool:
+        message, qos, retain = delivery
+        head, tail = message.parts(outbox.dialect, qos, retain, now)
+        if outbox.packet_bytes_max and not self._fits(outbox, len(head) + 2 + len(tail)):
+            return False
+        if dup:
+            head = bytes((head[0] | _DUP,)) + head[1:]
+        outbox.send(head, packet_id.to_bytes(2, "big"), tail)
+        return True
+
+    def _fits(self, outbox: Outbox, size: int) -> bool:
+        """[MQTT-3.1.2-25]: a packet larger than the client takes is dropped as if sent."""
+        if outbox.packet_bytes_max and size > outbox.packet_bytes_max:
+            self.vitals.dropped_too_large += 1
+            return False
+        return True

@@ -1,0 +1,48 @@
+"""What the parts of one broker share: its stores, its counters, its clock reading.
+
+Plain data, made by `broker.py`, read and changed by the handlers. Must not know connections.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from gateway.broker.elsewhere import Elsewhere
+from gateway.broker.outbox import Outbox
+from gateway.broker.retained import Retained
+from gateway.broker.routes import Routes
+from gateway.broker.session import Session
+from gateway.broker.vitals import Vitals
+from gateway.config import MqttSection
+from gateway.effects import Effect, Level, Note
+from gateway.mqtt.message import Message
+from gateway.timers import Timers
+
+
+@dataclass(slots=True)
+class BrokerState:
+    """`now` is the time of the input at work; `touched` the outboxes that a turn must write.
+
+    `holding` is the boot barrier: clients are accepted, and what they say waits.
+    `wills` are the delayed ones, by client id, of sessions whose client is away.
+    `crowding` is whom to tell when the other gateways can take more again.
+    """
+
+    settings: MqttSection
+    elsewhere: Elsewhere
+    random: Random
+    routes: Routes
+    retained: Retained
+    now: float = 0.0
+    holding: bool = False
+    sessions: dict[str, Session] = field(default_factory=dict)
+    vitals: Vitals = field(default_factory=Vitals)
+    timers: Timers = field(default_factory=Timers)
+    touched: list[Outbox] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    wills: dict[str, tuple[float, Message]] = field(default_factory=dict)
+    crowding: list[Callable[[], None]] = field(default_factory=list)
+
+    def note(self, level: Level, text: str) -> None:
+        """Says something to the log."""
+        self.effects.append(Note(level, text))

@@ -1,0 +1,97 @@
+"""SUBSCRIBE and UNSUBSCRIBE.
+
+SUBACK leaves when every live gateway knows the subscription, so that what anybody publishes anywhere
+after it is seen. Must not know peers or how routes are found.
+"""
+
+from gateway.broker.connection import Connection, State
+from gateway.broker.session import Session
+from gateway.broker.state import BrokerState
+from gateway.limits import SUBSCRIPTIONS_MAX
+from gateway.mqtt.encode import encode
+from gateway.mqtt.packets import Packet, SubAck, Subscribe, Subscription, UnsubAck, Unsubscribe
+from gateway.mqtt.reasons import Reason
+from gateway.tickets import Ticket
+
+NEW_ONLY = 1  # retain handling, section 3.8.3.1
+NEVER = 2
+
+
+def on_subscribe(connection: Connection, packet: Packet) -> None:
+    """SUBSCRIBE, section 3.8."""
+    assert isinstance(packet, Subscribe)
+    session = connection.session
+    assert session is not None, "open without a session"
+    broker = connection.broker
+    reasons: list[Reason] = []
+    replay: list[Subscription] = []
+    for subscription in packet.subscriptions:
+        reason = _refusal(session, packet, subscription)
+        if reason is None:
+            new = subscription.topic_filter not in session.subscriptions
+            subscribe(broker, session, subscription)
+            if subscription.retain_handling < (NEVER if new else NEW_ONLY):
+                replay.append(subscription)
+            reason = Reason(subscription.qos)
+        reasons.append(reason)
+    answer = encode(SubAck(packet.packet_id, tuple(reasons)), connection.version)
+    _when_known(connection, answer, session, replay)
+
+
+def on_unsubscribe(connection: Connection, packet: Packet) -> None:
+    """UNSUBSCRIBE, section 3.10."""
+    assert isinstance(packet, Unsubscribe)
+    session = connection.session
+    assert session is not None, "open without a session"
+    reasons: list[Reason] = []
+    for topic_filter in packet.topic_filters:
+        if topic_filter in session.subscriptions:
+            unsubscribe(connection.broker, session, topic_filter)
+            reasons.append(Reason.SUCCESS)
+        else:
+            reasons.append(Reason.NO_SUBSCRIPTION_EXISTED)
+    connection.outbox.send(encode(UnsubAck(packet.packet_id, tuple(reasons)), connection.version))
+
+
+def subscribe(broker: BrokerState, session: Session, subscription: Subscription) -> None:
+    """Adds a subscription, or replaces the one with an equal filter [MQTT-3.8.4-3]."""
+    if broker.routes.add(session, subscription):
+        broker.elsewhere.subscribed(subscription.topic_filter)
+
+
+def unsubscribe(broker: BrokerState, session: Session, topic_filter: str) -> None:
+    """Ends a subscription that the session has."""
+    if broker.routes.remove(session, topic_filter):
+        broker.elsewhere.unsubscribed(topic_filter)
+
+
+def _refusal(session: Session, packet: Subscribe, subscription: Subscription) -> Reason | None:
+    if subscription.topic_filter.startswith("$share/"):
+        return Reason.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
+    if packet.properties.subscription_identifiers:
+        return Reason.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED
+    full = len(session.subscriptions) >= SUBSCRIPTIONS_MAX
+    if full and subscription.topic_filter not in session.subscriptions:
+        return Reason.QUOTA_EXCEEDED
+    return None
+
+
+def _when_known(
+    connection: Connection, answer: bytes, session: Session, replay: list[Subscription]
+) -> None:
+    broker = connection.broker
+
+    def say() -> None:
+        if connection.state is not State.OPEN:
+            return
+        connection.outbox.send(answer)
+        for subscription in replay:
+            for message in broker.retained.matching(subscription.topic_filter):
+                if not message.expired(broker.now):
+                    qos = min(message.qos, subscription.qos)
+                    session.deliver(message, qos, True, broker.now)
+
+    ticket = Ticket(say)
+    ticket.hold()
+    broker.elsewhere.hold_until_known(ticket, broker.now)
+    ticket.release()

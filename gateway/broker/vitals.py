@@ -1,0 +1,42 @@
+"""What one broker counts. Totals since the start; the rates are taken from them once a second."""
+
+from dataclasses import dataclass
+
+RATE_SMOOTHING = 0.4  # share of the newest second in a rate: settles within five seconds
+
+
+@dataclass(slots=True)
+class Vitals:
+    """Counters in messages, except where the name says otherwise."""
+
+    messages_in: int = 0
+    messages_out: int = 0
+    dropped_congested: int = 0  # QoS 0 to a client that does not read
+    dropped_queue_full: int = 0  # a session's queue was at its limit
+    dropped_expired: int = 0
+    dropped_too_large: int = 0  # over the client's maximum packet size
+    refused_retained_full: int = 0
+    connections_refused: int = 0
+    protocol_errors: int = 0
+    messages_in_per_s: float = 0.0
+    messages_out_per_s: float = 0.0
+    last_drop_at: float = 0.0  # monotonic seconds; 0: never
+    _dropped: int = 0
+    _at: float = 0.0
+    _in: int = 0
+    _out: int = 0
+
+    def tick(self, now: float) -> None:
+        """Brings the rates up to date; to be called about once a second."""
+        elapsed_s = now - self._at
+        if self._at and elapsed_s > 0:
+            came, went = self.messages_in - self._in, self.messages_out - self._out
+            self.messages_in_per_s += RATE_SMOOTHING * (came / elapsed_s - self.messages_in_per_s)
+            self.messages_out_per_s += RATE_SMOOTHING * (went / elapsed_s - self.messages_out_per_s)
+        if self.dropped() != self._dropped:
+            self._dropped, self.last_drop_at = self.dropped(), now
+        self._at, self._in, self._out = now, self.messages_in, self.messages_out
+
+    def dropped(self) -> int:
+        """Messages that a limit cost, in all."""
+        return self.dropped_congested + self.dropped_queue_full + self.dropped_too_large

@@ -1,0 +1,268 @@
+"""Every key of the configuration file, as one table: its kind, what is allowed, what it means.
+
+The parser obeys this table and docs/configuration.md is printed from it. Defaults are not here:
+they stand in the dataclasses. Rules between keys are in `config_file.py`. Must not know where a
+value came from or who uses it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from gateway.config import ClusterSection, GatewaySection, MqttSection, SerialPort
+from gateway.config_checks import (
+    CLUSTER_KEY_CHARACTERS_MIN,
+    COLUMNS_MAX,
+    PEERS_MAX,
+    WORD_CHARACTERS_MAX,
+    address_fault,
+    advertise_fault,
+    cluster_key_fault,
+    name_fault,
+    no_fault,
+    path_fault,
+    peer_fault,
+    shown,
+    socket_path_fault,
+    topic_fault,
+    usb_fault,
+    word_fault,
+)
+
+Fault = Callable[[Any], str]
+
+
+class Kind(Enum):
+    """What TOML calls the value, in the words that an operator reads."""
+
+    TEXT = "text in quotes"
+    WHOLE = "a whole number"
+    NUMBER = "a number"
+    SWITCH = "true or false"
+    TEXTS = "a list of texts"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key. `fault` says what is wrong with a value of the right kind, or "" when nothing is."""
+
+    name: str
+    kind: Kind
+    allowed: str  # completes "allowed: ..."
+    meaning: str  # one line for the documentation
+    fault: Fault
+    count_max: int = 0  # of a list
+    secret: bool = False  # never repeat the value in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One table of the file. `many`: it is written [[name]], once for each."""
+
+    name: str
+    shape: type
+    meaning: str
+    keys: tuple[Key, ...]
+    many: bool = False
+
+    @property
+    def header(self) -> str:
+        """The section as it is written in the file."""
+        return f"[[{self.name}]]" if self.many else f"[{self.name}]"
+
+
+# How keys are put into the table.
+
+
+def whole(name: str, low: int, high: int, meaning: str) -> Key:
+    def fault(value: int) -> str:
+        return "" if low <= value <= high else f"{shown(value)} is out of range"
+
+    return Key(name, Kind.WHOLE, f"a whole number from {low} to {high}", meaning, fault)
+
+
+def seconds(name: str, low: float, high: float, meaning: str) -> Key:
+    def fault(value: float) -> str:
+        return "" if low <= value <= high else f"{shown(value)} is out of range"
+
+    return Key(name, Kind.NUMBER, f"a number from {low:g} to {high:g}", meaning, fault)
+
+
+def choice(name: str, options: tuple[Any, ...], meaning: str) -> Key:
+    kinds: dict[type, Kind] = {str: Kind.TEXT, int: Kind.WHOLE, float: Kind.NUMBER}
+    words = [f'"{option}"' if isinstance(option, str) else f"{option:g}" for option in options]
+
+    def fault(value: object) -> str:
+        return "" if value in options else f"{shown(value)} is not one of the values"
+
+    allowed = f"{', '.join(words[:-1])} or {words[-1]}"
+    return Key(name, kinds[type(options[0])], allowed, meaning, fault)
+
+
+def switch(name: str, meaning: str) -> Key:
+    return Key(name, Kind.SWITCH, "true or false", meaning, no_fault)
+
+
+def text(name: str, allowed: str, fault: Fault, meaning: str, may_be_empty: bool = False) -> Key:
+    def fault_unless_empty(value: str) -> str:
+        return fault(value) if value else ""
+
+    return Key(name, Kind.TEXT, allowed, meaning, fault_unless_empty if may_be_empty else fault)
+
+
+def texts(name: str, allowed: str, count_max: int, fault: Fault, meaning: str) -> Key:
+    """`fault` is asked about each element."""
+    return Key(name, Kind.TEXTS, f"at most {count_max} of {allowed}", meaning, fault, count_max)
+
+
+NAME = "letters, digits and hyphens, 1 to 63 of them, no hyphen at either end"
+ADDRESS = "an IP address"
+PATH = "a path"
+TOPIC = "a topic without + and #, with {gateway} and {port} as placeholders"
+KEY = f"at least {CLUSTER_KEY_CHARACTERS_MIN} characters that cannot be guessed"
+
+GATEWAY = Section(
+    "gateway",
+    GatewaySection,
+    "This box. May be left out.",
+    (
+        text("name", NAME, name_fault, "The gateway's name; empty: the host name.", True),
+        text("address", ADDRESS, address_fault, "Where MQTT and the mesh's links listen."),
+        text(
+            "advertise",
+            "an IP address that peers can dial",
+            advertise_fault,
+            "The address told to peers; empty: `address`, or all of the box's if that is 0.0.0.0.",
+            True,
+        ),
+        text("state_dir", PATH, path_fault, "Where sessions, queues and identity are kept."),
+        text(
+            "control_socket",
+            "a path of at most 107 bytes",
+            socket_path_fault,
+            "Where `gwctl` finds the gateway.",
+        ),
+        text(
+            "serial_number",
+            f"1 to {WORD_CHARACTERS_MAX} visible characters",
+            word_fault,
+            "What tells this box from others; empty: the board's, else machine id and MAC.",
+            True,
+        ),
+        choice(
+            "log_level", ("debug", "info", "warning", "error"), "The least that is worth a line."
+        ),
+    ),
+)
+
+MQTT = Section(
+    "mqtt",
+    MqttSection,
+    "The broker. May be left out.",
+    (
+        whole("port", 1, 65535, "Where MQTT clients connect."),
+        choice(
+            "allow_anonymous",
+            ("loopback", "everywhere"),
+            "From where clients may connect without a user name.",
+        ),
+        whole("connections_max", 1, 1_000_000, "Clients connected at once."),
+        whole("packet_bytes_max", 1024, 67_108_864, "The longest MQTT packet, header included."),
+        whole(
+            "inflight_max",
+            1,
+            65535,
+            "Unacknowledged QoS 1 and 2 messages on the way to one client.",
+        ),
+        whole("queue_messages_max", 1, 10_000_000, "Messages that wait for one session."),
+        whole("queue_bytes_max", 1024, 4_294_967_296, "Bytes that wait for one session."),
+        whole("retained_messages_max", 0, 10_000_000, "Retained messages on the gateway."),
+        whole(
+            "session_expiry_max_s",
+            0,
+            4_294_967_294,
+            "Seconds that a session is kept after its client left, whatever the client asked for.",
+        ),
+    ),
+)
+
+CLUSTER = Section(
+    "cluster",
+    ClusterSection,
+    "The mesh. Left out: one gateway alone, and no link port.",
+    (
+        text("name", NAME, name_fault, "Gateways of the same name and key become one mesh."),
+        Key("key", Kind.TEXT, KEY, "The mesh's secret.", cluster_key_fault, secret=True),
+        text(
+            "key_file",
+            "a file that holds the key and nothing else",
+            path_fault,
+            "Instead of `key`: the file it stands in; a relative path begins in this folder.",
+        ),
+        whole("link_port", 1, 65535, "Where other gateways connect."),
+        switch("discovery", "Find other gateways by mDNS."),
+        texts(
+            "peers",
+            '"host" or "host:port"',
+            PEERS_MAX,
+            peer_fault,
+            "Gateways to dial besides those that mDNS finds.",
+        ),
+        seconds("heartbeat_s", 0.05, 60, "Seconds from one sign of life to the next."),
+        seconds("suspect_s", 0.1, 300, "Silence after which a gateway is suspect."),
+        seconds("dead_s", 0.2, 600, "Silence after which a gateway is dead."),
+        whole("expected_gateways", 0, 32, "Fewer alive are a problem to report; 0: do not check."),
+    ),
+)
+
+SERIAL = Section(
+    "serial",
+    SerialPort,
+    "A serial line; once for each, as often as there are lines.",
+    (
+        text("name", NAME, name_fault, "The port's name, its own on this gateway."),
+        text("path", PATH, path_fault, 'The device, such as "/dev/ttyUSB0".'),
+        text(
+            "usb",
+            '"VID:PID" or "VID:PID:SERIAL", the ids as four hexadecimal digits',
+            usb_fault,
+            "Instead of `path`: the USB id of the adapter, whichever device it becomes.",
+        ),
+        whole("speed", 50, 4_000_000, "Bits a second."),
+        choice("data_bits", (5, 6, 7, 8), "Data bits of one character."),
+        choice("parity", ("none", "even", "odd"), "The parity bit."),
+        choice("stop_bits", (1.0, 1.5, 2.0), "Stop bits after one character."),
+        choice("format", ("json", "csv", "text"), "What one line is."),
+        texts(
+            "columns",
+            f"1 to {WORD_CHARACTERS_MAX} visible characters",
+            COLUMNS_MAX,
+            word_fault,
+            "For csv: the name of each column, in order.",
+        ),
+        text("topic", TOPIC, topic_fault, "Where readings are published."),
+        text("command_topic", TOPIC, topic_fault, "What is published here is written to the line."),
+        choice("qos", (0, 1, 2), "The QoS of readings."),
+        switch("retain", "Keep the last reading for those who subscribe later."),
+        whole("line_bytes_max", 16, 65_536, "Longer lines are dropped and counted."),
+    ),
+    many=True,
+)
+
+SECTIONS = (GATEWAY, MQTT, CLUSTER, SERIAL)
+
+# What people write who know another program's words for it.
+OTHER_WORDS = {
+    "baud": "speed",
+    "baudrate": "speed",
+    "baud_rate": "speed",
+    "bytesize": "data_bits",
+    "device": "path",
+    "tty": "path",
+    "bind": "address",
+    "listen": "address",
+    "hostname": "name",
+    "secret": "key",
+    "password": "key",
+}

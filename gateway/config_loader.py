@@ -1,0 +1,52 @@
+"""Reads the configuration from disk, for the two daemons.
+
+The only part of the configuration that touches the world, and so none of the core's floors may
+import it: it stands beside them, for `shell/` and `devices/`. Must not know what is allowed in the
+file.
+"""
+
+import os
+import re
+from dataclasses import replace
+
+from gateway.config import Config, ConfigError, Problem
+from gateway.config_file import TEXT_CHARACTERS_MAX, parse
+
+DEFAULT_PATH = "/etc/gateway/gateway.toml"
+_BYTES_MAX = 4 * TEXT_CHARACTERS_MAX  # UTF-8 has at most four bytes a character
+
+
+def load_config(path: str | os.PathLike[str] = DEFAULT_PATH) -> Config:
+    """The checked configuration, its `gateway.name` filled in from the host name where empty.
+
+    A relative `cluster.key_file` begins in the folder of the file. Raises ConfigError with every
+    problem, also when the file itself cannot be read.
+    """
+    file_name = os.fspath(path)
+    try:
+        text = _read(file_name)
+    except OSError as error:
+        reason = f"the file cannot be read: {error.strerror or error}"
+        problem = Problem(1, "", reason, "name another file with --config")
+        raise ConfigError(file_name, (problem,)) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        problem = Problem(line, "", "this is not UTF-8", "save the file as plain text in UTF-8")
+        raise ConfigError(file_name, (problem,)) from error
+    folder = os.path.dirname(file_name)
+    config = parse(text, file_name, lambda name: _read(os.path.join(folder, name)))
+    if config.gateway.name:
+        return config
+    return replace(config, gateway=replace(config.gateway, name=_host_name()))
+
+
+def _read(path: str) -> str:
+    """Windows' editors begin a file with a byte order mark, which is no part of the text."""
+    with open(path, "rb") as file:
+        return file.read(_BYTES_MAX + 1).decode("utf-8-sig")
+
+
+def _host_name() -> str:
+    """The first label of the host name, made to be a name as [gateway] wants one."""
+    label = os.uname().nodename.split(".")[0]
+    return re.sub(r"[^A-Za-z0-9-]", "-", label)[:63].strip("-") or "gateway"

@@ -1,0 +1,323 @@
+"""What gwctl may ask of gatewayd, and the answer: one JSON object a line each way.
+
+    request  {"command":"status"}
+    answer   {"ok":true,"result":{...}}  or  {"ok":false,"error":"what","remedy":"what to do"}
+
+Both sides import this file and nothing else of each other. It must stay light, for gwctl is started
+by hand on small boxes: tuples with names instead of dataclasses, whose import alone takes as long
+as all of gwctl's own work. Must not know where the figures come from or how they are shown. The
+document is described in docs/status-json.md.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+REQUEST_BYTES_MAX = 65_536  # with the line's end; today's only request has 21
+ANSWER_BYTES_MAX = 4_194_304  # 32 gateways with 64 serial ports each are under 1 MB
+NUMBER_MAX = 9e14  # beyond it a figure is a mistake, and would not fit its column
+
+STATUS = "status"
+COMMANDS = (STATUS,)
+
+
+class ControlError(Exception):
+    """The other side broke the protocol or refused. `remedy` tells the operator what to do."""
+
+    def __init__(self, text: str, remedy: str) -> None:
+        super().__init__(text)
+        self.text = text
+        self.remedy = remedy
+
+
+class Health(StrEnum):
+    """Whether anything in the document asks for a person."""
+
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"
+
+
+class GatewayState(StrEnum):
+    """A gateway as its peers' heartbeats show it."""
+
+    ALIVE = "alive"
+    SUSPECT = "suspect"
+    DEAD = "dead"
+
+
+class PortState(StrEnum):
+    """A serial port: OFFLINE is one whose gateway-devices, or whole gateway, is away."""
+
+    OPEN = "open"
+    MISSING = "missing"
+    ERROR = "error"
+    OFFLINE = "offline"
+
+
+class Severity(StrEnum):
+    """ERROR: something is lost or out of service. WARNING: it soon may be. NOTICE: good to know.
+
+    A notice does not degrade the health.
+    """
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTICE = "notice"
+
+
+class GatewayStatus(NamedTuple):
+    """One gateway. None: not known here, or not to be had on that box."""
+
+    name: str
+    id: str
+    address: str
+    state: GatewayState
+    self: bool  # the gateway that was asked
+    version: str
+    uptime_s: float | None
+    clients: int | None
+    messages_in_per_s: float | None
+    messages_out_per_s: float | None
+    waiting: int | None  # messages that no subscriber has yet
+    rtt_ms: float | None  # None for the gateway itself
+    load: float | None  # of one minute, per core
+    memory_percent: float | None
+    disk_percent: float | None
+    temperature_c: float | None
+    last_heard_s: float | None  # seconds ago
+
+
+class SerialPortStatus(NamedTuple):
+    """One serial port of one gateway."""
+
+    gateway: str
+    name: str
+    path: str
+    state: PortState
+    readings: int
+    errors: int
+    last_reading_s: float | None  # seconds ago
+    detail: str
+
+
+class ProblemStatus(NamedTuple):
+    """What is wrong, in words, and what to do."""
+
+    severity: Severity
+    text: str
+    remedy: str
+
+
+class Status(NamedTuple):
+    """The whole document."""
+
+    version: str
+    gateway: str  # the one that was asked
+    cluster: str | None
+    health: Health
+    uptime_s: float
+    gateways: tuple[GatewayStatus, ...]
+    serial_ports: tuple[SerialPortStatus, ...]
+    problems: tuple[ProblemStatus, ...]  # worst first
+
+
+def worst_first(problems: Iterable[ProblemStatus]) -> tuple[ProblemStatus, ...]:
+    """Errors, warnings, notices; each in the order in which they were given."""
+    order = list(Severity)
+    return tuple(sorted(problems, key=lambda problem: order.index(problem.severity)))
+
+
+# Lines.
+
+
+def encode_request(command: str) -> bytes:
+    return _line({"command": command})
+
+
+def decode_request(line: bytes) -> str:
+    """The command. Raises ControlError; the daemon must answer with `encode_refusal`."""
+    request = _object(line, REQUEST_BYTES_MAX)
+    command = request.get("command")
+    if command not in COMMANDS:
+        raise ControlError("there is no such command", f"ask for {' or '.join(COMMANDS)}")
+    assert isinstance(command, str)
+    return command
+
+
+def encode_answer(status: Status) -> bytes:
+    """The answer to `status`; a refusal when the document is longer than gwctl would read."""
+    line = _line({"ok": True, "result": to_document(status)})
+    if len(line) > ANSWER_BYTES_MAX:
+        return encode_refusal("the answer is too long", "look into the gateway's log")
+    return line
+
+
+def encode_refusal(error: str, remedy: str) -> bytes:
+    return _line({"ok": False, "error": error, "remedy": remedy})
+
+
+def decode_answer(line: bytes) -> Status:
+    """The document. Raises ControlError, with the daemon's own words where it refused."""
+    answer = _object(line, ANSWER_BYTES_MAX)
+    if answer.get("ok") is True:
+        return from_document(answer.get("result"))
+    error, remedy = answer.get("error"), answer.get("remedy")
+    if answer.get("ok") is False and isinstance(error, str) and isinstance(remedy, str):
+        raise ControlError(error, remedy)
+    raise _misfit("the answer is neither a result nor a refusal")
+
+
+def _line(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def _object(line: bytes, bytes_max: int) -> dict[str, Any]:
+    if len(line) > bytes_max:
+        raise _misfit(f"the line has more than {bytes_max} bytes")
+    try:
+        document = json.loads(line, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise _misfit("the line is not JSON") from None
+    if not isinstance(document, dict):
+        raise _misfit("the line is not a JSON object")
+    return document
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _misfit(text: str) -> ControlError:
+    return ControlError(text, "see that gwctl and gatewayd are of the same version")
+
+
+# The document.
+
+
+def to_document(status: Status) -> dict[str, Any]:
+    """Plain values in the order of docs/status-json.md, for JSON."""
+    document = status._asdict()
+    for key in ("gateways", "serial_ports", "problems"):
+        document[key] = [row._asdict() for row in document[key]]
+    return document
+
+
+def from_document(document: object) -> Status:
+    """Raises ControlError when a key is missing or of another kind; further keys are ignored."""
+    return Status(**_read(document, _STATUS, "status"))
+
+
+Reader = Callable[[object, str], Any]
+
+
+def _read(value: object, readers: Mapping[str, Reader], place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _misfit(f"{place} is not an object")
+    missing = [key for key in readers if key not in value]
+    if missing:
+        raise _misfit(f"{place} has no {missing[0]}")
+    return {key: read(value[key], f"{place}.{key}") for key, read in readers.items()}
+
+
+def _text(value: object, place: str) -> str:
+    if not isinstance(value, str):
+        raise _misfit(f"{place} is not a text")
+    return value
+
+
+def _switch(value: object, place: str) -> bool:
+    if not isinstance(value, bool):
+        raise _misfit(f"{place} is not true or false")
+    return value
+
+
+def _any_number(value: object, place: str) -> float:
+    good = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not good or not -NUMBER_MAX <= value <= NUMBER_MAX:  # type: ignore[operator]
+        raise _misfit(f"{place} is not a number within reason")
+    return value  # type: ignore[return-value]
+
+
+def _number(value: object, place: str) -> float:
+    number = _any_number(value, place)
+    if number < 0:
+        raise _misfit(f"{place} is below zero")
+    return number
+
+
+def _count(value: object, place: str) -> int:
+    number = _number(value, place)
+    if not isinstance(number, int):
+        raise _misfit(f"{place} is not a whole number")
+    return number
+
+
+def _or_none(read: Reader) -> Reader:
+    return lambda value, place: None if value is None else read(value, place)
+
+
+def _one_of(options: type[StrEnum]) -> Reader:
+    def read(value: object, place: str) -> StrEnum:
+        text = _text(value, place)
+        if text not in list(options):
+            raise _misfit(f"{place} is none of {', '.join(options)}")
+        return options(text)
+
+    return read
+
+
+def _rows(shape: Callable[..., Any], readers: Mapping[str, Reader]) -> Reader:
+    def read(value: object, place: str) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise _misfit(f"{place} is not a list")
+        return tuple(
+            shape(**_read(row, readers, f"{place}[{index}]")) for index, row in enumerate(value)
+        )
+
+    return read
+
+
+_GATEWAY: dict[str, Reader] = {
+    "name": _text,
+    "id": _text,
+    "address": _text,
+    "state": _one_of(GatewayState),
+    "self": _switch,
+    "version": _text,
+    "uptime_s": _or_none(_number),
+    "clients": _or_none(_count),
+    "messages_in_per_s": _or_none(_number),
+    "messages_out_per_s": _or_none(_number),
+    "waiting": _or_none(_count),
+    "rtt_ms": _or_none(_number),
+    "load": _or_none(_number),
+    "memory_percent": _or_none(_number),
+    "disk_percent": _or_none(_number),
+    "temperature_c": _or_none(_any_number),
+    "last_heard_s": _or_none(_number),
+}
+
+_SERIAL_PORT: dict[str, Reader] = {
+    "gateway": _text,
+    "name": _text,
+    "path": _text,
+    "state": _one_of(PortState),
+    "readings": _count,
+    "errors": _count,
+    "last_reading_s": _or_none(_number),
+    "detail": _text,
+}
+
+_PROBLEM: dict[str, Reader] = {"severity": _one_of(Severity), "text": _text, "remedy": _text}
+
+_STATUS: dict[str, Reader] = {
+    "version": _text,
+    "gateway": _text,
+    "cluster": _or_none(_text),
+    "health": _one_of(Health),
+    "uptime_s": _number,
+    "gateways": _rows(GatewayStatus, _GATEWAY),
+    "serial_ports": _rows(SerialPortStatus, _SERIAL_PORT),
+    "problems": _rows(ProblemStatus, _PROBLEM),
+}

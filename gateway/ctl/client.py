@@ -1,0 +1,102 @@
+"""Asks the gatewayd of this box: finds its socket, sends one line, reads one line, in five seconds.
+
+Must not know what is in the answer, nor how it is shown.
+"""
+
+import os
+import socket
+import sys
+import time
+
+from gateway.control import ANSWER_BYTES_MAX
+
+TIMEOUT_S = 5.0  # a gateway that is slower than this is in trouble, and the operator should hear so
+SYSTEM_SOCKET = "/run/gatewayd/control.sock"
+CHECKOUT_SOCKET = "var/gw1/control.sock"  # the first gateway that `make run` starts
+_CHUNK_BYTES = 65_536
+
+
+class UnreachableError(Exception):
+    """No answer could be had; the text is a sentence for the operator."""
+
+
+def find_socket(given: str | None) -> str:
+    """The path to ask at: as given, from $GWCTL_SOCKET, or the first of the usual ones that exists.
+
+    Raises UnreachableError when there is none.
+    """
+    named = given or os.environ.get("GWCTL_SOCKET")
+    if named:
+        return named
+    usual = [
+        SYSTEM_SOCKET,
+        os.path.join(os.path.dirname(sys.prefix), CHECKOUT_SOCKET),
+        os.path.abspath(CHECKOUT_SOCKET),
+    ]
+    for path in usual:
+        if _may_exist(path):
+            return path
+    raise UnreachableError(
+        f"no gatewayd runs here: there is no {' and no '.join(dict.fromkeys(usual))}. "
+        "Start it with: systemctl start gatewayd"
+    )
+
+
+def _may_exist(path: str) -> bool:
+    """Also where a folder on the way is closed to this user: then connecting says so."""
+    try:
+        os.stat(path)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def ask(path: str, request: bytes, timeout_s: float = TIMEOUT_S) -> bytes:
+    """The line that gatewayd answers. Raises UnreachableError."""
+    deadline = time.monotonic() + timeout_s
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout_s)
+            connection.connect(path)
+            connection.sendall(request)
+            return _read_line(connection, path, deadline)
+    except (TimeoutError, BlockingIOError):
+        raise UnreachableError(
+            f"gatewayd did not answer within {timeout_s:g} s at {path}: it hangs or is overloaded. "
+            "See: journalctl -u gatewayd"
+        ) from None
+    except OSError as error:
+        raise UnreachableError(_sentence(error, path)) from None
+
+
+def _read_line(connection: socket.socket, path: str, deadline: float) -> bytes:
+    answer = bytearray()
+    while not answer.endswith(b"\n"):
+        if len(answer) > ANSWER_BYTES_MAX:
+            raise UnreachableError(f"what answers at {path} is no gatewayd: its answer has no end")
+        connection.settimeout(max(deadline - time.monotonic(), 0.001))
+        chunk = connection.recv(_CHUNK_BYTES)
+        if not chunk:
+            raise UnreachableError(
+                f"gatewayd hung up at {path} without an answer. See: journalctl -u gatewayd"
+            )
+        answer += chunk
+    return bytes(answer)
+
+
+def _sentence(error: OSError, path: str) -> str:
+    match error:
+        case PermissionError():
+            return f"this user may not ask gatewayd at {path}. Try: sudo gwctl status"
+        case FileNotFoundError():
+            return f"no gatewayd runs here: there is no {path}. Try: systemctl start gatewayd"
+        case ConnectionRefusedError():
+            return (
+                f"no gatewayd answers at {path}: it ended without tidying up. "
+                "Try: systemctl restart gatewayd"
+            )
+        case _:
+            reason = error.strerror or error
+            return f"gatewayd cannot be asked at {path}: {reason}. See: journalctl -u gatewayd"

@@ -1,0 +1,156 @@
+"""The status document as lines for a person: the mesh, the serial ports, what is wrong.
+
+Everything that is shown is here, and nothing else: no terminal, no socket. The columns are
+explained in docs/operating.md. A state is always a word; colour only repeats it.
+"""
+
+from gateway.control import (
+    GatewayState,
+    GatewayStatus,
+    Health,
+    PortState,
+    ProblemStatus,
+    SerialPortStatus,
+    Severity,
+    Status,
+    worst_first,
+)
+from gateway.ctl.table import Column, table
+from gateway.ctl.text import (
+    Line,
+    Span,
+    Style,
+    clean,
+    keep_ends,
+    keep_head,
+    keep_tail,
+    wrap,
+)
+from gateway.ctl.units import celsius, count, duration, load, milliseconds, percent
+
+WIDTH_MIN = 80
+
+STYLES = {
+    GatewayState.ALIVE: Style.GOOD,
+    GatewayState.SUSPECT: Style.DOUBTFUL,
+    GatewayState.DEAD: Style.BAD,
+    PortState.OPEN: Style.GOOD,
+    PortState.MISSING: Style.BAD,
+    PortState.ERROR: Style.BAD,
+    PortState.OFFLINE: Style.DOUBTFUL,
+    Severity.ERROR: Style.BAD,
+    Severity.WARNING: Style.DOUBTFUL,
+    Health.HEALTHY: Style.GOOD,
+    Health.DEGRADED: Style.BAD,
+}
+
+
+def report(status: Status, width: int = WIDTH_MIN) -> list[Line]:
+    """The lines of `gwctl status`, none wider than `width`, which is at least WIDTH_MIN."""
+    assert width >= WIDTH_MIN
+    lines = _summary(status, width)
+    if status.gateways:
+        lines += [[], *_gateways(status.gateways, width)]
+    if status.serial_ports:
+        lines += [[], *_serial_ports(status.serial_ports, width)]
+    return [*lines, [], *_problems(status, width)]
+
+
+def _summary(status: Status, width: int) -> list[Line]:
+    mesh = clean(status.cluster) if status.cluster is not None else "no cluster"
+    name, version = clean(status.gateway), clean(status.version)
+    words = f"{_states(status.gateways)}. Asked {name}: version {version}, up "
+    words += f"{duration(status.uptime_s)}."
+    first = Span(f"{keep_head(mesh, 32)}: ")
+    health = Span(status.health, STYLES[status.health])
+    indent = " " * 2
+    line, *more = wrap(f"{first.text}{health.text}. {words}", width - len(indent))
+    rest = line.removeprefix(f"{first.text}{health.text}")
+    lines: list[Line] = [[Span(line)]] if rest == line else [[first, health, Span(rest)]]
+    return lines + [[Span(indent + text)] for text in more]
+
+
+def _states(gateways: tuple[GatewayStatus, ...]) -> str:
+    """ "3 gateways: 2 alive, 1 dead"."""
+    counts = []
+    for state in GatewayState:
+        number = sum(gateway.state is state for gateway in gateways)
+        if number:
+            counts.append(f"{number} {state}")
+    noun = "gateway" if len(gateways) == 1 else "gateways"
+    return f"{len(gateways)} {noun}" + (f": {', '.join(counts)}" if counts else "")
+
+
+def _gateways(rows: tuple[GatewayStatus, ...], width: int) -> list[Line]:
+    rtt = ["self" if row.self else milliseconds(row.rtt_ms) for row in rows]
+    columns = [
+        Column("name", [Span(clean(row.name)) for row in rows], cut=keep_ends),
+        Column("address", [Span(clean(row.address)) for row in rows], cut=keep_tail),
+        Column("state", [Span(row.state, STYLES[row.state]) for row in rows]),
+        _figures("uptime", [duration(row.uptime_s) for row in rows], "up"),
+        _figures("clients", [count(row.clients) for row in rows], "conn"),
+        _figures("in/s", [count(row.messages_in_per_s) for row in rows]),
+        _figures("out/s", [count(row.messages_out_per_s) for row in rows]),
+        _figures("waiting", [count(row.waiting) for row in rows], "wait"),
+        _figures("rtt", rtt),
+        _figures("load", [load(row.load) for row in rows]),
+        _figures("mem", [percent(row.memory_percent) for row in rows]),
+        _figures("disk", [percent(row.disk_percent) for row in rows]),
+    ]
+    if any(row.temperature_c is not None for row in rows):
+        columns.append(_figures("temp", [celsius(row.temperature_c) for row in rows]))
+    return table(columns, width)
+
+
+def _figures(heading: str, figures: list[str], short: str = "") -> Column:
+    return Column(heading, [Span(figure) for figure in figures], right=True, short=short)
+
+
+def _serial_ports(rows: tuple[SerialPortStatus, ...], width: int) -> list[Line]:
+    columns = [
+        Column("serial port", [Span(clean(row.name)) for row in rows], cut=keep_ends),
+        Column("gateway", [Span(clean(row.gateway)) for row in rows], cut=keep_ends),
+        Column("state", [Span(row.state, STYLES[row.state]) for row in rows]),
+        _figures("readings", [count(row.readings) for row in rows]),
+        _figures("errors", [count(row.errors) for row in rows]),
+        _figures("last", [duration(row.last_reading_s) for row in rows]),
+        Column("device", [Span(clean(row.path)) for row in rows], cut=keep_tail),
+    ]
+    heading, *lines = table(columns, width)
+    result = [heading]
+    for row, line in zip(rows, lines, strict=True):
+        result.append(line)
+        if detail := clean(row.detail):
+            result += _indented(detail, "  ", width)
+    return result
+
+
+def _problems(status: Status, width: int) -> list[Line]:
+    if status.problems:
+        lines: list[Line] = [[Span("what is wrong", Style.HEADING)]]
+        for problem in worst_first(status.problems):
+            lines += _problem(problem, width)
+        return lines
+    if status.health is Health.HEALTHY:
+        return [[Span("nothing is wrong")]]
+    return [[Span("something is wrong, but no reason was given; see journalctl -u gatewayd")]]
+
+
+def _problem(problem: ProblemStatus, width: int) -> list[Line]:
+    margin = " " * 9  # the longer severity, and two blanks
+    head, *more = _indented(clean(problem.text), margin, width)
+    severity = Span(problem.severity, STYLES[problem.severity])
+    blanks = Span(margin[len(problem.severity) :])
+    first: Line = [severity, blanks, Span(head[0].text.removeprefix(margin))]
+    remedy = clean(problem.remedy)
+    return [first, *more, *(_remedy(remedy, margin, width) if remedy else [])]
+
+
+def _remedy(text: str, margin: str, width: int) -> list[Line]:
+    arrow = "-> "
+    head, *more = _indented(text, margin + " " * len(arrow), width)
+    return [[Span(margin + arrow), Span(head[0].text.lstrip())], *more]
+
+
+def _indented(text: str, margin: str, width: int) -> list[Line]:
+    return [[Span(margin + line)] for line in wrap(text, width - len(margin))]

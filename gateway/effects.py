@@ -1,0 +1,53 @@
+"""What the core may ask of the world, as data, for what is rare.
+
+Bytes are not effects: connections and links carry them in their outgoing lists. A shell does every
+effect once, in order, and reports back by an input of the machine that asked.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+class Writer(Protocol):
+    """The shell's end of a connection or link: it hangs on the machine that it writes for."""
+
+    def flush(self) -> None:
+        """Writes what waits, and does what the machine asks of the socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A line for the log, and for the trace of a simulation."""
+
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Open a link to this address; answer with `Mesh.dialled` or `Mesh.dial_failed`."""
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveMeshTime:
+    """Keep on disk that mesh time up to here may be in use."""
+
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveMember:
+    """Keep on disk that this gateway belongs to the mesh and where it was last seen."""
+
+    gateway: str
+    name: str
+    address: str
+    port: int
+
+
+Effect = Note | Dial | SaveMeshTime | SaveMember

@@ -1,0 +1,87 @@
+"""Every bound that parts of the product share, with its unit and the reason beside it.
+
+A bound that only one file needs stands at the top of that file. Imports nothing.
+"""
+
+# -- MQTT, the language ------------------------------------------------------------------------
+
+# The protocol's own: a variable byte integer has four bytes of seven bits (section 1.5.5).
+REMAINING_LENGTH_BYTES_MAX = 268_435_455
+
+# The protocol's own: a two byte length stands before every string [MQTT-4.7.3-3].
+TOPIC_BYTES_MAX = 65_535
+
+# Each level is one step of a walk through every topic tree; real hierarchies have under 20, and
+# 65,535 slashes would cost 100 times the memory of the packet that carried them.
+TOPIC_LEVELS_MAX = 128
+
+# A user property of five bytes becomes 200 bytes of objects: without a bound a packet of 1 MB
+# costs 40 MB. Gateways in the field that trace every hop add tens.
+USER_PROPERTIES_MAX = 1_024
+
+# One SUBSCRIBE or UNSUBSCRIBE. Enough to restore a large bridge in one packet, and small enough
+# that the turn which works it off stays in the tens of milliseconds.
+FILTERS_IN_PACKET_MAX = 8_192
+
+# -- One broker ----------------------------------------------------------------------------------
+
+# From accept to CONNECT. Slow radio links need seconds; a stranger must not hold a socket for long.
+CONNECT_TIMEOUT_S = 10.0
+
+# QoS 1 and 2 messages that a 5.0 client may have unanswered, announced in CONNACK.
+RECEIVE_MAXIMUM = 1_024
+
+# Acknowledgements that wait for other gateways before the client is no longer read: a 3.1.1 client
+# has no receive maximum, so this is what slows it down.
+UNANSWERED_MAX = 2_048
+
+# What a client may send ahead while the boot barrier holds, before it is no longer read.
+HELD_BYTES_MAX = 65_536
+
+# Of one session. Real ones have tens; each costs about 500 bytes here and a filter in every gateway.
+SUBSCRIPTIONS_MAX = 10_000
+
+# -- The mesh ------------------------------------------------------------------------------------
+
+# A full mesh is designed and simulated to this many; beyond it the answer is another engine.
+GATEWAYS_MAX = 32
+
+# One frame on a link: the largest MQTT packet (1 MB by default, 16 MB at most) and its envelope.
+LINK_FRAME_BYTES_MAX = 17_000_000
+
+# Entries and bytes in one frame of messages: small enough that a heartbeat behind it is not late.
+BATCH_ENTRIES_MAX = 4_096
+BATCH_BYTES_MAX = 262_144
+
+# Messages sent to a gateway and not yet taken by it: where publishers pause, and where they go on.
+UNTAKEN_BYTES_HIGH = 4_194_304
+UNTAKEN_BYTES_LOW = 1_048_576
+
+# Beyond this QoS 0 messages to that gateway are dropped, counted: publishers should have paused.
+UNTAKEN_BYTES_MAX = 16_777_216
+
+# How long a SUBACK waits for the other gateways to know the subscription.
+INTEREST_TIMEOUT_S = 1.0
+
+# How long clients are held back after a link came up, for what the other side has to say first.
+SYNC_TIMEOUT_S = 1.0
+
+# Filters in one frame of interest, topics in one frame of retained comparison.
+FILTERS_IN_FRAME_MAX = 10_000
+TOPICS_IN_FRAME_MAX = 2_000
+
+# A refused gateway is named in `gwctl status` this long after it was last seen.
+REFUSAL_SHOWN_S = 60.0
+
+# Refusals remembered at once: a LAN full of strangers must not fill the memory.
+REFUSALS_MAX = 64
+
+# Addresses that are dialled: all gateways, under several addresses each.
+TARGETS_MAX = 256
+
+# Between two attempts to open a link to one address.
+DIAL_BACKOFF_MIN_S = 0.25
+DIAL_BACKOFF_MAX_S = 4.0
+
+# From the TCP connection to the end of the hellos.
+HELLO_TIMEOUT_S = 5.0

@@ -1,0 +1,47 @@
+"""Mesh time: one order for what happens on many boxes without a common clock.
+
+Lamport's rule on a clock that runs (L. Lamport, "Time, Clocks, and the Ordering of Events in a
+Distributed System", 1978): it advances with the monotonic clock in milliseconds, jumps forward to the
+highest value seen, and never goes back, not even over a restart, because values are saved before they
+are used, in steps. Wall time plays no part: these boxes boot in 1970.
+"""
+
+from gateway.effects import SaveMeshTime
+from gateway.ids import Stamp
+
+SAVE_STEP_MS = 60_000  # one small write a minute
+
+
+class MeshClock:
+    """`saved_ms` is what the disk says was the highest value in use, 0 for a new store."""
+
+    def __init__(self, gateway: str, saved_ms: int, now: float) -> None:
+        self._gateway = gateway
+        self._offset_ms = saved_ms - int(now * 1000)
+        self._saved_ms = saved_ms
+        self._last = Stamp(saved_ms, 0, gateway)
+
+    def read(self, now: float) -> int:
+        """Mesh time in milliseconds."""
+        return max(int(now * 1000) + self._offset_ms, self._last.time_ms)
+
+    def seen(self, time_ms: int, now: float) -> None:
+        """Somebody else's time came in: this clock is never behind it."""
+        behind_ms = time_ms - self.read(now)
+        if behind_ms > 0:
+            self._offset_ms += behind_ms
+
+    def stamp(self, now: float) -> Stamp:
+        """A stamp newer than every one made or seen here."""
+        time_ms = self.read(now)
+        counter = self._last.counter + 1 if time_ms == self._last.time_ms else 0
+        self._last = Stamp(time_ms, counter, self._gateway)
+        return self._last
+
+    def to_save(self, now: float) -> SaveMeshTime | None:
+        """What must be on disk before mesh time is used further; None while it is far enough."""
+        time_ms = self.read(now)
+        if time_ms + SAVE_STEP_MS // 2 < self._saved_ms:
+            return None
+        self._saved_ms = time_ms + SAVE_STEP_MS
+        return SaveMeshTime(self._saved_ms)

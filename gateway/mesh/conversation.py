@@ -1,0 +1,282 @@
+"""What is said on a link, and what each frame makes this gateway do.
+
+    both sides          Hello                       who I am
+    both sides          Received                    what I have of your stream
+    both sides          Start, then entries         where my stream goes on
+    both sides          Interest, Digest            what my sessions want; what I retain
+    where they differ   Compare, Retained           until the retained messages are the same
+    from then on        Entries and Taken, Interest and InterestTaken, Beat, Vitals, Bye
+
+The table at the end says which frame is legal in which state of the link. Must not know sockets.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway.effects import SaveMember
+from gateway.errors import LinkError
+from gateway.ids import Stamp
+from gateway.limits import GATEWAYS_MAX, SYNC_TIMEOUT_S
+from gateway.mesh import membership, reconcile
+from gateway.mesh.frames import (
+    PROTOCOL,
+    PROTOCOL_MIN,
+    AnyFrame,
+    Beat,
+    Bye,
+    Compare,
+    Digest,
+    Entries,
+    Hello,
+    Interest,
+    InterestTaken,
+    Member,
+    Received,
+    Refuse,
+    Retained,
+    Start,
+    Taken,
+    Vitals,
+)
+from gateway.mesh.link import Link, LinkState
+from gateway.mesh.peer import Peer
+from gateway.mesh.state import MeshState
+
+
+def greet(state: MeshState, link: Link) -> None:
+    """Says who this gateway is, as the first thing on a link."""
+    me = state.identity
+    known = [peer for peer in state.peers.values() if peer.address]
+    link.say(
+        Hello(
+            PROTOCOL,
+            PROTOCOL_MIN,
+            me.cluster.name,
+            me.gateway,
+            me.name,
+            me.store,
+            me.boot,
+            me.nonce,
+            me.version,
+            state.clock.read(state.now),
+            me.address,
+            me.cluster.link_port,
+            me.mqtt_port,
+            tuple(Member(p.gateway, p.name, p.address, p.port) for p in known),
+        )
+    )
+
+
+def handle(state: MeshState, link: Link, frame: AnyFrame) -> None:
+    """Does what a frame asks. Raises LinkError when the link must end."""
+    move = _MOVES.get((link.state, type(frame)))
+    if move is None:
+        raise LinkError("malformed", f"{type(frame).__name__} while {link.state.value}")
+    move(state, link, frame)
+
+
+def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
+    _check(state, link, hello)
+    peer = state.peers.get(hello.gateway)
+    if peer is None:
+        if len(state.peers) >= GATEWAYS_MAX - 1:
+            raise LinkError("full", f"this mesh has its {GATEWAYS_MAX} gateways")
+        peer = state.peers[hello.gateway] = Peer(hello.gateway, hello.name)
+    if peer.link is not None:
+        _settle_double(state, peer, link, hello)
+    state.clock.seen(hello.mesh_time_ms, state.now)
+    if peer.hello is None or (peer.hello.store, peer.hello.boot) != (hello.store, hello.boot):
+        peer.outgoing.forget()  # what it had in memory went with its last boot
+    _remember(state, peer, link, hello)
+    state.hold(peer.gateway, state.now + SYNC_TIMEOUT_S)
+    link.say(Received(hello.store, hello.boot, peer.incoming.known(hello.store, hello.boot)))
+    peer.taken_said = peer.incoming.number
+
+
+def _check(state: MeshState, link: Link, hello: Hello) -> None:
+    """Whether this is a gateway to be linked with; LinkError says why not."""
+    me = state.identity
+    link.gateway = hello.gateway
+    if hello.protocol < PROTOCOL_MIN or hello.protocol_min > PROTOCOL:
+        theirs = f"{hello.protocol_min} to {hello.protocol}"
+        ours = f"{PROTOCOL_MIN} to {PROTOCOL}"
+        raise LinkError(
+            "protocol", f"{hello.name} speaks link protocol {theirs}, this gateway {ours}"
+        )
+    if hello.cluster != me.cluster.name:
+        raise LinkError("cluster", f"{hello.name} belongs to the cluster {hello.cluster!r}")
+    if hello.gateway == me.gateway:
+        if hello.nonce == me.nonce:
+            raise LinkError("self", "this is my own address")
+        raise LinkError("clone", f"{hello.name} has the identity of this gateway")
+    if link.certified != hello.gateway:
+        raise LinkError("identity", f"{hello.name} shows the certificate of {link.certified}")
+
+
+def _settle_double(state: MeshState, peer: Peer, link: Link, hello: Hello) -> None:
+    """Two links to one gateway: both sides keep the one that the lower id began.
+
+    A link to an earlier start of it is over, even if nobody has noticed; while one is heard, though,
+    another box with the same identity is a clone and stays out.
+    """
+    assert peer.link is not None and peer.hello is not None
+    heard = state.now - peer.heard_at < state.identity.cluster.suspect_s
+    if hello.nonce != peer.hello.nonce:
+        if heard:
+            raise LinkError("clone", f"{hello.name} is linked already, from {peer.link.address[0]}")
+    else:
+        beginner = state.identity.gateway if link.dialled else peer.gateway
+        lower = min(state.identity.gateway, peer.gateway)
+        if beginner != lower and heard:
+            raise LinkError("double", "linked already")
+    peer.link.close()
+    membership.unlink(state, peer)
+
+
+def _remember(state: MeshState, peer: Peer, link: Link, hello: Hello) -> None:
+    address = hello.address or link.address[0]
+    moved = (peer.name, peer.address, peer.port) != (hello.name, address, hello.link_port)
+    peer.name, peer.address, peer.port = hello.name, address, hello.link_port
+    peer.hello, peer.link, peer.heard_at = hello, link, state.now
+    peer.stopping, peer.knows = False, -1
+    link.state = LinkState.GREETED
+    if moved:
+        state.effects.append(SaveMember(peer.gateway, peer.name, peer.address, peer.port))
+    if link.dialled:
+        state.dialling.answered(link.address, peer.gateway)
+    state.refusals.clear(hello.name)
+    state.dialling.add((address, hello.link_port), peer.gateway, state.now)
+    for member in hello.members:
+        state.dialling.add((member.address, member.port), member.gateway, state.now)
+
+
+def _on_received(state: MeshState, link: Link, frame: Received) -> None:
+    peer = state.peers[link.gateway]
+    me = state.identity
+    if (frame.store, frame.boot) == (me.store, me.boot):
+        peer.outgoing.taken(frame.number)
+    link.say(Start(peer.outgoing.taken_number))
+    peer.outgoing.restart()
+    peer.streaming = True
+    for interest in state.own_interest.full(state.local.filters()):
+        link.say(interest)
+    link.say(Digest(state.local.retained.digest()))
+
+
+def _on_start(state: MeshState, link: Link, frame: Start) -> None:
+    peer = state.peers[link.gateway]
+    peer.incoming.number = peer.taken_said = frame.number
+    link.state = LinkState.UP
+    membership.beat(state, link)
+    membership.judge(state)
+
+
+def _on_entries(state: MeshState, link: Link, frame: Entries) -> None:
+    peer = state.peers[link.gateway]
+    for entry in peer.incoming.take(frame):
+        stamp = None
+        if entry.stamp is not None:
+            stamp = Stamp(*entry.stamp, peer.gateway)
+            state.clock.seen(stamp.time_ms, state.now)
+        state.local.arrived(reconcile.message_of(entry, state.now), stamp, state.now)
+
+
+def _on_taken(state: MeshState, link: Link, frame: Taken) -> None:
+    outgoing = state.peers[link.gateway].outgoing
+    crowded = outgoing.crowded()
+    outgoing.taken(frame.number)
+    if crowded and not outgoing.crowded():
+        state.local.uncrowd()
+
+
+def _on_interest(state: MeshState, link: Link, frame: Interest) -> None:
+    peer = state.peers[link.gateway]
+    state.peers_interest.apply(peer, frame)
+    state.local.interest_changed()
+    if not frame.more:
+        link.say(InterestTaken(frame.version))
+        peer.awaiting_interest = False
+        _perhaps_synced(state, peer)
+
+
+def _on_interest_taken(state: MeshState, link: Link, frame: InterestTaken) -> None:
+    state.peers[link.gateway].knows = frame.version
+    state.check_barriers()
+
+
+def _on_digest(state: MeshState, link: Link, frame: Digest) -> None:
+    compare = reconcile.differences(state.local.retained, frame)
+    for listing in compare:
+        link.say(listing)
+    if not compare:
+        _retained_in(state, state.peers[link.gateway])
+
+
+def _on_compare(state: MeshState, link: Link, frame: Compare) -> None:
+    for retained in reconcile.newer_here(state.local.retained, frame, state.now):
+        link.say(retained)
+
+
+def _on_retained(state: MeshState, link: Link, frame: Retained) -> None:
+    for kept in frame.kept:
+        message, stamp = reconcile.kept_message(kept, state.now)
+        state.clock.seen(stamp.time_ms, state.now)
+        state.local.arrived(message, stamp, state.now)
+    if frame.last:
+        _retained_in(state, state.peers[link.gateway])
+
+
+def _on_beat(state: MeshState, link: Link, frame: Beat) -> None:
+    membership.heard(state, state.peers[link.gateway], link, frame)
+
+
+def _on_vitals(state: MeshState, link: Link, frame: Vitals) -> None:
+    peer = state.peers[link.gateway]
+    peer.vitals, peer.vitals_at = frame, state.now
+
+
+def _on_bye(state: MeshState, link: Link, frame: Bye) -> None:
+    peer = state.peers[link.gateway]
+    peer.stopping = True
+    state.note("info", f"{peer.name} stops on purpose")
+
+
+def _on_refuse(state: MeshState, link: Link, frame: Refuse) -> None:
+    if frame.code in ("double", "self"):
+        link.close()
+        return
+    raise LinkError(frame.code, f"it refuses this gateway: {frame.detail}")
+
+
+def _retained_in(state: MeshState, peer: Peer) -> None:
+    peer.awaiting_retained = False
+    _perhaps_synced(state, peer)
+
+
+def _perhaps_synced(state: MeshState, peer: Peer) -> None:
+    if peer.synced:
+        state.release(peer.gateway)
+        state.check_boot()
+
+
+Move = Callable[[MeshState, Link, Any], None]
+
+_MOVES: dict[tuple[LinkState, type], Move] = {
+    (LinkState.WAITING, Hello): _on_hello,
+    (LinkState.WAITING, Refuse): _on_refuse,
+    (LinkState.GREETED, Received): _on_received,
+    (LinkState.GREETED, Start): _on_start,
+    (LinkState.GREETED, Beat): _on_beat,
+    (LinkState.GREETED, Refuse): _on_refuse,
+    (LinkState.UP, Entries): _on_entries,
+    (LinkState.UP, Taken): _on_taken,
+    (LinkState.UP, Interest): _on_interest,
+    (LinkState.UP, InterestTaken): _on_interest_taken,
+    (LinkState.UP, Digest): _on_digest,
+    (LinkState.UP, Compare): _on_compare,
+    (LinkState.UP, Retained): _on_retained,
+    (LinkState.UP, Beat): _on_beat,
+    (LinkState.UP, Vitals): _on_vitals,
+    (LinkState.UP, Bye): _on_bye,
+    (LinkState.UP, Refuse): _on_refuse,
+}

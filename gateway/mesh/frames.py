@@ -1,0 +1,240 @@
+"""What gateways say to each other: the frames of a link.
+
+    frame  =  length (4 bytes, big-endian, of what follows)  body
+    body   =  one MessagePack value: a map with "t", the frame's type, and its fields
+
+The first frame of each side is Hello; what follows depends on both understanding a common version of
+the protocol. Unknown fields are ignored and missing ones have defaults, so that a field may be added
+without a new version. Entries are arrays, for speed, and grow at their end only.
+
+Refusal codes: "protocol" (no common version), "cluster" (another cluster name), "self" (one's own
+address), "clone" (two boxes with one identity), "identity" (the certificate names another gateway),
+"double" (a second link; the first one stays), "malformed" (what came is no frame).
+
+Must not know what is done about a frame.
+"""
+
+from typing import Final
+
+import msgspec
+
+from gateway.errors import LinkError
+from gateway.limits import LINK_FRAME_BYTES_MAX
+
+PROTOCOL: Final = 1  # what this version speaks
+PROTOCOL_MIN: Final = 1  # the oldest that it still understands
+HEADER_BYTES: Final = 4
+
+
+class Frame(msgspec.Struct, frozen=True, tag_field="t"):
+    """Any of the frames below."""
+
+
+class Member(msgspec.Struct, frozen=True, array_like=True):
+    """A gateway somebody knows, and where its link port was."""
+
+    gateway: str
+    name: str
+    address: str
+    port: int
+
+
+class Hello(Frame, frozen=True, tag="hello"):
+    """Who I am. `boot` grows at each start of this store; `nonce` is new at each start."""
+
+    protocol: int
+    protocol_min: int
+    cluster: str
+    gateway: str
+    name: str
+    store: str
+    boot: int
+    nonce: str
+    version: str
+    mesh_time_ms: int
+    address: str = ""
+    link_port: int = 0
+    mqtt_port: int = 0
+    members: tuple[Member, ...] = ()
+
+
+class Refuse(Frame, frozen=True, tag="refuse"):
+    """No link, and why; the sender closes behind it."""
+
+    code: str
+    detail: str
+
+
+class Received(Frame, frozen=True, tag="received"):
+    """Of the stream that your store's `boot` sends me I have all up to `number`."""
+
+    store: str
+    boot: int
+    number: int
+
+
+class Start(Frame, frozen=True, tag="start"):
+    """My stream to you goes on with the entry after `number`."""
+
+    number: int
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One message. `field` is the topic in wire form; `stamp` is there when it is retained.
+
+    `properties` are in MQTT 5.0 form with their length, or empty. `expires_ms` is what is left.
+    """
+
+    field: bytes
+    payload: bytes
+    qos: int
+    publisher: str
+    stamp: tuple[int, int] | None = None
+    properties: bytes = b""
+    expires_ms: int | None = None
+
+
+class Entries(Frame, frozen=True, tag="entries"):
+    """Messages accepted here, numbered from `number` on; for sessions there, never further."""
+
+    number: int
+    entries: list[Entry]
+
+
+class Taken(Frame, frozen=True, tag="taken"):
+    """Your entries up to `number` are in memory here and on their way to sessions."""
+
+    number: int
+
+
+class Interest(Frame, frozen=True, tag="interest"):
+    """The filters that sessions here subscribe to: all of them (`full`), or what changed.
+
+    `more` says that the rest of this version follows in the next frame.
+    """
+
+    version: int
+    full: bool
+    add: list[str]
+    remove: list[str]
+    more: bool = False
+
+
+class InterestTaken(Frame, frozen=True, tag="interest-taken"):
+    """Your interest is known here as of `version`."""
+
+    version: int
+
+
+class Digest(Frame, frozen=True, tag="digest"):
+    """One number a bucket of my retained topics."""
+
+    buckets: list[int]
+
+
+class Compare(Frame, frozen=True, tag="compare"):
+    """Topics and stamps of the buckets in which we differ; `last` says that no more follow."""
+
+    buckets: list[int]
+    topics: list[tuple[str, tuple[int, int, str]]]
+    last: bool
+
+
+class Kept(msgspec.Struct, frozen=True, array_like=True):
+    """One retained message as it lies in the store; no payload: it was deleted."""
+
+    topic: str
+    stamp: tuple[int, int, str]
+    payload: bytes | None
+    qos: int = 0
+    publisher: str = ""
+    properties: bytes = b""
+    expires_ms: int | None = None
+
+
+class Retained(Frame, frozen=True, tag="retained"):
+    """What I have newer than you; `last` says that you have it all now."""
+
+    kept: list[Kept]
+    last: bool
+
+
+class Beat(Frame, frozen=True, tag="beat"):
+    """A sign of life. Times are milliseconds of the sender's monotonic clock.
+
+    `echo` is the `sent` of the last beat from the other side and `echo_held_ms` how long ago it came:
+    together they give the round trip. `hears` are the gateways that the sender hears itself.
+    """
+
+    sent_ms: float
+    echo_ms: float
+    echo_held_ms: float
+    mesh_time_ms: int
+    hears: list[str]
+
+
+class Vitals(Frame, frozen=True, tag="vitals"):
+    """How the sender is, for everybody's status. Shares are percent."""
+
+    uptime_s: float
+    clients: int
+    messages_in_per_s: float
+    messages_out_per_s: float
+    waiting: int
+    load: float | None = None
+    memory_percent: float | None = None
+    disk_percent: float | None = None
+    temperature_c: float | None = None
+
+
+class Bye(Frame, frozen=True, tag="bye"):
+    """I stop on purpose."""
+
+
+AnyFrame = (
+    Hello
+    | Refuse
+    | Received
+    | Start
+    | Entries
+    | Taken
+    | Interest
+    | InterestTaken
+    | Digest
+    | Compare
+    | Retained
+    | Beat
+    | Vitals
+    | Bye
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(AnyFrame)
+
+
+def encode(frame: Frame) -> bytes:
+    """The frame as it goes over the link, length first."""
+    body = _encoder.encode(frame)
+    return len(body).to_bytes(HEADER_BYTES, "big") + body
+
+
+def split(data: bytes) -> tuple[list[AnyFrame], int]:
+    """Every whole frame in `data`, and the offset where the rest begins.
+
+    Raises LinkError("malformed") for what is no frame, or is longer than a frame may be.
+    """
+    frames: list[AnyFrame] = []
+    start, size = 0, len(data)
+    while size - start >= HEADER_BYTES:
+        body = start + HEADER_BYTES
+        length = int.from_bytes(data[start:body], "big")
+        if length > LINK_FRAME_BYTES_MAX:
+            raise LinkError("malformed", f"a frame of {length} bytes")
+        if body + length > size:
+            break
+        try:
+            frames.append(_decoder.decode(memoryview(data)[body : body + length]))
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise LinkError("malformed", f"not a frame: {error}") from error
+        start = body + length
+    return frames, start

@@ -1,0 +1,56 @@
+"""What the mesh asks of the broker on its own gateway, as an interface that the node fulfils.
+
+Must not know sessions or connections.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from gateway.ids import Stamp
+from gateway.mqtt.message import Message
+
+
+class RetainedEntry(Protocol):
+    """A retained message, or with None its tombstone, and when it was set."""
+
+    @property
+    def stamp(self) -> Stamp: ...
+
+    @property
+    def message(self) -> Message | None: ...
+
+
+class RetainedStore(Protocol):
+    """The broker's retained messages, to be compared with another gateway's."""
+
+    def digest(self) -> list[int]:
+        """One number a bucket."""
+
+    def bucket(self, number: int) -> Iterator[tuple[str, RetainedEntry]]:
+        """What lies in one bucket."""
+
+
+class Local(Protocol):
+    """The broker as the mesh sees it."""
+
+    @property
+    def retained(self) -> RetainedStore:
+        """The retained messages here."""
+
+    def arrived(self, message: Message, stamp: Stamp | None, now: float) -> None:
+        """Another gateway accepted this message (or, retained and empty, deleted a topic's)."""
+
+    def filters(self) -> Sequence[str]:
+        """Every filter that a session here subscribes to."""
+
+    def interest_changed(self) -> None:
+        """Other gateways want other topics than before."""
+
+    def uncrowd(self) -> None:
+        """The other gateways can take more again."""
+
+    def hold(self) -> None:
+        """What clients say waits until `unhold`."""
+
+    def unhold(self, now: float) -> None:
+        """Clients go on."""

@@ -1,0 +1,99 @@
+"""Who lives: decided by what is heard on links, never by mDNS.
+
+Any byte is a sign of life. A gateway is suspect when nothing was heard for `suspect_s`, and dead when
+nothing was for `dead_s` and no gateway that lives hears it either: dead on one link is not dead. Must
+not know how messages travel.
+"""
+
+from gateway.mesh.frames import Beat
+from gateway.mesh.link import Link
+from gateway.mesh.peer import Life, Peer
+from gateway.mesh.state import MeshState
+
+
+def judge(state: MeshState) -> None:
+    """Brings the life of every peer up to date."""
+    cluster = state.identity.cluster
+    for peer in state.peers.values():
+        silent_s = state.now - max(peer.heard_at, peer.known_since)
+        if silent_s < cluster.suspect_s and peer.link is not None:
+            _alive(state, peer)
+        elif silent_s < cluster.dead_s or _heard_by_others(state, peer):
+            _suspect(state, peer)
+        else:
+            _dead(state, peer)
+
+
+def next_change(state: MeshState) -> float:
+    """When `judge` could find something new if nothing is heard until then."""
+    cluster = state.identity.cluster
+    times = [
+        max(peer.heard_at, peer.known_since)
+        + (cluster.suspect_s if peer.life is Life.ALIVE else cluster.dead_s)
+        for peer in state.peers.values()
+        if peer.life is not Life.DEAD
+    ]
+    return min((at for at in times if at > state.now), default=float("inf"))
+
+
+def beat(state: MeshState, link: Link) -> None:
+    """Says a heartbeat."""
+    held_ms = (state.now - link.echo_at) * 1000
+    time_ms = state.clock.read(state.now)
+    link.say(Beat(state.now * 1000, link.echo_ms, held_ms, time_ms, state.hears()))
+
+
+def heard(state: MeshState, peer: Peer, link: Link, frame: Beat) -> None:
+    """Takes in a heartbeat: the round trip, the mesh's time, whom the other side hears."""
+    link.echo_ms, link.echo_at = frame.sent_ms, state.now
+    if frame.echo_ms:
+        peer.rtt_s = max(0.0, state.now - (frame.echo_ms + frame.echo_held_ms) / 1000)
+    peer.hears = frozenset(frame.hears)
+    state.clock.seen(frame.mesh_time_ms, state.now)
+
+
+def _heard_by_others(state: MeshState, peer: Peer) -> bool:
+    if peer.stopping:
+        return False
+    return any(peer.gateway in other.hears for other in state.alive() if other is not peer)
+
+
+def _alive(state: MeshState, peer: Peer) -> None:
+    if peer.life is Life.ALIVE:
+        return
+    if peer.life is Life.DEAD or peer.vitals is None:
+        state.note("info", f"{peer.name} ({peer.gateway}) is alive")
+    peer.life = Life.ALIVE
+
+
+def _suspect(state: MeshState, peer: Peer) -> None:
+    if peer.life is Life.ALIVE:
+        state.note("warning", f"{peer.name} is suspect: nothing heard from it")
+        peer.life = Life.SUSPECT
+        peer.outgoing.release_tickets()
+
+
+def _dead(state: MeshState, peer: Peer) -> None:
+    if peer.life is Life.DEAD:
+        return
+    state.note("warning", f"{peer.name} ({peer.gateway}) is dead: nothing heard from it")
+    peer.life = Life.DEAD
+    peer.hears = frozenset()
+    if peer.link is not None:
+        peer.link.close()
+        unlink(state, peer)
+    peer.outgoing.forget()
+    state.peers_interest.drop(peer)
+    state.local.interest_changed()
+    state.release(peer.gateway)
+
+
+def unlink(state: MeshState, peer: Peer) -> None:
+    """The peer's link is over. What it has not taken waits for the next one until it is dead."""
+    peer.link = None
+    peer.streaming = False
+    peer.rtt_s = None
+    peer.awaiting_interest = peer.awaiting_retained = True
+    peer.knows = -1
+    state.release(peer.gateway)
+    state.check_barriers()

@@ -1,0 +1,234 @@
+"""Many gateways as one: the inter-broker communicator as a machine.
+
+Joins the parts of this folder: whom to dial, who lives, what is said on a link, what each side wants.
+Fulfils the broker's `Elsewhere` and reaches the broker through `Local`. Frames stand in the links'
+outgoing lists, effects in `drain`. Must not know sockets, TLS or mDNS, only what they found.
+"""
+
+from collections.abc import Iterable, Sequence
+from random import Random
+
+from gateway.effects import Dial, Effect
+from gateway.errors import LinkError, ProtocolError
+from gateway.ids import Stamp
+from gateway.mesh import conversation, membership
+from gateway.mesh.clock import MeshClock
+from gateway.mesh.dialling import Dialling
+from gateway.mesh.frames import Bye, Member, Refuse, Taken, Vitals
+from gateway.mesh.identity import Identity
+from gateway.mesh.link import Link, LinkState
+from gateway.mesh.local import Local
+from gateway.mesh.outlet import PeerOutlet
+from gateway.mesh.peer import Life, Peer
+from gateway.mesh.refusals import Refusal
+from gateway.mesh.state import BOOT, MeshState
+from gateway.tickets import Ticket
+from gateway.timers import FOREVER
+
+
+class Mesh:
+    """The mesh of one gateway. `saved_ms` is the highest mesh time that may have been in use."""
+
+    def __init__(
+        self, identity: Identity, local: Local, random: Random, saved_ms: int, now: float
+    ) -> None:
+        clock = MeshClock(identity.gateway, saved_ms, now)
+        self.state = MeshState(identity, clock, Dialling(identity.gateway, random), local, now)
+        self._next_beat = now
+        self._outlets: dict[str, PeerOutlet] = {}
+
+    def start(self, members: Iterable[Member], now: float) -> None:
+        """Clients wait until the gateways that the disk remembers have spoken, or are dead."""
+        state = self.state
+        for member in members:
+            peer = Peer(member.gateway, member.name, member.address, member.port, known_since=now)
+            state.peers[member.gateway] = peer
+            state.dialling.add((member.address, member.port), member.gateway, now)
+        if state.peers:
+            state.hold(BOOT, now + state.identity.cluster.dead_s)
+
+    # what the broker asks (Elsewhere)
+
+    def interested(self, topic: str) -> Sequence[PeerOutlet]:
+        """The gateways with a subscriber to this topic."""
+        return [self._outlet(peer) for peer in self.state.peers_interest.match(topic)]
+
+    def everyone(self) -> Sequence[PeerOutlet]:
+        """Every gateway that may be reached: dead ones catch up when they return."""
+        peers = self.state.peers.values()
+        return [self._outlet(peer) for peer in peers if peer.life is not Life.DEAD and peer.hello]
+
+    def crowded(self) -> bool:
+        """Whether publishers should pause."""
+        return any(peer.outgoing.crowded() for peer in self.state.peers.values())
+
+    def stamp(self, now: float) -> Stamp:
+        """A stamp newer than every one seen."""
+        return self.state.clock.stamp(now)
+
+    def subscribed(self, topic_filter: str) -> None:
+        """Sessions here want this filter."""
+        self.state.own_interest.change(topic_filter, True)
+
+    def unsubscribed(self, topic_filter: str) -> None:
+        """Sessions here do not want this filter any more."""
+        self.state.own_interest.change(topic_filter, False)
+
+    def hold_until_known(self, ticket: Ticket, now: float) -> None:
+        """Holds the ticket until every linked peer has our interest as it is now."""
+        version = self.state.own_interest.version
+        self.state.barriers.hold(version, self.state.peers.values(), ticket, now)
+
+    # what the shell reports
+
+    def found(self, gateway: str, address: str, port: int, now: float) -> None:
+        """Somebody of this cluster is said to answer there; `gateway` is empty if it is not said."""
+        self.state.now = now
+        self.state.dialling.add((address, port), gateway, now)
+
+    def refused(self, code: str, who: str, text: str, now: float) -> None:
+        """The shell turned somebody away: another key, another cluster."""
+        self.state.now = now
+        self.state.refused(code, who, text)
+
+    def opened(self, address: tuple[str, int], certified: str, dialled: bool, now: float) -> Link:
+        """A TLS connection stands; `certified` is the id in the other side's certificate."""
+        self.state.now = now
+        link = Link(address, certified, dialled, now)
+        self.state.links[link] = None
+        conversation.greet(self.state, link)
+        return link
+
+    def dial_failed(self, address: tuple[str, int], now: float) -> None:
+        """Nobody answered, or the handshake failed."""
+        self.state.now = now
+        self.state.dialling.failed(address, now)
+
+    def receive(self, link: Link, data: bytes, now: float) -> None:
+        """Bytes came over a link."""
+        self.state.now = now
+        if link.closed:
+            return
+        peer = self.state.peers.get(link.gateway)
+        if peer is not None and peer.link is link:
+            peer.heard_at = now
+        try:
+            for frame in link.take(data):
+                conversation.handle(self.state, link, frame)
+                if link.closed:
+                    return
+        except LinkError as error:
+            self._refuse(link, error.code, error.detail)
+        except (ProtocolError, UnicodeDecodeError) as error:
+            self._refuse(link, "malformed", f"a message that is not MQTT's: {error}")
+
+    def lost(self, link: Link, now: float) -> None:
+        """The connection is gone, whoever closed it."""
+        self.state.now = now
+        link.close()
+        self.state.links.pop(link, None)
+        if link.dialled:
+            self.state.dialling.failed(link.address, now)
+        peer = self.state.peers.get(link.gateway)
+        if peer is not None and peer.link is link:
+            membership.unlink(self.state, peer)
+            membership.judge(self.state)
+
+    def measured(self, vitals: Vitals, now: float) -> None:
+        """How this gateway is; told to the others."""
+        self.state.now = now
+        self.state.vitals = vitals
+        for link in self._up():
+            link.say(vitals)
+
+    def stop(self, now: float) -> None:
+        """A planned stop: the others are told."""
+        self.state.now = now
+        for link in self._up():
+            link.say(Bye())
+
+    def wake(self, now: float) -> None:
+        """A deadline passed."""
+        state = self.state
+        self._forgive_own_sleep(now)
+        state.now = now
+        if now >= self._next_beat:
+            self._next_beat = now + state.identity.cluster.heartbeat_s
+            for link in list(state.links):
+                if link.state in (LinkState.GREETED, LinkState.UP):
+                    membership.beat(state, link)
+                elif link.hello_by <= now:
+                    self._refuse(link, "malformed", "said nothing")
+        membership.judge(state)
+        for reason, until in list(state.holding.items()):
+            if until <= now:
+                state.release(reason)
+        state.check_boot()
+        state.check_barriers()
+        for address, port in state.dialling.due(state.linked(), now):
+            state.effects.append(Dial(address, port))
+
+    def deadline(self) -> float:
+        """When `wake` is due."""
+        state = self.state
+        return min(
+            self._next_beat,
+            membership.next_change(state),
+            state.barriers.deadline(),
+            state.dialling.deadline(state.linked()),
+            min(state.holding.values(), default=FOREVER),
+        )
+
+    def drain(self) -> list[Effect]:
+        """Closes the turn: what changed in it stands in the links afterwards; effects are returned."""
+        state = self.state
+        delta = state.own_interest.delta()
+        for peer in state.peers.values():
+            peer.outgoing.seal()
+            if peer.link is None or not peer.streaming:
+                continue
+            for frame in delta:
+                peer.link.say(frame)
+            if peer.outgoing.unsent:
+                peer.link.out.extend(peer.outgoing.unsent)
+                peer.outgoing.unsent.clear()
+            if peer.incoming.number != peer.taken_said:
+                peer.taken_said = peer.incoming.number
+                peer.link.say(Taken(peer.taken_said))
+        to_save = state.clock.to_save(state.now)
+        if to_save is not None:
+            state.effects.insert(0, to_save)
+        effects, state.effects = state.effects, []
+        return effects
+
+    def refusals(self, now: float) -> list[Refusal]:
+        """Who stays out, and why."""
+        return self.state.refusals.current(now)
+
+    def _up(self) -> list[Link]:
+        return [link for link in self.state.links if link.state is LinkState.UP]
+
+    def _outlet(self, peer: Peer) -> PeerOutlet:
+        outlet = self._outlets.get(peer.gateway)
+        if outlet is None:
+            outlet = self._outlets[peer.gateway] = PeerOutlet(peer, self.state)
+        return outlet
+
+    def _refuse(self, link: Link, code: str, detail: str) -> None:
+        state = self.state
+        if link.dialled and code in ("self", "double"):
+            state.dialling.answered(link.address, link.gateway)
+        if not link.closed:
+            link.say(Refuse(code, detail))
+        link.close()
+        if code not in ("self", "double"):
+            known = state.peers.get(link.gateway)
+            who = known.name if known is not None else f"{link.address[0]}"
+            state.refused(code, who, detail)
+
+    def _forgive_own_sleep(self, now: float) -> None:
+        """If this process was not run for a while, the others are not to blame for the silence."""
+        late_s = now - max(self._next_beat, self.state.now)
+        if late_s > self.state.identity.cluster.heartbeat_s:
+            for peer in self.state.peers.values():
+                peer.heard_at += late_s

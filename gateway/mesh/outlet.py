@@ -1,0 +1,27 @@
+"""A peer as the broker sees it: a place to put a message.
+
+Fulfils the broker's `Outlet`. Must not know links: the stream keeps what cannot leave yet.
+"""
+
+from gateway.ids import Stamp
+from gateway.mesh.peer import Life, Peer
+from gateway.mesh.reconcile import entry_of
+from gateway.mesh.state import MeshState
+from gateway.mqtt.message import Message
+from gateway.tickets import Ticket
+
+
+class PeerOutlet:
+    """One other gateway."""
+
+    __slots__ = ("_peer", "_state")
+
+    def __init__(self, peer: Peer, state: MeshState) -> None:
+        self._peer = peer
+        self._state = state
+
+    def offer(self, message: Message, stamp: Stamp | None, ticket: Ticket | None) -> None:
+        """Adds the message to the peer's stream. Nobody is kept waiting for a silent gateway."""
+        heard = self._peer.life is Life.ALIVE and self._peer.link is not None
+        entry = entry_of(message, stamp, self._state.now)
+        self._peer.outgoing.add(entry, ticket if heard else None)

@@ -1,0 +1,139 @@
+"""How two gateways make their retained messages the same after a link came up.
+
+Each sends a digest of its buckets; for the buckets that differ each lists topics and stamps; each then
+sends what it has newer. What is equal costs 256 numbers. Deletions are entries like others. Must not
+know links or who else is in the mesh.
+"""
+
+from collections.abc import Iterator
+
+from gateway.ids import NEVER, Stamp
+from gateway.limits import BATCH_BYTES_MAX, TOPICS_IN_FRAME_MAX
+from gateway.mesh.frames import Compare, Digest, Entry, Kept, Retained
+from gateway.mesh.local import RetainedEntry, RetainedStore
+from gateway.mqtt.message import Message, topic_field
+from gateway.mqtt.properties import (
+    NO_PROPERTIES,
+    Carrier,
+    Properties,
+    decode_properties,
+    encode_properties,
+)
+
+
+def differences(store: RetainedStore, theirs: Digest) -> list[Compare]:
+    """What to list to the other side, given its digest; nothing if the stores are equal."""
+    ours = store.digest()
+    differing = [
+        number for number, digest in enumerate(ours) if digest != _at(theirs.buckets, number)
+    ]
+    frames: list[Compare] = []
+    buckets: list[int] = []
+    topics: list[tuple[str, tuple[int, int, str]]] = []
+    for number in differing:
+        buckets.append(number)
+        topics.extend((topic, _plain(entry.stamp)) for topic, entry in store.bucket(number))
+        if len(topics) >= TOPICS_IN_FRAME_MAX:
+            frames.append(Compare(buckets, topics, last=False))
+            buckets, topics = [], []
+    if differing:
+        frames.append(Compare(buckets, topics, last=True))
+    return frames
+
+
+def newer_here(store: RetainedStore, theirs: Compare, now: float) -> Iterator[Retained]:
+    """What this side has newer than the list says, or the list does not have at all."""
+    stamps = {topic: Stamp(*stamp) for topic, stamp in theirs.topics}
+    kept: list[Kept] = []
+    size = 0
+    for number in theirs.buckets:
+        for topic, entry in store.bucket(number):
+            if entry.stamp > stamps.get(topic, NEVER):
+                kept.append(_kept(topic, entry, now))
+                size += len(kept[-1].payload or b"") + len(topic)
+        if size > BATCH_BYTES_MAX:
+            yield Retained(kept, last=False)
+            kept, size = [], 0
+    if kept or theirs.last:
+        yield Retained(kept, last=theirs.last)
+
+
+def entry_of(message: Message, stamp: Stamp | None, now: float) -> Entry:
+    """A message as it goes over a link."""
+    properties = b""
+    if message.properties is not NO_PROPERTIES:
+        properties = encode_properties(message.properties)
+    return Entry(
+        message.topic_field,
+        message.payload,
+        message.qos,
+        message.publisher,
+        None if stamp is None else (stamp.time_ms, stamp.counter),
+        properties,
+        _left_ms(message, now),
+    )
+
+
+def message_of(entry: Entry, now: float) -> Message:
+    """A message as it came over a link. Raises ProtocolError if its properties are not MQTT's."""
+    return Message(
+        entry.field[2:].decode(),
+        entry.field,
+        entry.payload,
+        entry.qos,
+        entry.stamp is not None,
+        _properties(entry.properties),
+        entry.publisher,
+        None if entry.expires_ms is None else now + entry.expires_ms / 1000,
+    )
+
+
+def kept_message(kept: Kept, now: float) -> tuple[Message, Stamp]:
+    """A retained message as another gateway keeps it; an empty payload for one that was deleted."""
+    message = Message(
+        kept.topic,
+        topic_field(kept.topic),
+        kept.payload or b"",
+        kept.qos,
+        True,
+        _properties(kept.properties),
+        kept.publisher,
+        None if kept.expires_ms is None else now + kept.expires_ms / 1000,
+    )
+    return message, Stamp(*kept.stamp)
+
+
+def _kept(topic: str, entry: RetainedEntry, now: float) -> Kept:
+    message, stamp = entry.message, entry.stamp
+    if message is None:
+        return Kept(topic, _plain(stamp), None)
+    properties = b""
+    if message.properties is not NO_PROPERTIES:
+        properties = encode_properties(message.properties)
+    return Kept(
+        topic,
+        _plain(stamp),
+        message.payload,
+        message.qos,
+        message.publisher,
+        properties,
+        _left_ms(message, now),
+    )
+
+
+def _plain(stamp: Stamp) -> tuple[int, int, str]:
+    return stamp.time_ms, stamp.counter, stamp.gateway
+
+
+def _left_ms(message: Message, now: float) -> int | None:
+    return None if message.expires_at is None else max(0, int((message.expires_at - now) * 1000))
+
+
+def _properties(data: bytes) -> Properties:
+    if not data:
+        return NO_PROPERTIES
+    return decode_properties(data, 0, len(data), Carrier.PUBLISH)[0]
+
+
+def _at(numbers: list[int], index: int) -> int:
+    return numbers[index] if index < len(numbers) else 0

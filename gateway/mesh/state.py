@@ -1,0 +1,87 @@
+"""What the parts of one gateway's mesh share. Plain data, made by `mesh.py`.
+
+`now` is the time of the input at work. `holding` are the reasons why clients are held back (the boot
+barrier, a link that has not been synced yet), each with the time at which it ends by itself.
+"""
+
+from dataclasses import dataclass, field
+
+from gateway.effects import Effect, Level, Note
+from gateway.mesh.clock import MeshClock
+from gateway.mesh.dialling import Dialling
+from gateway.mesh.frames import Vitals
+from gateway.mesh.identity import Identity
+from gateway.mesh.interest import Barriers, OwnInterest, PeersInterest
+from gateway.mesh.link import Link, LinkState
+from gateway.mesh.local import Local
+from gateway.mesh.peer import Life, Peer
+from gateway.mesh.refusals import Refusal, Refusals
+
+BOOT = "boot"  # the reason of the boot barrier; other reasons are the ids of gateways
+
+
+@dataclass(slots=True)
+class MeshState:
+    """One object for all handlers."""
+
+    identity: Identity
+    clock: MeshClock
+    dialling: Dialling
+    local: Local
+    now: float
+    peers: dict[str, Peer] = field(default_factory=dict)
+    links: dict[Link, None] = field(default_factory=dict)
+    own_interest: OwnInterest = field(default_factory=OwnInterest)
+    peers_interest: PeersInterest = field(default_factory=PeersInterest)
+    barriers: Barriers = field(default_factory=Barriers)
+    refusals: Refusals = field(default_factory=Refusals)
+    holding: dict[str, float] = field(default_factory=dict)
+    vitals: Vitals | None = None
+    effects: list[Effect] = field(default_factory=list)
+
+    def note(self, level: Level, text: str) -> None:
+        """Says something to the log."""
+        self.effects.append(Note(level, text))
+
+    def refused(self, code: str, who: str, text: str) -> None:
+        """A gateway stays out; said in the log once, and in the status while it is news."""
+        if self.refusals.add(Refusal(code, who, text), self.now):
+            self.note("warning", f"refused {who}: {text}")
+
+    def linked(self) -> set[str]:
+        """The gateways with a link that has been greeted."""
+        return {peer.gateway for peer in self.peers.values() if peer.link is not None}
+
+    def hears(self) -> list[str]:
+        """The gateways that this one hears itself, now."""
+        return [
+            peer.gateway
+            for peer in self.peers.values()
+            if peer.link is not None
+            and peer.link.state is LinkState.UP
+            and self.now - peer.heard_at < self.identity.cluster.suspect_s
+        ]
+
+    def check_barriers(self) -> None:
+        """After any change of who is linked and who knows what."""
+        self.barriers.check(self.peers.values(), self.now)
+
+    def hold(self, reason: str, until: float) -> None:
+        """Clients wait for this reason, at most until then."""
+        if not self.holding:
+            self.local.hold()
+        self.holding[reason] = until
+
+    def release(self, reason: str) -> None:
+        """The reason is gone; clients go on when it was the last one."""
+        if self.holding.pop(reason, None) is not None and not self.holding:
+            self.local.unhold(self.now)
+
+    def check_boot(self) -> None:
+        """The boot barrier ends when every known gateway is synced, or dead."""
+        if all(peer.synced or peer.life is Life.DEAD for peer in self.peers.values()):
+            self.release(BOOT)
+
+    def alive(self) -> list[Peer]:
+        """The peers that live."""
+        return [peer for peer in self.peers.values() if peer.life is Life.ALIVE]

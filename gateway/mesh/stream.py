@@ -1,0 +1,142 @@
+"""The numbered stream of messages from one gateway to another, both ends.
+
+Each entry has a number; the receiver says up to which it has taken them, and applies each once. What
+is not yet taken is kept encoded and sent again when the link was broken and is back. A ticket is held
+until its entries are taken. Must not know links or what a message is for.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from gateway.errors import LinkError
+from gateway.limits import (
+    BATCH_BYTES_MAX,
+    BATCH_ENTRIES_MAX,
+    UNTAKEN_BYTES_HIGH,
+    UNTAKEN_BYTES_LOW,
+    UNTAKEN_BYTES_MAX,
+)
+from gateway.mesh.frames import Entries, Entry, encode
+from gateway.tickets import Ticket
+
+ENTRY_OVERHEAD_BYTES = 32  # of the envelope of one entry, near enough
+
+
+@dataclass(slots=True)
+class _Batch:
+    last: int
+    frame: bytes
+    tickets: list[Ticket]
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """The sending end. `number` is the last one given, `taken_number` the last one taken by the
+    other side; `dropped` counts QoS 0 beyond the bound, `unsent` is sealed and not yet on a link.
+    """
+
+    number: int = 0
+    taken_number: int = 0
+    dropped: int = 0
+    unsent: list[bytes] = field(default_factory=list)
+    _entries: list[Entry] = field(default_factory=list)
+    _entries_bytes: int = 0
+    _tickets: list[Ticket] = field(default_factory=list)
+    _untaken: deque[_Batch] = field(default_factory=deque)
+    _untaken_bytes: int = 0
+    _crowded: bool = False
+
+    def add(self, entry: Entry, ticket: Ticket | None) -> None:
+        """Appends an entry; holds the ticket until the other side has taken it."""
+        if entry.qos == 0 and entry.stamp is None and self._untaken_bytes > UNTAKEN_BYTES_MAX:
+            self.dropped += 1
+            return
+        self.number += 1
+        self._entries.append(entry)
+        self._entries_bytes += len(entry.payload) + len(entry.field) + ENTRY_OVERHEAD_BYTES
+        # entries of one ticket come one after the other: to hold it once is enough
+        if ticket is not None and (not self._tickets or self._tickets[-1] is not ticket):
+            ticket.hold()
+            self._tickets.append(ticket)
+        if self._entries_bytes > BATCH_BYTES_MAX or len(self._entries) >= BATCH_ENTRIES_MAX:
+            self.seal()
+
+    def seal(self) -> None:
+        """Encodes what was added since the last call as one frame."""
+        if not self._entries:
+            return
+        frame = encode(Entries(self.number - len(self._entries) + 1, self._entries))
+        self._untaken.append(_Batch(self.number, frame, self._tickets))
+        self._untaken_bytes += len(frame)
+        self.unsent.append(frame)
+        self._entries, self._entries_bytes, self._tickets = [], 0, []
+        if self._untaken_bytes > UNTAKEN_BYTES_HIGH:
+            self._crowded = True
+
+    def restart(self) -> None:
+        """A new link: everything that is not taken goes again."""
+        self.unsent = [batch.frame for batch in self._untaken]
+
+    def taken(self, number: int) -> None:
+        """The other side has everything up to `number`."""
+        self.taken_number = max(self.taken_number, number)
+        while self._untaken and self._untaken[0].last <= number:
+            batch = self._untaken.popleft()
+            self._untaken_bytes -= len(batch.frame)
+            _release(batch.tickets)
+        if self._untaken_bytes < UNTAKEN_BYTES_LOW:
+            self._crowded = False
+
+    def release_tickets(self) -> None:
+        """Nobody waits any longer for the other side; the entries stay, to be sent again."""
+        for batch in self._untaken:
+            _release(batch.tickets)
+        _release(self._tickets)
+        self._crowded = False
+
+    def forget(self) -> None:
+        """The other side, as it was, is gone: what it has not taken is not kept for it."""
+        self.release_tickets()
+        self._untaken.clear()
+        self._entries.clear()
+        self.unsent.clear()
+        self._untaken_bytes = self._entries_bytes = 0
+        self.taken_number = self.number
+
+    def crowded(self) -> bool:
+        """Whether publishers should pause: between the high and the low mark, as last passed."""
+        return self._crowded
+
+    def untaken(self) -> int:
+        """Entries that the other side has not taken, in messages."""
+        return self.number - self.taken_number
+
+
+def _release(tickets: list[Ticket]) -> None:
+    waiting, tickets[:] = list(tickets), []
+    for ticket in waiting:
+        ticket.release()
+
+
+@dataclass(slots=True)
+class Incoming:
+    """The receiving end, keyed by the sender's store and boot: another one starts anew."""
+
+    store: str = ""
+    boot: int = 0
+    number: int = 0
+
+    def known(self, store: str, boot: int) -> int:
+        """The last number taken of this sender's stream; 0 if it is a new one."""
+        if (store, boot) != (self.store, self.boot):
+            self.store, self.boot, self.number = store, boot, 0
+        return self.number
+
+    def take(self, frame: Entries) -> list[Entry]:
+        """The entries of the frame that are new here. Raises LinkError if some are missing."""
+        skip = self.number + 1 - frame.number
+        if skip < 0:
+            raise LinkError("malformed", f"entry {frame.number} follows entry {self.number}")
+        fresh = frame.entries[skip:]
+        self.number += len(fresh)
+        return fresh

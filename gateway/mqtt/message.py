@@ -1,0 +1,96 @@
+"""One application message on its way from a publisher to its subscribers.
+
+Encoded at most once per protocol dialect, QoS and retain flag, not once per subscriber: what differs
+between subscribers is two bytes of packet id between a head and a tail. A dialect is 0 for MQTT 3.1
+and 3.1.1, which share the PUBLISH form, and 1 for MQTT 5.0, which has properties. Must not know
+sessions, connections or links.
+"""
+
+from dataclasses import replace
+
+from gateway.mqtt.framing import encode_length
+from gateway.mqtt.properties import NO_PROPERTIES, Properties, encode_properties
+
+MQTT3 = 0
+MQTT5 = 1
+_LENGTHS = tuple(encode_length(length) for length in range(512))
+
+
+def topic_field(topic: str) -> bytes:
+    """The topic as it stands in a PUBLISH: two bytes of length, then UTF-8 (section 1.5.4)."""
+    text = topic.encode()
+    return len(text).to_bytes(2, "big") + text
+
+
+class Message:
+    """What was published. `expires_at` is in monotonic seconds of this gateway, None for never."""
+
+    __slots__ = (
+        "_key",
+        "_parts",
+        "expires_at",
+        "payload",
+        "properties",
+        "publisher",
+        "qos",
+        "retain",
+        "topic",
+        "topic_field",
+    )
+
+    def __init__(
+        self,
+        topic: str,
+        field: bytes,
+        payload: bytes,
+        qos: int,
+        retain: bool = False,
+        properties: Properties = NO_PROPERTIES,
+        publisher: str = "",
+        expires_at: float | None = None,
+    ) -> None:
+        self.topic = topic
+        self.topic_field = field
+        self.payload = payload
+        self.qos = qos
+        self.retain = retain
+        self.properties = properties
+        self.publisher = publisher
+        self.expires_at = expires_at
+        self._key = -1
+        self._parts = (b"", b"")
+
+    def parts(self, dialect: int, qos: int, retain: bool, now: float) -> tuple[bytes, bytes]:
+        """Everything before and everything after the packet id (which QoS 0 does not have)."""
+        key = dialect << 3 | qos << 1 | retain
+        if key != self._key:
+            self._parts = self._encode(dialect, qos, retain, now)
+            self._key = key if self.expires_at is None else -1
+        return self._parts
+
+    def _encode(self, dialect: int, qos: int, retain: bool, now: float) -> tuple[bytes, bytes]:
+        if dialect == MQTT3:
+            tail = self.payload
+        elif self.properties is NO_PROPERTIES:
+            tail = b"\0" + self.payload
+        else:
+            tail = encode_properties(self._properties_now(now)) + self.payload
+        length = len(self.topic_field) + len(tail) + (2 if qos else 0)
+        first = (0x30 | qos << 1 | retain).to_bytes(1, "big")
+        coded = _LENGTHS[length] if length < 512 else encode_length(length)
+        return first + coded + self.topic_field, tail
+
+    def _properties_now(self, now: float) -> Properties:
+        """[MQTT-3.3.2-6]: the expiry sent on is what is left of it."""
+        if self.expires_at is None:
+            return self.properties
+        left = max(0, round(self.expires_at - now))
+        return replace(self.properties, message_expiry_interval_s=left)
+
+    def expired(self, now: float) -> bool:
+        """[MQTT-3.3.2-5]: it must not be sent on any more."""
+        return self.expires_at is not None and self.expires_at <= now
+
+    def bytes_held(self) -> int:
+        """What it costs a queue, near enough, in bytes."""
+        return len(self.payload) + len(self.topic_field) + 200

@@ -1,0 +1,101 @@
+"""One gateway without its world: the broker and the mesh, joined.
+
+The one object that a simulator copies. Shells feed its connections and links, and after `drain` write
+what stands in them. Must not know sockets, files or clocks.
+"""
+
+from collections.abc import Iterable, Sequence
+from random import Random
+
+from gateway.broker.broker import Broker
+from gateway.broker.elsewhere import Nowhere
+from gateway.broker.outbox import Outbox
+from gateway.broker.retained import Retained
+from gateway.config import MqttSection
+from gateway.effects import Effect
+from gateway.ids import Stamp
+from gateway.mesh.frames import Member
+from gateway.mesh.identity import Identity
+from gateway.mesh.link import Link
+from gateway.mesh.mesh import Mesh
+from gateway.mqtt.message import Message
+
+
+class Node:
+    """A gateway; `mesh` is None for one that stands alone.
+
+    `saved_ms` and `members` are what the disk keeps of the mesh.
+    """
+
+    def __init__(
+        self,
+        settings: MqttSection,
+        identity: Identity | None,
+        random: Random,
+        now: float,
+        saved_ms: int = 0,
+        members: Iterable[Member] = (),
+    ) -> None:
+        self.mesh: Mesh | None = None
+        if identity is None:
+            self.broker = Broker(settings, Nowhere(), random)
+            return
+        side = _BrokerSide()
+        self.mesh = Mesh(identity, side, random, saved_ms, now)
+        self.broker = side.broker = Broker(settings, self.mesh, random)
+        self.mesh.start(members, now)
+
+    def deadline(self) -> float:
+        """When `wake` is due, in monotonic seconds."""
+        deadline = self.broker.deadline()
+        return deadline if self.mesh is None else min(deadline, self.mesh.deadline())
+
+    def wake(self, now: float) -> None:
+        """A deadline passed."""
+        self.broker.wake(now)
+        if self.mesh is not None:
+            self.mesh.wake(now)
+
+    def drain(self) -> tuple[list[Outbox], list[Link], list[Effect]]:
+        """Closes a turn: outboxes and links with something to write, and effects to do, in order."""
+        effects: list[Effect] = []
+        links: list[Link] = []
+        if self.mesh is not None:
+            effects += self.mesh.drain()
+            links = [link for link in self.mesh.state.links if link.out or link.closed]
+        outboxes, more = self.broker.drain()
+        return outboxes, links, effects + more
+
+    def stop(self, now: float) -> None:
+        """A planned stop: the other gateways and the clients are told."""
+        self.broker.stop(now)
+        if self.mesh is not None:
+            self.mesh.stop(now)
+
+
+class _BrokerSide:
+    """The broker as the mesh sees it (`gateway/mesh/local.py`)."""
+
+    broker: Broker
+
+    @property
+    def retained(self) -> Retained:
+        return self.broker.retained
+
+    def arrived(self, message: Message, stamp: Stamp | None, now: float) -> None:
+        self.broker.arrived(message, stamp, now)
+
+    def filters(self) -> Sequence[str]:
+        return self.broker.filters()
+
+    def interest_changed(self) -> None:
+        self.broker.interest_changed()
+
+    def uncrowd(self) -> None:
+        self.broker.uncrowd()
+
+    def hold(self) -> None:
+        self.broker.hold()
+
+    def unhold(self, now: float) -> None:
+        self.broker.unhold(now)

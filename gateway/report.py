@@ -1,0 +1,257 @@
+"""What `gwctl status` shows: the node's state as the document of `control.py`, problems in words.
+
+Must not know sockets, or how it is printed.
+"""
+
+import json
+from typing import Any
+
+from gateway.control import (
+    GatewayState,
+    GatewayStatus,
+    Health,
+    PortState,
+    ProblemStatus,
+    SerialPortStatus,
+    Severity,
+    Status,
+    worst_first,
+)
+from gateway.mesh.frames import Vitals
+from gateway.mesh.peer import Life, Peer
+from gateway.mesh.refusals import Refusal
+from gateway.node import Node
+
+DEVICES_FILTER = "gateways/+/devices"  # where gateway-devices says how its ports are
+DISK_FULL_PERCENT = 90.0
+MEMORY_FULL_PERCENT = 90.0
+HOT_C = 80.0  # a Pi throttles from here on
+DROPS_SHOWN_S = 600.0
+
+_STATES = {
+    Life.ALIVE: GatewayState.ALIVE,
+    Life.SUSPECT: GatewayState.SUSPECT,
+    Life.DEAD: GatewayState.DEAD,
+}
+
+
+class Reporter:
+    """Makes the document for one node. `own` is the gateway's name, id, address and version."""
+
+    def __init__(self, node: Node, name: str, gateway: str, address: str, version: str) -> None:
+        self._node = node
+        self._name = name
+        self._gateway = gateway
+        self._address = address
+        self._version = version
+
+    def status(self, vitals: Vitals, now: float) -> Status:
+        """The document as of now; `vitals` are the gateway's own."""
+        mesh = self._node.mesh
+        peers = [] if mesh is None else sorted(mesh.state.peers.values(), key=lambda p: p.name)
+        rows = [self._own_row(vitals), *(_peer_row(peer, now) for peer in peers)]
+        rows.sort(key=lambda row: (row.name, row.id))
+        dead = {row.name for row in rows if row.state is GatewayState.DEAD}
+        ports = self._ports(dead)
+        problems = worst_first(
+            [
+                *self._mesh_problems(rows, peers, now),
+                *_box_problems(rows),
+                *self._own_problems(now),
+                *_port_problems(ports),
+            ]
+        )
+        notices_only = all(problem.severity is Severity.NOTICE for problem in problems)
+        return Status(
+            version=self._version,
+            gateway=self._name,
+            cluster=None if mesh is None else mesh.state.identity.cluster.name,
+            health=Health.HEALTHY if notices_only else Health.DEGRADED,
+            uptime_s=round(vitals.uptime_s, 1),
+            gateways=tuple(rows),
+            serial_ports=ports,
+            problems=problems,
+        )
+
+    def _own_row(self, vitals: Vitals) -> GatewayStatus:
+        return _row(
+            self._name, self._gateway, self._address, GatewayState.ALIVE, self._version, vitals
+        )._replace(self=True, last_heard_s=0.0)
+
+    def _ports(self, dead: set[str]) -> tuple[SerialPortStatus, ...]:
+        ports: list[SerialPortStatus] = []
+        for message in self._node.broker.retained.matching(DEVICES_FILTER):
+            gateway = message.topic.split("/")[1]
+            for port in _said_ports(message.payload):
+                row = _port_row(gateway, port)
+                if row is not None and gateway in dead:
+                    row = row._replace(state=PortState.OFFLINE, detail="its gateway is dead")
+                if row is not None:
+                    ports.append(row)
+        return tuple(sorted(ports, key=lambda port: (port.gateway, port.name)))
+
+    def _mesh_problems(
+        self, rows: list[GatewayStatus], peers: list[Peer], now: float
+    ) -> list[ProblemStatus]:
+        mesh = self._node.mesh
+        if mesh is None:
+            return []
+        problems = [_life_problem(peer, now) for peer in peers if peer.life is not Life.ALIVE]
+        expected = mesh.state.identity.cluster.expected_gateways
+        alive = sum(row.state is GatewayState.ALIVE for row in rows)
+        if alive < expected:
+            text = f"{alive} of {expected} expected gateways are here"
+            remedy = "see to the missing ones, or set cluster.expected_gateways"
+            problems.append(ProblemStatus(Severity.ERROR, text, remedy))
+        names = [row.name for row in rows]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            remedy = "give each its own gateway.name"
+            problems.append(
+                ProblemStatus(Severity.WARNING, f"two gateways are called {name}", remedy)
+            )
+        problems += [_refusal_problem(refusal) for refusal in mesh.refusals(now)]
+        return problems
+
+    def _own_problems(self, now: float) -> list[ProblemStatus]:
+        vitals = self._node.broker.vitals
+        if not vitals.last_drop_at or now - vitals.last_drop_at > DROPS_SHOWN_S:
+            return []
+        text = (
+            f"{vitals.dropped()} messages were dropped since the start"
+            f" ({vitals.dropped_queue_full} at full queues,"
+            f" {vitals.dropped_congested} to clients that do not read)"
+        )
+        remedy = "see which clients are away or slow; mqtt.queue_messages_max is the limit"
+        return [ProblemStatus(Severity.WARNING, text, remedy)]
+
+
+def _row(
+    name: str, gateway: str, address: str, state: GatewayState, version: str, vitals: Vitals | None
+) -> GatewayStatus:
+    return GatewayStatus(
+        name=name,
+        id=gateway,
+        address=address,
+        state=state,
+        self=False,
+        version=version,
+        uptime_s=None if vitals is None else round(vitals.uptime_s, 1),
+        clients=None if vitals is None else vitals.clients,
+        messages_in_per_s=None if vitals is None else round(vitals.messages_in_per_s, 1),
+        messages_out_per_s=None if vitals is None else round(vitals.messages_out_per_s, 1),
+        waiting=None if vitals is None else vitals.waiting,
+        rtt_ms=None,
+        load=None if vitals is None else vitals.load,
+        memory_percent=None if vitals is None else vitals.memory_percent,
+        disk_percent=None if vitals is None else vitals.disk_percent,
+        temperature_c=None if vitals is None else vitals.temperature_c,
+        last_heard_s=None,
+    )
+
+
+def _peer_row(peer: Peer, now: float) -> GatewayStatus:
+    alive = peer.life is Life.ALIVE
+    version = peer.hello.version if peer.hello is not None else ""
+    row = _row(
+        peer.name,
+        peer.gateway,
+        peer.address,
+        _STATES[peer.life],
+        version,
+        peer.vitals if alive else None,
+    )
+    if row.uptime_s is not None:
+        row = row._replace(uptime_s=round(row.uptime_s + now - peer.vitals_at, 1))
+    heard_s = None if peer.hello is None else round(max(0.0, now - peer.heard_at), 2)
+    rtt_ms = None if peer.rtt_s is None or not alive else round(peer.rtt_s * 1000, 2)
+    return row._replace(last_heard_s=heard_s, rtt_ms=rtt_ms)
+
+
+def _life_problem(peer: Peer, now: float) -> ProblemStatus:
+    silent = "since this gateway started"
+    if peer.hello is not None:
+        silent = f"for {now - peer.heard_at:.0f} s"
+    if peer.life is Life.DEAD and peer.stopping:
+        text = f"{peer.name} was stopped on purpose"
+        return ProblemStatus(Severity.WARNING, text, "start it when its work is done")
+    if peer.life is Life.DEAD:
+        text = f"{peer.name} is dead: nothing heard from it {silent}"
+        remedy = f"see to its power and network ({peer.address}); the others serve its clients"
+        return ProblemStatus(Severity.ERROR, text, remedy)
+    text = f"{peer.name} is suspect: nothing heard from it {silent}"
+    return ProblemStatus(Severity.WARNING, text, "wait some seconds; then see to its network")
+
+
+def _refusal_problem(refusal: Refusal) -> ProblemStatus:
+    severity = Severity.NOTICE if refusal.code == "other-cluster" else Severity.WARNING
+    remedies = {
+        "other-cluster": "nothing to do if that is meant; else give it this cluster's name",
+        "cluster": "give it this cluster's name, or take its address out of cluster.peers",
+        "key": "give it this cluster's key, or another cluster name",
+        "protocol": "bring both to the same version",
+        "clone": "one card is a copy of the other: give each box its own gateway.serial_number",
+    }
+    remedy = remedies.get(refusal.code, "see the log of both gateways")
+    return ProblemStatus(severity, f"{refusal.who} stays out: {refusal.text}", remedy)
+
+
+def _box_problems(rows: list[GatewayStatus]) -> list[ProblemStatus]:
+    problems = []
+    for row in rows:
+        if row.disk_percent is not None and row.disk_percent >= DISK_FULL_PERCENT:
+            text = f"the disk of {row.name} is {row.disk_percent:.0f}% full"
+            problems.append(ProblemStatus(Severity.WARNING, text, "make room on it"))
+        if row.memory_percent is not None and row.memory_percent >= MEMORY_FULL_PERCENT:
+            text = f"the memory of {row.name} is {row.memory_percent:.0f}% full"
+            problems.append(ProblemStatus(Severity.WARNING, text, "see what else runs on it"))
+        if row.temperature_c is not None and row.temperature_c >= HOT_C:
+            text = f"{row.name} is {row.temperature_c:.0f} degrees hot"
+            problems.append(ProblemStatus(Severity.WARNING, text, "give it air"))
+    return problems
+
+
+def _port_problems(ports: tuple[SerialPortStatus, ...]) -> list[ProblemStatus]:
+    remedies = {
+        PortState.MISSING: "plug the device in, or correct its path in the configuration",
+        PortState.ERROR: "see the device and its cable; the log of gateway-devices says more",
+        PortState.OFFLINE: "see whether gateway-devices runs there",
+    }
+    return [
+        ProblemStatus(
+            Severity.WARNING,
+            f"serial port {port.name} of {port.gateway} is {port.state}"
+            + (f": {port.detail}" if port.detail else ""),
+            remedies[port.state],
+        )
+        for port in ports
+        if port.state is not PortState.OPEN
+    ]
+
+
+def _said_ports(payload: bytes) -> list[Any]:
+    try:
+        document = json.loads(payload)
+    except ValueError:
+        return []
+    ports = document.get("ports") if isinstance(document, dict) else None
+    return ports if isinstance(ports, list) else []
+
+
+def _port_row(gateway: str, port: Any) -> SerialPortStatus | None:
+    """A row of what a gateway-devices said; None for what it would not say. Anybody may publish."""
+    if not isinstance(port, dict):
+        return None
+    try:
+        last_s = port.get("last_reading_s")
+        return SerialPortStatus(
+            gateway=gateway,
+            name=str(port["name"])[:64],
+            path=str(port.get("path", ""))[:256],
+            state=PortState(port["state"]),
+            readings=max(0, int(port.get("readings", 0))),
+            errors=max(0, int(port.get("errors", 0))),
+            last_reading_s=None if last_s is None else max(0.0, float(last_s)),
+            detail=str(port.get("detail", ""))[:256],
+        )
+    except (KeyError, ValueError, TypeError, OverflowError):
+        return None

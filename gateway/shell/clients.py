@@ -1,0 +1,82 @@
+"""MQTT over TCP: sockets on one side, connections of the broker on the other.
+
+Carries bytes and back-pressure both ways. Must not know what a packet is.
+"""
+
+import asyncio
+import ipaddress
+from typing import cast
+
+from gateway.broker.connection import Connection
+from gateway.shell.runtime import Runtime
+
+WRITE_BYTES_HIGH = 1_048_576  # unsent to one client: from here on it is congested
+WRITE_BYTES_LOW = 262_144
+CLOSE_TIMEOUT_S = 5.0  # for a client that does not read what is said before the close
+
+
+def is_loopback(address: str) -> bool:
+    """Whether a peer's address is this machine's own; an empty one is a local socket's."""
+    return not address or ipaddress.ip_address(address.split("%")[0]).is_loopback
+
+
+class ClientProtocol(asyncio.Protocol):
+    """One client's socket."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._connection: Connection | None = None
+        self._transport: asyncio.Transport | None = None
+        self._paused = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(WRITE_BYTES_HIGH, WRITE_BYTES_LOW)
+        peer = transport.get_extra_info("peername") or ("",)
+        address = peer[0] if isinstance(peer, tuple) else ""
+        runtime = self._runtime
+        self._connection = runtime.node.broker.open(address, is_loopback(address), runtime.now())
+        self._connection.outbox.owner = self
+
+    def data_received(self, data: bytes) -> None:
+        assert self._connection is not None
+        self._connection.receive(data, self._runtime.now())
+        self._runtime.schedule()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        assert self._connection is not None
+        self._connection.outbox.owner = None
+        self._connection.lost(self._runtime.now())
+        self._runtime.schedule()
+
+    def pause_writing(self) -> None:
+        self._congested(True)
+
+    def resume_writing(self) -> None:
+        self._congested(False)
+
+    def flush(self) -> None:
+        """Writes the outbox; closes, or stops and starts reading, as the connection asks."""
+        assert self._connection is not None and self._transport is not None
+        if self._transport.is_closing():
+            self._connection.outbox.take()
+            return
+        data = self._connection.outbox.take()
+        if data:
+            self._transport.write(data)
+        if self._connection.outbox.ended:
+            self._transport.close()
+            self._runtime.loop.call_later(CLOSE_TIMEOUT_S, self._transport.abort)
+        elif self._paused == self._connection.reading:
+            self._paused = not self._paused
+            if self._paused:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+                self._connection.work()
+
+    def _congested(self, congested: bool) -> None:
+        assert self._connection is not None
+        runtime = self._runtime
+        runtime.node.broker.congested(self._connection, congested, runtime.now())
+        runtime.schedule()

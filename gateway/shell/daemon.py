@@ -1,0 +1,278 @@
+"""gatewayd: the broker and the mesh of one gateway as a process.
+
+Puts the shells together in the order in which they are needed: configuration, state directory, MQTT
+port, link port, control socket, mDNS. Must not know what any of them does inside.
+"""
+
+import argparse
+import asyncio
+import logging
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Coroutine, Sequence
+from random import SystemRandom
+
+import uvloop
+
+from gateway import __version__
+from gateway.config import Config, ConfigError
+from gateway.config_loader import DEFAULT_PATH, load_config
+from gateway.control import Status
+from gateway.effects import Dial, SaveMember, SaveMeshTime
+from gateway.ids import gateway_id
+from gateway.mesh.frames import Vitals
+from gateway.mesh.identity import Identity
+from gateway.node import Node
+from gateway.notify import log_to_stderr, notify, watchdog_interval_s
+from gateway.report import Reporter
+from gateway.shell.clients import ClientProtocol
+from gateway.shell.control_socket import ControlSocket
+from gateway.shell.discovery import Announcement, Discovery, Sighting
+from gateway.shell.hardware import Measures, measure, serial_number
+from gateway.shell.peers import Peers
+from gateway.shell.runtime import Runtime
+from gateway.shell.store import Store, StoreError
+from gateway.shell.tls import ClusterKeys, link_contexts, stretch
+
+MEASURE_S = 1.0
+BACKLOG = 1_024  # connections that the kernel may hold until they are accepted
+LINK_PORT_DEFAULT = 7883
+
+logger = logging.getLogger("gatewayd")
+
+
+class Daemon:
+    """One running gateway."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._gateway = gateway_id(config.gateway.serial_number or serial_number())
+        self._store = Store(config.gateway.state_dir, self._gateway)
+        for note in self._store.notes:
+            logger.warning(note)
+        self._started = time.monotonic()
+        self._keys: ClusterKeys | None = None
+        if config.cluster is not None:
+            self._keys = stretch(config.cluster.name, config.cluster.key)
+        kept = self._store.kept
+        now = time.monotonic()
+        random = SystemRandom()
+        self.node = Node(
+            config.mqtt, self._identity(), random, now, kept.mesh_time_ms, kept.members
+        )
+        self._peers: Peers | None = None
+        self._runtime = Runtime(self.node, self._dial, self._save)
+        self._measures: Measures | None = None
+        self._reporter = Reporter(
+            self.node, config.gateway.name, self._gateway, self._address(), __version__
+        )
+        self._control = ControlSocket(config.gateway.control_socket, self._status)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Opens everything. Raises OSError with the address that could not be had."""
+        gateway, mqtt, cluster = self._config.gateway, self._config.mqtt, self._config.cluster
+        self._server = await self._loop.create_server(
+            lambda: ClientProtocol(self._runtime), gateway.address, mqtt.port, backlog=BACKLOG
+        )
+        if cluster is not None:
+            await self._listen_for_peers()
+        await self._control.listen()
+        self._runtime.start()
+        self._begin(self._measuring())
+        self._begin(self._discovering())
+        interval_s = watchdog_interval_s()
+        if interval_s is not None:
+            self._begin(_watchdog(interval_s))
+        notify("READY=1")
+        mesh = f"cluster {cluster.name!r}" if cluster is not None else "alone"
+        logger.info(
+            "%s (%s) serves MQTT on %s:%d, %s",
+            *(gateway.name, self._gateway, gateway.address, mqtt.port, mesh),
+        )
+
+    async def stop(self) -> None:
+        """A planned stop: everybody is told, then everything is closed."""
+        notify("STOPPING=1")
+        if self._server is not None:
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.node.stop(time.monotonic())
+        self._runtime.stop()
+        self._runtime.turn()
+        if self._peers is not None:
+            await self._peers.close()
+        await self._control.close()
+        await asyncio.sleep(0)  # what was written last leaves with this turn of the loop
+        await self._loop.run_in_executor(None, self._store.close)
+
+    def _identity(self) -> Identity | None:
+        gateway, cluster = self._config.gateway, self._config.cluster
+        if cluster is None:
+            return None
+        address = gateway.advertise or ("" if _everywhere(gateway.address) else gateway.address)
+        return Identity(
+            self._gateway,
+            gateway.name,
+            self._store.kept.store,
+            self._store.kept.boot,
+            secrets.token_hex(8),
+            __version__,
+            address,
+            self._config.mqtt.port,
+            cluster,
+        )
+
+    def _address(self) -> str:
+        gateway = self._config.gateway
+        return gateway.advertise or gateway.address
+
+    async def _listen_for_peers(self) -> None:
+        cluster, gateway = self._config.cluster, self._config.gateway
+        assert cluster is not None and self._keys is not None and self.node.mesh is not None
+        contexts = link_contexts(self._keys, self._gateway)
+        source = "" if _everywhere(gateway.address) else gateway.address
+        self._peers = Peers(self.node.mesh, contexts, source)
+        await self._peers.listen(self._runtime, gateway.address, cluster.link_port)
+        for peer in cluster.peers:
+            host, _, port = peer.partition(":")
+            self.node.mesh.found("", host, int(port or LINK_PORT_DEFAULT), self._runtime.now())
+
+    def _dial(self, effect: Dial) -> None:
+        assert self._peers is not None, "a gateway that stands alone dials nobody"
+        self._peers.dial(effect)
+
+    def _save(self, effect: SaveMember | SaveMeshTime) -> None:
+        def check(done: asyncio.Future[None]) -> None:
+            if not done.cancelled() and done.exception() is not None:
+                logger.error("the state directory cannot be written: %s", done.exception())
+
+        asyncio.wrap_future(self._store.save(effect)).add_done_callback(check)
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        task.add_done_callback(_ended)
+        self._tasks.append(task)
+
+    async def _measuring(self) -> None:
+        while True:
+            self._measures = await asyncio.to_thread(measure, self._config.gateway.state_dir)
+            if self.node.mesh is not None:
+                self.node.mesh.measured(self._vitals(), self._runtime.now())
+                self._runtime.schedule()
+            await asyncio.sleep(MEASURE_S)
+
+    async def _discovering(self) -> None:
+        gateway, cluster = self._config.gateway, self._config.cluster
+        if cluster is not None and not cluster.discovery:
+            return
+        announcement = Announcement(
+            self._gateway,
+            gateway.name,
+            cluster.name if cluster is not None else "",
+            self._keys.fingerprint() if self._keys is not None else "",
+            cluster.link_port if cluster is not None else 0,
+            self._config.mqtt.port,
+        )
+        await Discovery(announcement, gateway.address, gateway.advertise, self._seen).run()
+
+    def _seen(self, sighting: Sighting) -> None:
+        """mDNS shows a gateway: one of ours is dialled, another is named in the status."""
+        mesh, cluster = self.node.mesh, self._config.cluster
+        assert mesh is not None and cluster is not None and self._keys is not None
+        now = self._runtime.now()
+        if sighting.cluster != cluster.name:
+            text = f"it belongs to the cluster {sighting.cluster!r}"
+            mesh.refused("other-cluster", sighting.name, text, now)
+        elif sighting.fingerprint != self._keys.fingerprint():
+            mesh.refused("key", sighting.name, "its cluster key is another one", now)
+        else:
+            mesh.found(sighting.gateway, sighting.address, sighting.port, now)
+        self._runtime.schedule()
+
+    def _vitals(self) -> Vitals:
+        broker, measures = self.node.broker, self._measures
+        return Vitals(
+            time.monotonic() - self._started,
+            broker.clients(),
+            broker.vitals.messages_in_per_s,
+            broker.vitals.messages_out_per_s,
+            broker.waiting(),
+            *(measures or (None, None, None, None)),
+        )
+
+    def _status(self) -> Status:
+        return self._reporter.status(self._vitals(), self._runtime.now())
+
+
+def _everywhere(address: str) -> bool:
+    return address in ("0.0.0.0", "::")
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    """A part of the daemon must not die in silence."""
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("a part of gatewayd failed", exc_info=task.exception())
+
+
+async def _watchdog(interval_s: float) -> None:
+    while True:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(interval_s)
+
+
+async def _run(config: Config) -> int:
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        daemon = Daemon(config)
+    except StoreError as error:
+        logger.error("%s", error)
+        return 1
+    try:
+        await daemon.start()
+    except OSError as error:
+        logger.error("cannot start: %s", error)
+        await daemon.stop()
+        return 1
+    await stopping.wait()
+    logger.info("stopping")
+    await daemon.stop()
+    return 0
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="gatewayd", description="The MQTT gateway's daemon.")
+    parser.add_argument(
+        "--config", default=DEFAULT_PATH, metavar="FILE", help="default: %(default)s"
+    )
+    parser.add_argument("--check", action="store_true", help="check the configuration and end")
+    parser.add_argument("--version", action="version", version=f"gatewayd {__version__}")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0 after a planned stop, 1 when something could not be had, 2 for bad input."""
+    options = _arguments(arguments)
+    try:
+        config = load_config(options.config)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if options.check:
+        print(f"{options.config}: correct")
+        return 0
+    log_to_stderr(config.gateway.log_level)
+    return uvloop.run(_run(config))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""What this box is and how it is: its serial number, its load, its temperature.
+
+Must not know who asks.
+"""
+
+import shutil
+import uuid
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+_SERIAL_FILES = (
+    "/sys/firmware/devicetree/base/serial-number",  # Raspberry Pi and other device-tree boards
+    "/sys/class/dmi/id/product_serial",  # PCs, readable by root only
+)
+_NO_SERIALS = ("", "0", "none", "default string", "to be filled by o.e.m.", "not specified")
+_TEMPERATURES = ("cpu_thermal", "coretemp", "k10temp", "soc_thermal")
+
+
+def serial_number() -> str:
+    """The board's serial number; where there is none, the machine id and a MAC address."""
+    for name in _SERIAL_FILES:
+        try:
+            text = Path(name).read_text("ascii", "replace").strip("\0 \n")
+        except OSError:
+            continue
+        if text.lower() not in _NO_SERIALS:
+            return text
+    try:
+        machine = Path("/etc/machine-id").read_text("ascii").strip()
+    except OSError:
+        machine = ""
+    return f"{machine}-{uuid.getnode():012x}"
+
+
+class Measures(NamedTuple):
+    """Shares are percent; `load` is the one minute average per core."""
+
+    load: float
+    memory_percent: float
+    disk_percent: float
+    temperature_c: float | None
+
+
+def measure(state_dir: str) -> Measures:
+    """Reads the system's figures; blocks for a file system call, so not for the loop's thread."""
+    disk = shutil.disk_usage(state_dir)
+    return Measures(
+        load=round(psutil.getloadavg()[0] / (psutil.cpu_count() or 1), 2),
+        memory_percent=psutil.virtual_memory().percent,
+        disk_percent=round(100 * disk.used / disk.total, 1),
+        temperature_c=_temperature_c(),
+    )
+
+
+def _temperature_c() -> float | None:
+    sensors = psutil.sensors_temperatures()
+    for name in (*_TEMPERATURES, *sensors):
+        readings = [sensor.current for sensor in sensors.get(name, ())]
+        if readings:
+            return max(readings)
+    return None
+
+
+def addresses() -> list[str]:
+    """The IPv4 addresses of this box that others can reach, in the order of the interfaces."""
+    found = []
+    up = psutil.net_if_stats()
+    for interface, entries in psutil.net_if_addrs().items():
+        if interface in up and not up[interface].isup:
+            continue
+        for entry in entries:
+            if entry.family.name == "AF_INET" and not entry.address.startswith("127."):
+                found.append(entry.address)
+    return found

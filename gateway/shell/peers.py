@@ -1,0 +1,187 @@
+"""Links over TCP and TLS: sockets on one side, links of the mesh on the other.
+
+Dials where the mesh asks, accepts on the link port, tells the mesh who could not prove that it has
+the cluster's key. Must not know what a frame is.
+"""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Callable, Coroutine
+from typing import cast
+
+from gateway.effects import Dial
+from gateway.limits import HELLO_TIMEOUT_S
+from gateway.mesh.link import Link
+from gateway.mesh.mesh import Mesh
+from gateway.shell.runtime import Runtime
+from gateway.shell.tls import LinkContexts, certified_gateway
+
+ACCEPTING_MAX = 64  # handshakes under way at once; more are closed
+WRITE_BYTES_HIGH = 1_048_576
+CLOSE_TIMEOUT_S = 2.0
+REFUSED_BY_TLS = "its cluster key is another one"
+
+
+class LinkProtocol(asyncio.Protocol):
+    """One link's socket. Until TLS stands it only keeps the connection still."""
+
+    def __init__(self, runtime: Runtime, mesh: Mesh) -> None:
+        self._runtime = runtime
+        self._mesh = mesh
+        self._link: Link | None = None
+        self._early: list[bytes] = []  # came with the end of the handshake
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def begin(self, transport: asyncio.Transport, address: tuple[str, int], dialled: bool) -> None:
+        """TLS stands: from here on this is a link."""
+        self.transport = transport
+        transport.set_write_buffer_limits(WRITE_BYTES_HIGH)
+        certified = certified_gateway(transport.get_extra_info("peercert"))
+        self._link = self._mesh.opened(address, certified, dialled, self._runtime.now())
+        self._link.owner = self
+        if self._early:
+            self._mesh.receive(self._link, b"".join(self._early), self._runtime.now())
+        self._runtime.schedule()
+
+    def data_received(self, data: bytes) -> None:
+        if self._link is None:
+            self._early.append(data)
+            return
+        self._mesh.receive(self._link, data, self._runtime.now())
+        self._runtime.schedule()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._link is None:
+            return
+        if isinstance(
+            exc, ssl.SSLError
+        ):  # in TLS 1.3 the accepting side refuses after the handshake
+            self._mesh.refused("key", self._link.address[0], REFUSED_BY_TLS, self._runtime.now())
+        self._link.owner = None
+        self._mesh.lost(self._link, self._runtime.now())
+        self._runtime.schedule()
+
+    def flush(self) -> None:
+        """Writes what stands in the link; closes behind it when the link is over."""
+        assert self._link is not None and self.transport is not None
+        if self._link.out and not self.transport.is_closing():
+            self.transport.write(b"".join(self._link.out))
+        self._link.out.clear()
+        if self._link.closed and not self.transport.is_closing():
+            self.transport.close()
+            self._runtime.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
+
+
+class Peers:
+    """All links of one gateway."""
+
+    def __init__(self, mesh: Mesh, contexts: LinkContexts, source: str) -> None:
+        self._mesh = mesh
+        self._contexts = contexts
+        self._source = source  # the address to dial from; empty: the system's choice
+        self._runtime: Runtime | None = None
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._accepting = 0
+
+    async def listen(self, runtime: Runtime, address: str, port: int) -> None:
+        """Opens the link port. Raises OSError if that cannot be."""
+        self._runtime = runtime
+        self._server = await runtime.loop.create_server(self._accepted, address, port)
+
+    def dial(self, effect: Dial) -> None:
+        """Opens a link; the mesh is told how it went."""
+        self._start(self._dial(effect.address, effect.port))
+
+    async def close(self) -> None:
+        """Ends listening and what is under way; open links are closed by their machines."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        assert self._runtime is not None, "dialled before listening"
+        task = self._runtime.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _dial(self, host: str, port: int) -> None:
+        runtime, mesh = self._runtime, self._mesh
+        assert runtime is not None
+        try:
+            async with asyncio.timeout(HELLO_TIMEOUT_S):
+                local = (self._source, 0) if self._source else None
+                transport, protocol = await runtime.loop.create_connection(
+                    lambda: LinkProtocol(runtime, mesh), host, port, local_addr=local
+                )
+                await self._secure(transport, protocol, (host, port), dialled=True)
+        except ssl.SSLError:
+            mesh.refused("key", host, REFUSED_BY_TLS, runtime.now())
+            mesh.dial_failed((host, port), runtime.now())
+        except (OSError, TimeoutError):
+            mesh.dial_failed((host, port), runtime.now())
+        runtime.schedule()
+
+    def _accepted(self) -> asyncio.Protocol:
+        assert self._runtime is not None
+        return _Accepting(self._take)
+
+    def _take(self, transport: asyncio.Transport) -> None:
+        if self._accepting >= ACCEPTING_MAX:
+            transport.abort()
+            return
+        self._accepting += 1
+        self._start(self._accept(transport))
+
+    async def _accept(self, transport: asyncio.Transport) -> None:
+        runtime, mesh = self._runtime, self._mesh
+        assert runtime is not None
+        protocol = LinkProtocol(runtime, mesh)
+        address = transport.get_extra_info("peername")[:2]
+        try:
+            async with asyncio.timeout(HELLO_TIMEOUT_S):
+                await self._secure(transport, protocol, address, dialled=False)
+        except ssl.SSLError:
+            mesh.refused("key", address[0], REFUSED_BY_TLS, runtime.now())
+            runtime.schedule()
+        except (OSError, TimeoutError):
+            transport.abort()
+        finally:
+            self._accepting -= 1
+
+    async def _secure(
+        self,
+        transport: asyncio.Transport,
+        protocol: LinkProtocol,
+        address: tuple[str, int],
+        dialled: bool,
+    ) -> None:
+        assert self._runtime is not None
+        plain = transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        context = self._contexts.dialling if dialled else self._contexts.accepting
+        secured = await self._runtime.loop.start_tls(
+            transport, protocol, context, server_side=not dialled
+        )
+        assert secured is not None, "closed within the handshake"
+        protocol.begin(secured, address, dialled)
+
+
+class _Accepting(asyncio.Protocol):
+    """An accepted socket before TLS: nothing is read until the handshake takes over."""
+
+    def __init__(self, take: Callable[[asyncio.Transport], None]) -> None:
+        self._take = take
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        plain = cast(asyncio.Transport, transport)
+        plain.pause_reading()
+        self._take(plain)

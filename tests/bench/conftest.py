@@ -1,0 +1,23 @@
+"""A real Mosquitto for the generator to prove itself on."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from bench.brokers import Cores, Product, Running, mosquitto, mosquitto_path
+
+ANY_CORE = Cores(None, ())
+
+
+@pytest.fixture(scope="module")
+def product() -> Product:
+    path = mosquitto_path()
+    if path is None:
+        pytest.skip("Mosquitto is missing: apt install mosquitto")
+    return mosquitto(path)
+
+
+@pytest.fixture(scope="module")
+def broker(product: Product) -> Iterator[Running]:
+    with product.start(1, ANY_CORE) as running:
+        yield running

@@ -1,0 +1,83 @@
+"""Figures are medians, ratios are ours over Mosquitto's, and a loss ends with status 1."""
+
+import pytest
+
+from bench import cli, report
+from bench.measure import Round
+from bench.report import Outcome
+from bench.rows import ROWS, Row
+
+ROW = ROWS[0]
+
+
+def rounds(*values: float, broker: float = 1.0, generator: float = 0.5) -> list[Round]:
+    return [Round(value, 1.0, broker, generator) for value in values]
+
+
+def outcome(row: Row = ROW) -> Outcome:
+    return Outcome(row, rounds(100, 500, 300), rounds(50, 100, 60), rounds(9000)[0])
+
+
+def test_the_ratio_is_that_of_the_medians_with_the_span_of_the_rounds() -> None:
+    result = outcome()
+    assert result.ratio == 300 / 60
+    assert (min(result.ratios), max(result.ratios)) == (2, 5)
+    assert result.reached is True
+
+
+def test_a_missed_aim_is_said_and_is_no_loss() -> None:
+    result = Outcome(ROW, rounds(100), rounds(100), rounds(9000)[0])
+    assert result.reached is False
+    assert ">=4 NO" in report.figures_table([result])
+    assert not result.lost
+
+
+@pytest.mark.parametrize("fault", ("missing", "duplicates", "late", "altered"))
+@pytest.mark.parametrize("whose", ("ours", "theirs"))
+def test_a_fault_of_either_broker_ends_with_status_1(
+    fault: str, whose: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = outcome()
+    setattr(getattr(result, whose)[1], fault, 3)
+    assert cli._finish([result], {}, None) == 1
+    name = "gateway" if whose == "ours" else "mosquitto"
+    assert f"qos0, {name}, round 2: 3 " in capsys.readouterr().out
+
+
+def test_no_fault_ends_with_status_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli._finish([outcome()], {}, None) == 0
+    assert "Every message arrived once" in capsys.readouterr().out
+
+
+def test_a_rate_near_the_ceiling_of_an_idle_broker_is_doubtful() -> None:
+    result = Outcome(ROW, rounds(900, broker=0.5), rounds(900), rounds(1000, broker=0.5)[0])
+    assert result.doubtful(result.ours)
+    assert not result.doubtful(result.theirs)
+    assert "?" in report.proof_table([result]).splitlines()[-1]
+
+
+def test_a_shovel_that_was_the_slower_one_does_not_hide_the_ceiling() -> None:
+    result = Outcome(ROW, [], [], rounds(1000, broker=1.0, generator=0.5)[0])
+    assert result.generator_ceiling == 2000
+
+
+def test_tables_fit_a_hundred_columns() -> None:
+    results = [outcome(row) for row in ROWS]
+    text = report.figures_table(results) + "\n" + report.proof_table(results)
+    assert max(len(line) for line in text.splitlines()) <= 100
+
+
+def test_a_row_that_failed_says_why_and_is_a_loss() -> None:
+    result = Outcome(ROW, failure="gateway: no answer from the broker")
+    assert result.lost
+    assert report.faults([result]) == ["qos0: gateway: no answer from the broker"]
+    assert report.figures_table([result])
+
+
+def test_without_mosquitto_one_line_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "mosquitto_path", lambda: None)
+    assert cli.main([]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1 and "apt install mosquitto" in said.err

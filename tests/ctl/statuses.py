@@ -1,0 +1,133 @@
+"""Status documents that the tests show and send: named situations of a mesh."""
+
+from typing import Any
+
+from gateway.control import (
+    GatewayState,
+    GatewayStatus,
+    Health,
+    PortState,
+    ProblemStatus,
+    SerialPortStatus,
+    Severity,
+    Status,
+)
+
+
+def gateway(name: str, address: str, **changes: Any) -> GatewayStatus:
+    """One that is well, but for the changes."""
+    values: dict[str, Any] = {
+        "name": name,
+        "id": f"{name}-id",
+        "address": address,
+        "state": GatewayState.ALIVE,
+        "self": False,
+        "version": "0.1.0",
+        "uptime_s": 273_600.0,
+        "clients": 12,
+        "messages_in_per_s": 120.0,
+        "messages_out_per_s": 240.0,
+        "waiting": 0,
+        "rtt_ms": 0.42,
+        "load": 0.25,
+        "memory_percent": 43.0,
+        "disk_percent": 12.0,
+        "temperature_c": None,
+        "last_heard_s": 0.2,
+    }
+    return GatewayStatus(**(values | changes))
+
+
+def unknown(name: str, address: str, **changes: Any) -> GatewayStatus:
+    """One of which no figure is known."""
+    figures = (
+        "uptime_s clients messages_in_per_s messages_out_per_s waiting rtt_ms load memory_percent "
+        "disk_percent"
+    )
+    return gateway(name, address, **(dict.fromkeys(figures.split()) | changes))
+
+
+def status(*gateways: GatewayStatus, **changes: Any) -> Status:
+    """Healthy, but for the changes."""
+    values: dict[str, Any] = {
+        "version": "0.1.0",
+        "gateway": gateways[0].name if gateways else "gw1",
+        "cluster": "home",
+        "health": Health.HEALTHY,
+        "uptime_s": 273_600.0,
+        "gateways": gateways,
+        "serial_ports": (),
+        "problems": (),
+    }
+    return Status(**(values | changes))
+
+
+GW1 = gateway("gw1", "192.168.1.11", self=True, rtt_ms=None)
+GW2 = gateway("gw2", "192.168.1.12", rtt_ms=1.24, load=1.0, waiting=15_320)
+GW3 = gateway("gw3", "192.168.1.13", clients=104, messages_in_per_s=0.3, uptime_s=59.0)
+
+SCALE = SerialPortStatus("gw1", "scale", "/dev/ttyUSB0", PortState.OPEN, 15_320, 2, 0.5, "")
+METER = SerialPortStatus(
+    "gw2",
+    "meter",
+    "/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A50285BI-if00-port0",
+    PortState.MISSING,
+    1_204,
+    0,
+    86_400.0,
+    "no USB device 0403:6001 with serial number A50285BI is plugged in; looking every second",
+)
+
+SITUATIONS = {
+    "three-gateways": status(GW1, GW2, GW3, serial_ports=(SCALE,)),
+    "one-gateway-alone": status(GW1, cluster=None),
+    "temperatures": status(GW1._replace(temperature_c=52.4), GW2._replace(temperature_c=-3.0), GW3),
+    "one-dead-one-suspect": status(
+        GW1,
+        GW2._replace(state=GatewayState.SUSPECT),
+        unknown("gw3", "192.168.1.13", state=GatewayState.DEAD, last_heard_s=75.0),
+        health=Health.DEGRADED,
+        serial_ports=(SCALE, METER),
+        problems=(
+            ProblemStatus(
+                Severity.WARNING,
+                "gw2 is suspect: nothing heard from it for 2 s",
+                "wait a moment; if it stays so, look at the network between gw1 and gw2",
+            ),
+            ProblemStatus(
+                Severity.ERROR,
+                "gw3 is dead: nothing heard from it for 75 s. 3,204 messages wait for it on "
+                "this gateway's disk",
+                "look at its power and its network cable; its clients may connect to gw1",
+            ),
+        ),
+    ),
+    "everything-is-long": status(
+        gateway(
+            "kitchen-and-pantry-gateway-01",
+            "fd00:1234:5678:9abc:def0:1234:5678:9abc",
+            state=GatewayState.SUSPECT,
+            uptime_s=9_999_999_999.0,
+            clients=9_999,
+            messages_in_per_s=999_499.0,
+            messages_out_per_s=1_499_999.0,
+            waiting=999_999_999_999,
+            rtt_ms=998.7,
+            load=99.7,
+            memory_percent=100.0,
+            disk_percent=99.6,
+            temperature_c=-40.0,
+        ),
+        gateway("kitchen-and-pantry-gateway-02", "192.168.100.102", uptime_s=863_999.0),
+        cluster="the-longest-name-that-a-cluster-can-have-has-sixty-three-letter",
+        health=Health.DEGRADED,
+        serial_ports=(METER._replace(name="electricity-meter-of-the-north-wing"),),
+        problems=(ProblemStatus(Severity.ERROR, "x" * 200, "y " * 100),),
+    ),
+    "terminal-codes-from-outside": status(
+        gateway("gw1\x1b[2J", "192.168.1.11\n"),
+        cluster="\x1b]0;title\x07",
+        health=Health.DEGRADED,
+        serial_ports=(SCALE._replace(detail="\x1b[31mred\r\nand 重量 in kilogrammes " * 5),),
+    ),
+}

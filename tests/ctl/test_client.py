@@ -1,0 +1,124 @@
+"""Asking a gatewayd that answers, and one that is not there, closed, stuck or something else."""
+
+import os
+import socket
+
+import pytest
+
+from gateway.control import encode_request
+from gateway.ctl.client import UnreachableError, ask, find_socket
+from tests.ctl.daemon import listening
+
+REQUEST = encode_request("status")
+
+
+def test_an_answer_in_pieces_is_put_together(tmp_path):
+    def answer(connection, line):
+        for byte in b'{"ok":1}\n':
+            connection.sendall(bytes([byte]))
+
+    with listening(tmp_path / "s", answer):
+        assert ask(str(tmp_path / "s"), REQUEST) == b'{"ok":1}\n'
+
+
+def test_no_socket_means_that_no_gatewayd_runs(tmp_path):
+    with pytest.raises(UnreachableError, match=r"no gatewayd runs here: there is no .*/s"):
+        ask(str(tmp_path / "s"), REQUEST)
+
+
+def test_a_socket_that_was_left_behind_is_told_from_one_that_is_missing(tmp_path):
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(tmp_path / "s"))
+    left.close()
+    with pytest.raises(UnreachableError, match="ended without tidying up"):
+        ask(str(tmp_path / "s"), REQUEST)
+
+
+def test_a_gatewayd_that_does_not_answer_is_given_up(tmp_path):
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "s"))
+        silent.listen(1)
+        with pytest.raises(UnreachableError, match=r"did not answer within 0\.05 s"):
+            ask(str(tmp_path / "s"), REQUEST, timeout_s=0.05)
+
+
+def test_a_gatewayd_that_answers_drop_by_drop_is_given_up_too(tmp_path):
+    def answer(connection, line):
+        connection.settimeout(0.01)
+        hung_up = False
+        while not hung_up:
+            connection.sendall(b"x")
+            try:
+                hung_up = connection.recv(1) == b""
+            except TimeoutError:
+                continue
+
+    with (
+        listening(tmp_path / "s", answer),
+        pytest.raises(UnreachableError, match=r"did not answer within 0\.1 s"),
+    ):
+        ask(str(tmp_path / "s"), REQUEST, timeout_s=0.1)
+
+
+def test_an_answer_without_end_is_not_kept(tmp_path):
+    def answer(connection, line):
+        try:
+            while True:
+                connection.sendall(b"x" * 1_000_000)
+        except OSError:
+            return
+
+    with (
+        listening(tmp_path / "s", answer),
+        pytest.raises(UnreachableError, match="its answer has no end"),
+    ):
+        ask(str(tmp_path / "s"), REQUEST)
+
+
+def test_a_gatewayd_that_hangs_up_is_no_gatewayd_without_problems(tmp_path):
+    with (
+        listening(tmp_path / "s", lambda connection, line: None),
+        pytest.raises(UnreachableError, match="hung up"),
+    ):
+        ask(str(tmp_path / "s"), REQUEST)
+
+
+def test_a_path_that_no_socket_can_have_is_said_in_words(tmp_path):
+    with pytest.raises(UnreachableError, match="cannot be asked"):
+        ask("/" + "x" * 200, REQUEST)
+
+
+def test_a_user_without_permission_is_told_so(tmp_path):
+    user = os.geteuid()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen(1)
+        tmp_path.chmod(0o000)
+        if user == 0:
+            os.seteuid(65534)  # nothing is closed to root
+        try:
+            with pytest.raises(UnreachableError, match=r"may not ask .* sudo gwctl status"):
+                ask(str(tmp_path / "s"), REQUEST)
+        finally:
+            os.seteuid(user)
+            tmp_path.chmod(0o700)
+
+
+def test_the_socket_is_the_given_one_then_that_of_the_environment(monkeypatch):
+    monkeypatch.setenv("GWCTL_SOCKET", "/from/environment")
+    assert find_socket("/given") == "/given"
+    assert find_socket(None) == "/from/environment"
+
+
+def test_the_socket_of_the_first_gateway_in_the_checkout_is_found(monkeypatch, tmp_path):
+    monkeypatch.delenv("GWCTL_SOCKET", raising=False)
+    monkeypatch.setattr("gateway.ctl.client.SYSTEM_SOCKET", str(tmp_path / "none"))
+    monkeypatch.setattr("sys.prefix", str(tmp_path / "checkout" / ".venv"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnreachableError, match=r"no gatewayd runs here: .*systemctl start"):
+        find_socket(None)
+    for folder in (tmp_path, tmp_path / "checkout"):
+        path = folder / "var" / "gw1" / "control.sock"
+        path.parent.mkdir(parents=True)
+        path.touch()
+        assert find_socket(None) == str(path)

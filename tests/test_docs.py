@@ -1,0 +1,29 @@
+"""The pages for operators say what the programs do."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from gateway.control import GatewayStatus, ProblemStatus, SerialPortStatus, Status
+
+DOCS = Path(__file__).parent.parent / "docs"
+REPORTS = Path(__file__).parent / "ctl" / "reports"
+SECTIONS = [
+    ("# The status document", Status),
+    ("## Each of `gateways`", GatewayStatus),
+    ("## Each of `serial_ports`", SerialPortStatus),
+    ("## Each of `problems`", ProblemStatus),
+]
+
+
+@pytest.mark.parametrize(("heading", "shape"), SECTIONS)
+def test_every_key_of_the_status_document_is_described_in_its_order(heading, shape):
+    page = (DOCS / "status-json.md").read_text()
+    section = page.split(f"{heading}\n", 1)[1].split("\n## ", 1)[0]
+    assert tuple(re.findall(r"^\| `(\w+)` \|", section, re.M)) == shape._fields
+
+
+def test_the_example_for_operators_is_what_gwctl_prints():
+    example = (REPORTS / "one-dead-one-suspect.txt").read_text()
+    assert f"```\n{example}```\n" in (DOCS / "operating.md").read_text()
