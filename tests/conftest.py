@@ -4,7 +4,7 @@ from collections.abc import Generator
 
 import pytest
 
-from tests.gateways import captured_logs
+from tests.gateways import captured_logs, forget_closed
 
 
 @pytest.hookimpl(wrapper=True)
@@ -14,4 +14,6 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         report.sections.extend(captured_logs())
+    if report.when == "teardown":
+        forget_closed()
     return report

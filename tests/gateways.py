@@ -79,13 +79,19 @@ def in_namespace(namespace: str | None) -> list[str]:
     return ["ip", "netns", "exec", namespace] if namespace else []
 
 
-_live: dict[int, "Broker"] = {}  # by serial number, in the order of their making
+_known: dict[int, "Broker"] = {}  # by serial number, in the order of their making
 
 
 def captured_logs() -> Iterator[tuple[str, str]]:
-    """Title and last lines of the log of every broker that a fixture has not closed yet."""
-    for broker in _live.values():
-        yield f"log of {broker.name} ({broker.state()})", broker.log()[-LOG_TAIL_BYTES:]
+    """Title and last lines of the log of every broker that is, or was until just now, in use."""
+    for broker in _known.values():
+        yield f"log of {broker.name} ({broker.state()})", broker.last_lines()
+
+
+def forget_closed() -> None:
+    """A test is over: the logs of brokers that are closed belong in no later report."""
+    for number in [number for number, broker in _known.items() if broker.closed]:
+        del _known[number]
 
 
 class Broker:
@@ -108,6 +114,8 @@ class Broker:
         self.namespace = namespace
         self.log_path = directory / "log.txt"
         self._process: subprocess.Popen[bytes] | None = None
+        self._kept_log = ""
+        self.closed = False
         directory.mkdir(parents=True, exist_ok=True)
         Broker._serial_number += 1
         self._serial_number = Broker._serial_number
@@ -119,7 +127,8 @@ class Broker:
     def start(self, *, wait: bool = True) -> Self:
         """Start the process and, unless told otherwise, wait until it accepts connections."""
         assert not self.running(), f"{self.name} is running already"
-        _live[self._serial_number] = self
+        _known[self._serial_number] = self
+        self.closed = False
         # The kernel ends the daemon with the test run, however that ends.
         guard = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
         with self.log_path.open("ab") as log:
@@ -175,11 +184,12 @@ class Broker:
         return self._end(signal.SIGTERM)
 
     def close(self) -> None:
-        """End it, if it runs, and drop its log from later reports."""
+        """End it, if it runs, and drop its log from later tests' reports."""
+        self._kept_log = self.log()[-LOG_TAIL_BYTES:]  # its directory may be gone by the report
+        self.closed = True
         if self.running():
             self.stop()
         self._process = None
-        _live.pop(self._serial_number, None)
 
     def _end(self, signal_number: signal.Signals) -> int:
         assert self._process is not None, f"{self.name} is not running"
@@ -195,6 +205,10 @@ class Broker:
     def log(self) -> str:
         """Everything that the process has written so far, over all its starts."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def last_lines(self) -> str:
+        """The end of the log, also when it is closed and its directory gone."""
+        return self.log()[-LOG_TAIL_BYTES:] or self._kept_log
 
     def __enter__(self) -> Self:
         return self.start()
