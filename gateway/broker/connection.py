@@ -25,6 +25,10 @@ from gateway.tickets import Ticket
 FIRST_PACKET_BYTES_MAX = (
     262_144  # a CONNECT with a will; more is not believed before it is known who
 )
+_SAID_BEFORE_CONNECT = (  # section 3.1.4.1: CONNACK may be sent for these
+    Reason.UNSUPPORTED_PROTOCOL_VERSION,
+    Reason.CLIENT_IDENTIFIER_NOT_VALID,
+)
 
 
 class State(Enum):
@@ -91,7 +95,11 @@ class Connection:
                 data = data[self._handle(data, frames, rest) :]
         except ProtocolError as error:
             self.broker.vitals.protocol_errors += 1
-            self.refuse(Reason(error.reason), error.detail)
+            if self.state is State.WAITING and error.reason not in _SAID_BEFORE_CONNECT:
+                self._log(error.detail)  # not a client of any version: there are no words for it
+                self.close(with_will=False)
+            else:
+                self.refuse(Reason(error.reason), error.detail)
         if self.acks:
             self._answer()
         self._chunks = [data] if data else []
@@ -111,8 +119,7 @@ class Connection:
             self.outbox.send(encode(ConnAck(False, reason), self.version))
         elif self.version is Version.MQTT5:
             self.outbox.send(encode(Disconnect(reason), self.version))
-        who = self.session.client_id if self.session else "a client"
-        self.broker.note("info", f"{who} at {self.address}: {detail or reason.name} ({reason:#x})")
+        self._log(f"{detail or reason.name} ({reason:#x})")
         self.close(with_will=True)
 
     def close(self, with_will: bool) -> None:
@@ -143,6 +150,10 @@ class Connection:
         """Whether it publishes to a gateway that cannot keep up."""
         self.crowding = crowding
         self.outbox.touch()
+
+    def _log(self, text: str) -> None:
+        who = self.session.client_id if self.session else "a client"
+        self.broker.note("info", f"{who} at {self.address}: {text}")
 
     def _held(self) -> bool:
         return self.broker.holding and self.state is State.OPEN
