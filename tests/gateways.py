@@ -293,6 +293,12 @@ class Gateway(Broker):
         program = Path(sys.executable).parent / "gatewayd"
         return [str(program), "--config", str(self.config_path)]
 
+    def _accepts(self) -> bool:
+        try:
+            return super()._accepts() and bool(self.status())
+        except OSError:  # the control socket comes a moment after the MQTT port
+            return False
+
     def toml(self) -> str:
         """The configuration file."""
         gateway: dict[str, object] = {
