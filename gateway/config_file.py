@@ -1,14 +1,13 @@
 """The way in: the text of a configuration file becomes a Config, or every problem at once.
 
-What one key may be is the table in `config_keys.py`; the rules between keys are here, each a
-function. A rule is not asked when one of its keys is already known to be wrong, so that one mistake
-is reported once. Must not open files: the caller passes the text and the means to read `key_file`.
+What one key may be is the table in `config_keys.py`, the rules between keys are `config_rules.py`.
+Must not open files: the caller passes the text and the means to read `key_file`.
 """
 
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -21,11 +20,10 @@ from gateway.config import (
     Problem,
     SerialPort,
 )
-from gateway.config_checks import cluster_key_fault, shown
+from gateway.config_checks import shown
 from gateway.config_keys import (
     CLUSTER,
     GATEWAY,
-    KEY,
     MQTT,
     OTHER_WORDS,
     SECTIONS,
@@ -34,12 +32,12 @@ from gateway.config_keys import (
     Kind,
     Section,
 )
+from gateway.config_report import Report
+from gateway.config_rules import Values, check, with_key
 from gateway.toml_lines import Path, locate
 
 TEXT_CHARACTERS_MAX = 262_144  # a hundred times a long file; bounds what the parsers are fed
 PORTS_MAX = 64  # serial lines on one box, hubs included
-
-Values = dict[str, Any]
 
 
 def _no_files(name: str) -> str:
@@ -52,7 +50,7 @@ def parse(text: str, file_name: str, read_file: Callable[[str], str] = _no_files
     `read_file` returns the text of the file that `cluster.key_file` names and raises OSError or
     ValueError when it cannot. Raises ConfigError with everything that is wrong.
     """
-    report = _Report()
+    report = Report()
     document = _toml(text, report)
     config = _config(document, read_file, report) if not report.problems else Config()
     if report.problems:
@@ -61,46 +59,10 @@ def parse(text: str, file_name: str, read_file: Callable[[str], str] = _no_files
     return config
 
 
-class _Report:
-    """Collects problems, and knows the line of each key."""
-
-    def __init__(self) -> None:
-        self.lines: dict[Path, int] = {}
-        self.problems: list[Problem] = []
-        self.wrong: set[Path] = set()
-
-    def add(self, path: Path, text: str, remedy: str) -> None:
-        """`path` may be a key that is missing: then the line is that of its table."""
-        self.wrong.add(path)
-        line, place = 1, path
-        while place:
-            if place in self.lines:
-                line = self.lines[place]
-                break
-            place = place[:-1]
-        name = ".".join(_written(part) for part in path if isinstance(part, str))
-        self.problems.append(Problem(line, name, text, remedy))
-
-    def add_to_last_written(self, table: Path, keys: Iterable[str], text: str, remedy: str) -> None:
-        """For a rule between keys: the last of them that is in the file."""
-        paths = [(*table, key) for key in keys]
-        written = [path for path in paths if path in self.lines]
-        self.add(max(written, key=lambda path: self.lines[path], default=paths[0]), text, remedy)
-
-    def fine(self, table: Path, *keys: str) -> bool:
-        """Whether nothing is known to be wrong with these keys."""
-        return not any((*table, key) in self.wrong for key in keys)
-
-
-def _written(part: str) -> str:
-    """A part of a key as it stands in the file, quoted where TOML wants quotes."""
-    return part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else shown(part)
-
-
 # TOML.
 
 
-def _toml(text: str, report: _Report) -> Values:
+def _toml(text: str, report: Report) -> Values:
     if len(text) > TEXT_CHARACTERS_MAX:
         allowed = f"allowed: at most {TEXT_CHARACTERS_MAX} characters"
         report.add((), f"the file has {len(text)} characters", allowed)
@@ -132,20 +94,15 @@ def _syntax_problem(text: str, words: str) -> Problem:
 # Sections and keys.
 
 
-def _config(document: Values, read_file: Callable[[str], str], report: _Report) -> Config:
+def _config(document: Values, read_file: Callable[[str], str], report: Report) -> Config:
     _report_unknown_sections(document, report)
     gateway = _section(GATEWAY, document, report)
     mqtt = _section(MQTT, document, report)
     cluster = _section(CLUSTER, document, report) if "cluster" in document else None
     ports = _ports(document, report)
-    _check_mqtt(mqtt, report)
+    check(mqtt, cluster, ports, report)
     if cluster is not None:
-        _check_times(cluster, report)
-        _check_link_port(mqtt, cluster, report)
-        cluster = _with_key(cluster, read_file, report)
-    for index, port in enumerate(ports):
-        _check_port(port, ("serial", index), report)
-    _check_ports_differ(ports, report)
+        cluster = with_key(cluster, read_file, report)
     return Config(
         GatewaySection(**gateway),
         MqttSection(**mqtt),
@@ -154,7 +111,7 @@ def _config(document: Values, read_file: Callable[[str], str], report: _Report) 
     )
 
 
-def _report_unknown_sections(document: Values, report: _Report) -> None:
+def _report_unknown_sections(document: Values, report: Report) -> None:
     names = [section.name for section in SECTIONS]
     for name, value in document.items():
         if name in names:
@@ -171,7 +128,7 @@ def _report_unknown_sections(document: Values, report: _Report) -> None:
         report.add((name,), "there is no such section" if is_table else "is in no section", remedy)
 
 
-def _section(section: Section, document: Values, report: _Report) -> Values:
+def _section(section: Section, document: Values, report: Report) -> Values:
     """The section's values, defaults included; what is wrong is reported and left at a default."""
     table = document.get(section.name, {})
     if not isinstance(table, dict):
@@ -182,7 +139,7 @@ def _section(section: Section, document: Values, report: _Report) -> Values:
     return _table(section, table, (section.name,), report)
 
 
-def _ports(document: Values, report: _Report) -> list[Values]:
+def _ports(document: Values, report: Report) -> list[Values]:
     tables = document.get(SERIAL.name, [])
     remedy = f"write {SERIAL.header} above the keys of each port"
     if not isinstance(tables, list):
@@ -200,7 +157,7 @@ def _ports(document: Values, report: _Report) -> list[Values]:
     return ports
 
 
-def _table(section: Section, table: Values, path: Path, report: _Report) -> Values:
+def _table(section: Section, table: Values, path: Path, report: Report) -> Values:
     keys = {key.name: key for key in section.keys}
     values = _defaults(section)
     for name, value in table.items():
@@ -239,7 +196,7 @@ def _homes(name: str) -> list[str]:
     return [section.header for section in SECTIONS if name in (key.name for key in section.keys)]
 
 
-def _is_good(key: Key, value: object, path: Path, report: _Report) -> bool:
+def _is_good(key: Key, value: object, path: Path, report: Report) -> bool:
     if not _is_kind(key.kind, value):
         what = "" if key.secret else f"{shown(value)} "
         report.add(path, f"{what}is not {key.kind.value}", f"allowed: {key.allowed}")
@@ -257,7 +214,7 @@ def _is_good(key: Key, value: object, path: Path, report: _Report) -> bool:
     return all(elements)
 
 
-def _is_faultless(key: Key, value: object, path: Path, report: _Report) -> bool:
+def _is_faultless(key: Key, value: object, path: Path, report: Report) -> bool:
     fault = key.fault(value)
     if fault:
         report.add(path, fault, f"allowed: {key.allowed}")
@@ -286,103 +243,3 @@ def _frozen(kind: Kind, value: Any) -> Any:
             return float(value)
         case _:
             return value
-
-
-# Rules between keys.
-
-
-def _check_mqtt(mqtt: Values, report: _Report) -> None:
-    keys = ("queue_bytes_max", "packet_bytes_max")
-    if report.fine(("mqtt",), *keys) and mqtt["queue_bytes_max"] < mqtt["packet_bytes_max"]:
-        text = f"a packet of {mqtt['packet_bytes_max']} bytes would not fit into an empty queue"
-        remedy = "allowed: queue_bytes_max at least as large as packet_bytes_max"
-        report.add_to_last_written(("mqtt",), keys, text, remedy)
-
-
-def _check_times(cluster: Values, report: _Report) -> None:
-    pairs = (("heartbeat_s", "suspect_s"), ("suspect_s", "dead_s"))
-    for pair in [pair for pair in pairs if report.fine(("cluster",), *pair)]:
-        less, more = pair
-        if cluster[less] >= cluster[more]:
-            text = f"{less} is {cluster[less]:g} and {more} is {cluster[more]:g}"
-            remedy = "allowed: heartbeat_s below suspect_s below dead_s"
-            report.add_to_last_written(("cluster",), pair, text, remedy)
-
-
-def _check_link_port(mqtt: Values, cluster: Values, report: _Report) -> None:
-    fine = report.fine(("mqtt",), "port") and report.fine(("cluster",), "link_port")
-    if fine and mqtt["port"] == cluster["link_port"]:
-        text = f"{cluster['link_port']} is also the port of MQTT"
-        remedy = "allowed: a port that mqtt.port does not use"
-        table = "cluster" if ("cluster", "link_port") in report.lines else "mqtt"
-        report.add((table, "link_port" if table == "cluster" else "port"), text, remedy)
-
-
-def _with_key(cluster: Values, read_file: Callable[[str], str], report: _Report) -> Values:
-    """The values of [cluster] with the key in place, from whichever of the two keys is written."""
-    name = cluster.pop("key_file", "")
-    path: Path = ("cluster", "key_file")
-    if not report.fine(("cluster",), "key", "key_file"):
-        return cluster
-    if bool(name) == bool(cluster["key"]):
-        text = "is given besides key" if name else "is missing"
-        remedy = f"allowed: exactly one of key ({KEY}) and key_file"
-        report.add(path if name else ("cluster", "key"), text, remedy)
-        return cluster
-    if name:
-        try:
-            cluster["key"] = read_file(name).strip()
-        except (OSError, ValueError) as error:
-            remedy = "allowed: a file that this user may read"
-            report.add(path, f"{shown(name)} cannot be read: {_reason(error)}", remedy)
-        else:
-            if fault := cluster_key_fault(cluster["key"]):
-                report.add(path, f"the key in {shown(name)} {fault}", f"allowed: {KEY}")
-    return cluster
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return "it is not text"  # the error itself may quote the key
-
-
-def _check_port(port: Values, path: Path, report: _Report) -> None:
-    if report.fine(path, "path", "usb") and bool(port["path"]) == bool(port["usb"]):
-        text = "is given besides path" if port["usb"] else "neither path nor usb is given"
-        key = "usb" if port["usb"] else "path"
-        report.add((*path, key), text, "allowed: exactly one of path and usb")
-    if report.fine(path, "format", "columns"):
-        _check_columns(port, (*path, "columns"), report)
-    topics = ("topic", "command_topic")
-    if report.fine(path, *topics) and port["topic"] == port["command_topic"]:
-        text = "topic and command_topic are the same, so that readings would be written back"
-        report.add_to_last_written(path, topics, text, "allowed: two different topics")
-
-
-def _check_columns(port: Values, path: Path, report: _Report) -> None:
-    columns = port["columns"]
-    if port["format"] == "csv" and not columns:
-        report.add(path, 'is missing for format = "csv"', "allowed: one name for each column")
-    elif port["format"] != "csv" and columns:
-        text = f'is given for format = "{port["format"]}"'
-        report.add(path, text, 'allowed: columns only with format = "csv"')
-    for index, column in enumerate(columns):
-        if column in columns[:index]:
-            text = f"{shown(column)} is already the name of a column"
-            report.add((*path, index), text, "allowed: a different name for each column")
-
-
-def _check_ports_differ(ports: list[Values], report: _Report) -> None:
-    for key in ("name", "path", "usb"):
-        first_lines: dict[str, int] = {}
-        for index, port in enumerate(ports):
-            path: Path = (SERIAL.name, index, key)
-            value = port[key].lower() if key == "usb" else port[key]
-            if not value or path in report.wrong:
-                continue
-            if value in first_lines:
-                text = f"{shown(port[key])} is taken by the port of line {first_lines[value]}"
-                report.add(path, text, f"allowed: a {key} of its own for each port")
-            else:
-                first_lines[value] = report.lines[path]

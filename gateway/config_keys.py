@@ -1,7 +1,7 @@
 """Every key of the configuration file, as one table: its kind, what is allowed, what it means.
 
 The parser obeys this table and docs/configuration.md is printed from it. Defaults are not here:
-they stand in the dataclasses. Rules between keys are in `config_file.py`. Must not know where a
+they stand in the dataclasses. Rules between keys are in `config_rules.py`. Must not know where a
 value came from or who uses it.
 """
 

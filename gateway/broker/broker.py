@@ -6,7 +6,7 @@ Random are arguments. Must not know the mesh: other gateways are an `Elsewhere`.
 
 from random import Random
 
-from gateway.broker import connecting, publishing, subscribing
+from gateway.broker import connecting, lanes, publishing, subscribing
 from gateway.broker.connection import Connection, Moves, State
 from gateway.broker.delivery import arrived, publish
 from gateway.broker.elsewhere import Elsewhere
@@ -79,7 +79,7 @@ class Broker:
         """The barrier is gone: what has come meanwhile is worked off."""
         self.state.holding, self.state.now = False, now
         for connection in list(self._online.values()):
-            connection.work()
+            connection.resume()
             connection.outbox.touch()
 
     def uncrowd(self) -> None:
@@ -155,7 +155,7 @@ class Broker:
             (opened, PacketType.PINGREQ): _on_pingreq,
             (opened, PacketType.DISCONNECT): connecting.on_disconnect,
         }
-        return Moves(legal, publishing.QUICK, connecting.on_closed(self._online))
+        return Moves(legal, lanes.LANES, connecting.on_closed(self._online))
 
 
 def _on_pingreq(connection: Connection, packet: Packet) -> None:

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from enum import Enum
 
-from gateway.broker.fastlane import PLAIN_PUBLISH, forward_plain
 from gateway.broker.outbox import Outbox
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
@@ -29,6 +28,8 @@ _SAID_BEFORE_CONNECT = (  # section 3.1.4.1: CONNACK may be sent for these
     Reason.UNSUPPORTED_PROTOCOL_VERSION,
     Reason.CLIENT_IDENTIFIER_NOT_VALID,
 )
+
+Frame = tuple[int, int, int]  # first byte, start and end of the body, in the bytes read
 
 
 class State(Enum):
@@ -65,11 +66,15 @@ class Connection:
         self._chunks: list[bytes] = []
         self._chunks_bytes = 0
         self._wanted = 0  # bytes until the packet at hand is whole
+        limit = broker.settings.packet_bytes_max
+        self._packet_bytes_max = min(limit, FIRST_PACKET_BYTES_MAX)
         broker.timers.set(broker.now + CONNECT_TIMEOUT_S, self._connect_timed_out)
 
     @property
     def reading(self) -> bool:
         """Whether more may be taken from the client now."""
+        if not (self._pending or self.crowding or self.broker.holding):
+            return True
         unanswered = sum(len(acks) for _, acks in self._pending)
         held = self.broker.holding and self._chunks_bytes > HELD_BYTES_MAX
         return not (held or self.crowding or unanswered > UNANSWERED_MAX)
@@ -79,32 +84,20 @@ class Connection:
         if self.state is State.CLOSED:
             return
         self.last_heard = self.broker.now = now
+        if not self._chunks:
+            self._work(data)
+            return
         self._chunks.append(data)
         self._chunks_bytes += len(data)
         if self._chunks_bytes >= self._wanted:
-            self.work()
+            self.resume()
 
-    def work(self) -> None:
-        """Handles the whole packets that have come, in order."""
-        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        try:
-            while data and self.state is not State.CLOSED and not self._held():
-                frames, rest = split(data, self._packet_bytes_max())
-                if not frames:
-                    break
-                data = data[self._handle(data, frames, rest) :]
-        except ProtocolError as error:
-            self.broker.vitals.protocol_errors += 1
-            if self.state is State.WAITING and error.reason not in _SAID_BEFORE_CONNECT:
-                self._log(error.detail)  # not a client of any version: there are no words for it
-                self.close(with_will=False)
-            else:
-                self.refuse(Reason(error.reason), error.detail)
-        if self.acks:
-            self._answer()
-        self._chunks = [data] if data else []
-        self._chunks_bytes = len(data)
-        self._wanted = _packet_bytes(data)
+    def resume(self) -> None:
+        """Handles what has come and was held back."""
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        self._chunks_bytes = self._wanted = 0
+        self._work(data)
 
     def lost(self, now: float) -> None:
         """The network connection is gone, whoever closed it."""
@@ -135,6 +128,7 @@ class Connection:
         """CONNECT was accepted; from here on the other packets are legal."""
         self.state = State.OPEN
         self.session = session
+        self._packet_bytes_max = self.broker.settings.packet_bytes_max
         if keep_alive_s:
             self.keep_alive_s = keep_alive_s * 1.5  # [MQTT-3.1.2-22]
             self.broker.timers.set(self.last_heard + self.keep_alive_s, self._keep_alive_due)
@@ -158,25 +152,42 @@ class Connection:
     def _held(self) -> bool:
         return self.broker.holding and self.state is State.OPEN
 
-    def _packet_bytes_max(self) -> int:
-        limit = self.broker.settings.packet_bytes_max
-        return limit if self.state is State.OPEN else min(limit, FIRST_PACKET_BYTES_MAX)
+    def _work(self, data: bytes) -> None:
+        """Handles the whole packets in `data`, in order, and keeps the rest."""
+        try:
+            while data and self.state is not State.CLOSED and not self._held():
+                frames, rest = split(data, self._packet_bytes_max)
+                if not frames:
+                    break
+                done = self._handle(data, frames, rest)
+                data = data[done:] if done < len(data) else b""
+        except ProtocolError as error:
+            self.broker.vitals.protocol_errors += 1
+            if self.state is State.WAITING and error.reason not in _SAID_BEFORE_CONNECT:
+                self._log(error.detail)  # not a client of any version: there are no words for it
+                self.close(with_will=False)
+            else:
+                self.refuse(Reason(error.reason), error.detail)
+        if self.acks:
+            self._answer()
+        if data:
+            self._chunks.append(data)
+            self._chunks_bytes = len(data)
+            self._wanted = _packet_bytes(data)
 
-    def _handle(self, data: bytes, frames: list[tuple[int, int, int]], rest: int) -> int:
+    def _handle(self, data: bytes, frames: list[Frame], rest: int) -> int:
         """Returns the offset of the first byte that was not handled."""
-        state, total, index = self.state, len(frames), 0
-        dialect, routes = self.outbox.dialect, self.broker.routes.cache
+        state, lanes = self.state, self._moves.lanes
+        index, total = 0, len(frames)
         while index < total:
             first, start, end = frames[index]
-            if first == PLAIN_PUBLISH and state is State.OPEN:
-                index = forward_plain(data, frames, index, dialect, routes, self.broker.vitals)
-                if index == total:
-                    break
-                first, start, end = frames[index]
-            quick = self._moves.quick.get(first) if state is State.OPEN else None
-            if quick is None or not quick(self, data, start, end):
+            lane = lanes.get(first) if state is State.OPEN else None
+            before = index
+            if lane is not None:
+                index = lane(self, data, frames, index)
+            if index == before:
                 self._move(first, data[start:end])
-            index += 1
+                index += 1
             if self.state is not state:  # opened or closed: what follows is another matter
                 return end
         return rest
@@ -230,25 +241,24 @@ class Connection:
 
 
 Handler = Callable[[Connection, Packet], None]
-Quick = Callable[[Connection, bytes, int, int], bool]
+Lane = Callable[[Connection, bytes, list[Frame], int], int]
 
 
 class Moves:
     """The broker's side of a connection.
 
-    `legal` maps (state, packet type) to its handler. `quick` maps a first byte to a handler for the
-    common form of its packet, which returns False when the packet is not of that form. `closed` is
-    called once a connection.
+    `legal` maps (state, packet type) to its handler. `lanes` maps a first byte to what handles runs
+    of the common form of its packet (`lanes.py`). `closed` is called once a connection.
     """
 
     def __init__(
         self,
         legal: Mapping[tuple[State, PacketType], Handler],
-        quick: Mapping[int, Quick],
+        lanes: Mapping[int, Lane],
         closed: Callable[[Connection, bool], None],
     ) -> None:
         self.legal = legal
-        self.quick = quick
+        self.lanes = lanes
         self.closed = closed
 
 

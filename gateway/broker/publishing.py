@@ -40,37 +40,6 @@ def on_publish(connection: Connection, packet: Packet) -> None:
         connection.acks.append(encode(PubAck(packet.packet_id, reason), connection.version))
 
 
-def quick_publish(connection: Connection, data: bytes, start: int, end: int) -> bool:
-    """PUBLISH at QoS 1 without DUP, retain or properties: the common form."""
-    broker = connection.broker
-    body = start + 2 + (data[start] << 8 | data[start + 1]) if end - start > 4 else end
-    dialect = connection.outbox.dialect
-    if body + 2 + dialect > end or (dialect and data[body + 2]):
-        return False
-    route = broker.routes.cache.get(data[start:body])
-    packet_id = data[body : body + 2]
-    if route is None or packet_id == b"\0\0" or not route.targets:
-        return False
-    client_id = _session(connection).client_id
-    message = Message(
-        route.topic, route.field, data[body + 2 + dialect : end], 1, publisher=client_id
-    )
-    publish(broker, message, route, connection.ticket)
-    if route.elsewhere:
-        _check_crowding(connection)
-    connection.acks.append(b"\x40\x02" + packet_id)
-    return True
-
-
-def quick_puback(connection: Connection, data: bytes, start: int, end: int) -> bool:
-    """PUBACK of two bytes: success."""
-    if end - start != 2:
-        return False
-    packet_id = data[start] << 8 | data[start + 1]
-    _session(connection).acknowledged(packet_id, connection.broker.now)
-    return True
-
-
 def on_puback(connection: Connection, packet: Packet) -> None:
     """PUBACK, section 3.4: whatever its reason, the message is not sent again."""
     assert isinstance(packet, PubAck)
@@ -120,11 +89,11 @@ def _publish(connection: Connection, message: Message) -> Reason:
     broker = connection.broker
     route = broker.routes.find(message.topic_field)
     reason = publish(broker, message, route, connection.ticket)
-    _check_crowding(connection)
+    check_crowding(connection)
     return reason
 
 
-def _check_crowding(connection: Connection) -> None:
+def check_crowding(connection: Connection) -> None:
     """A gateway that cannot keep up slows its publishers instead of losing messages."""
     if not connection.crowding and connection.broker.elsewhere.crowded():
         connection.crowd(True)
@@ -150,6 +119,3 @@ def _message(connection: Connection, packet: Publish) -> Message:
 def _session(connection: Connection) -> Session:
     assert connection.session is not None, "open without a session"
     return connection.session
-
-
-QUICK = {0x32: quick_publish, 0x40: quick_puback}

@@ -168,6 +168,8 @@ def _on_start(state: MeshState, link: Link, frame: Start) -> None:
     peer.incoming.number = peer.taken_said = frame.number
     link.state = LinkState.UP
     membership.beat(state, link)
+    if state.vitals is not None:
+        link.say(state.vitals)
     membership.judge(state)
 
 

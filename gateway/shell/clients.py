@@ -73,7 +73,7 @@ class ClientProtocol(asyncio.Protocol):
                 self._transport.pause_reading()
             else:
                 self._transport.resume_reading()
-                self._connection.work()
+                self._connection.resume()
 
     def _congested(self, congested: bool) -> None:
         assert self._connection is not None

@@ -88,13 +88,17 @@ class Discovery:
                     await self._open(current)
                 except (OSError, NonUniqueNameException) as error:
                     logger.warning("mDNS does not work: %s; trying again", error)
-                while self._addresses() == current and self._zeroconf is not None:
-                    await asyncio.sleep(ADDRESS_CHECK_S)
-                if self._zeroconf is None:
-                    await asyncio.sleep(ADDRESS_CHECK_S)
+                await self._until_changed(current)
                 await self._close()
         finally:
             await self._close()
+
+    async def _until_changed(self, current: list[str]) -> None:
+        """Returns when the addresses are others, or it is time to try again."""
+        while True:
+            await asyncio.sleep(ADDRESS_CHECK_S)  # there is no event to wait for
+            if self._zeroconf is None or self._addresses() != current:
+                return
 
     def _addresses(self) -> list[str]:
         if self._advertise:

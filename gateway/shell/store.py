@@ -20,7 +20,7 @@ from gateway.effects import SaveMember, SaveMeshTime
 from gateway.mesh.frames import Member
 
 FILE_NAME = "state.db"
-LOCK_NAME = "lock"
+LOCK_NAME = "gatewayd.pid"  # holds the process id, and is locked while that process lives
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -84,6 +84,8 @@ class Store:
                 f"another gatewayd uses the state directory {self._directory};"
                 " stop it, or name another with gateway.state_dir"
             ) from error
+        os.ftruncate(lock, 0)
+        os.write(lock, f"{os.getpid()}\n".encode())
         return lock
 
     def _open(self) -> tuple[sqlite3.Connection, Kept]:

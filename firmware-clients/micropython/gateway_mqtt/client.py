@@ -56,8 +56,6 @@ class Client:
         self._ping_ms = keep_alive_s * 500
         self._connect_ms = int(connect_s * 1000)
         self._answer_ms = int(answer_s * 1000)
-        # A connection that is older has answered a ping.
-        self._served_ms = self._connect_ms + self._ping_ms + self._answer_ms
         self._subscriptions = []
         self._inbox = []
         self._handing_out = False
@@ -139,10 +137,12 @@ class Client:
         """Whether `call` went well; when not, the connection is dropped."""
         try:
             call(*arguments)
-            return True
         except OSError as error:
             self._drop(error)
             return False
+        if self._session.served:
+            self.last_good = self.gateway
+        return True
 
     def _connect_next(self, limit_ms):
         end = time.ticks_add(time.ticks_ms(), limit_ms)
@@ -154,8 +154,7 @@ class Client:
         self.gateway = self._round.pop(0)
         host, port = self.gateway.rsplit(":", 1)
         self._session = self._make(host, int(port))
-        if self._try(self._open, end):
-            self.last_good = self.gateway
+        self._try(self._open, end)
 
     def _open(self, end):
         self._session.open(max(1, _left(end)))
@@ -183,13 +182,12 @@ class Client:
         return self._listed + [gateway for gateway in self._found if gateway not in self._listed]
 
     def _drop(self, error):
-        """Goes on in this round, or, after a gateway that served, in a new one that ends with it."""
+        """Goes on in this round; after a gateway that served, in a new one that ends with it."""
         session, lost = self._session, self.gateway
         session.close(False)
         self._session = self.gateway = None
         self.last_error = f"{lost}: {error}"
-        age_ms = time.ticks_diff(time.ticks_ms(), session.opened_at)
-        if session.acknowledged or age_ms > self._served_ms:
+        if session.served:
             known = self._known()
             at = known.index(lost) if lost in known else 0
             self._round = [each for each in known[at:] + known[:at] if each != lost] + [lost]

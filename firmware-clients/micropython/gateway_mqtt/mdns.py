@@ -43,9 +43,13 @@ def find(service=SERVICE, wait_ms=1000, address=None):
         pass  # no network, no gateways
     finally:
         asker.close()
+    return best_first(found)
+
+
+def best_first(found):
+    """The gateways of [(priority, gateway), ...], each once, in random order within a priority."""
     gateways = []
-    found = sorted((priority, os.urandom(2), gateway) for priority, gateway in found)
-    for _priority, _luck, gateway in found:
+    for _priority, _luck, gateway in sorted((each[0], os.urandom(2), each[1]) for each in found):
         if gateway not in gateways:
             gateways.append(gateway)
     return gateways[:GATEWAYS_MAX]

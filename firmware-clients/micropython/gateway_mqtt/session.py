@@ -1,7 +1,7 @@
 """umqtt.simple, imported as it is, with its known faults fenced in. One Session is one connection
 to one gateway.
 
-The faults of umqtt.simple (1.3.4 to 1.6) and what stands in their way here:
+The faults of umqtt.simple (1.3.4, and what mip installs now) and what stands in their way here:
 - no time limit on connecting and on waiting for an answer, and one that is set is taken back by the
   first byte that arrives; check_msg may block for ever: every byte goes through a Line, which has a
   deadline;
@@ -33,6 +33,7 @@ TOPIC_FILTER_BYTES_MAX = 122  # see above
 INBOX_MESSAGES_MAX = 8  # messages that arrive while one publish waits; the oldest goes first
 PACKET_ID_MAX = 65535
 FAREWELL_MS = 100
+PUBLISH = 0x30
 PUBACK = 0x40
 SUBACK = 0x90
 
@@ -46,8 +47,9 @@ class Session(MQTTClient):
         """`inbox` is a list that takes (topic, payload) of what arrives, bounded here."""
         self._line = None
         self._inbox = inbox
-        self.acknowledged = False  # whether this connection ever took a reading
-        self.opened_at = self.heard_at = self.said_at = time.ticks_ms()
+        self.served = False  # whether this connection ever acknowledged a reading or a ping
+        self._asked = False
+        self.heard_at = self.said_at = time.ticks_ms()
         super().__init__(as_bytes(client_id), host, port, user, password, keep_alive_s)
         self.set_callback(self._keep)
 
@@ -66,12 +68,12 @@ class Session(MQTTClient):
         """Connects with a clean session. Raises OSError within `limit_ms` (and a name look-up)."""
         self._limit_ms = limit_ms
         self._guarded(self.connect)
-        self.opened_at = self.heard_at = self.said_at = time.ticks_ms()
+        self.heard_at = self.said_at = time.ticks_ms()
 
     def send(self, topic, payload, retain, limit_ms):
         """Publishes bytes at QoS 1. Returns when it was acknowledged, else raises OSError."""
         self._say(limit_ms, self.publish, topic, payload, retain, 1)
-        self.acknowledged = True
+        self.served = True
 
     def listen(self, topic_filter, qos, limit_ms):
         """Subscribes. Raises OSError when there is no SUBACK in time, or a refusal."""
@@ -80,6 +82,7 @@ class Session(MQTTClient):
     def ask(self, limit_ms):
         """Sends a PINGREQ; the answer is taken by take()."""
         self._say(limit_ms, self.ping)
+        self._asked = True
 
     def waits_ms(self):
         """For how long what was said has been without any sign of life; 0 when there was one."""
@@ -91,8 +94,7 @@ class Session(MQTTClient):
         """Takes what has arrived, all within `limit_ms`. Raises OSError when that is not MQTT."""
         self._line.limit(limit_ms)
         while packets_max and self._line.readable():
-            if self._guarded(self.wait_msg) is not None:
-                raise OSError(errno.EINVAL, "an answer to nothing")
+            self._guarded(self.wait_msg)
             packets_max -= 1
 
     def close(self, politely):
@@ -109,9 +111,11 @@ class Session(MQTTClient):
 
     def wait_msg(self):
         op = super().wait_msg()
-        if op not in (None, PUBACK, SUBACK):
+        # For a PINGRESP umqtt returns None, for a PUBLISH None or, when newer, its first byte.
+        if op not in (None, PUBACK, SUBACK) and op & 0xF0 != PUBLISH:
             raise OSError(errno.EINVAL, f"packet type {op >> 4}")
         self.heard_at = time.ticks_ms()
+        self.served = self.served or self._asked
         return op
 
     def _recv_len(self):

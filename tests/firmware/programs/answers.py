@@ -1,5 +1,5 @@
-"""Feeds mdns.parse a good answer, all its beginnings, and 3,000 damaged ones; none may raise. Says
-"passed".
+"""Feeds mdns.parse a good answer, all its beginnings, and 3,000 damaged ones; none may raise.
+Sorts. Says "passed".
 """
 
 import random
@@ -31,6 +31,9 @@ for size in range(len(good)):
     mdns.parse(good[:size], "_mqtt._tcp", "10.0.0.9")
 loop = struct.pack("!HHHHHH", 0, 0x8400, 0, 1, 0, 0) + b"\xc0\x0c"
 assert mdns.parse(loop, "_mqtt._tcp", "10.0.0.9") == []
+
+found = [(2, "c"), (1, "b"), (3, "d"), (0, "a"), (2, "c")]
+assert mdns.best_first(found) == ["a", "b", "c", "d"]
 
 random.seed(1)
 for _ in range(3000):

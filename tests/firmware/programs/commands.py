@@ -1,7 +1,8 @@
 """Obeys commands, and only polls: commands.py GATEWAYS.
 
-Says "at GATEWAY" on each change, "command TOPIC PAYLOAD", and "poll MS" for each poll that took
-above 300 ms. Answers every command from inside the callback. Ends at the command "end".
+Says "at GATEWAY" and "good GATEWAY" on each change, "error ERROR" last, "command TOPIC PAYLOAD" and
+"done PAYLOAD", and "poll MS" for each poll that took above 300 ms. Answers every command from
+inside the callback. Ends at the command "end".
 """
 
 import sys
@@ -15,6 +16,7 @@ over = []
 def on_message(topic, payload):
     print("command", topic.decode(), payload.decode())
     client.publish("answers", b"did " + payload)
+    print("done", payload.decode())
     if payload == b"end":
         over.append(True)
 
@@ -28,7 +30,7 @@ client = Client(
     answer_s=1,
 )
 client.subscribe("commands/#")
-at = None
+at = good = None
 while not over:
     started = time.ticks_ms()
     client.poll()
@@ -38,4 +40,8 @@ while not over:
     if client.gateway != at:
         at = client.gateway
         print("at", at)
+    if client.last_good != good:
+        good = client.last_good
+        print("good", good)
     time.sleep_ms(5)
+print("error", client.last_error)
