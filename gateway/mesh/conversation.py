@@ -229,7 +229,7 @@ def _on_retained(state: MeshState, link: Link, frame: Retained) -> None:
     for kept in frame.kept:
         message, stamp = reconcile.kept_message(kept, state.now)
         state.clock.seen(stamp.time_ms, state.now)
-        state.local.arrived(message, stamp, state.now)
+        state.local.caught_up(message, stamp, state.now)
     if frame.last:
         _retained_in(state, state.peers[link.gateway])
 
