@@ -68,7 +68,8 @@ class Connection:
         self._wanted = 0  # bytes until the packet at hand is whole
         limit = broker.settings.packet_bytes_max
         self._packet_bytes_max = min(limit, FIRST_PACKET_BYTES_MAX)
-        broker.timers.set(broker.now + CONNECT_TIMEOUT_S, self._connect_timed_out)
+        self._lost = False  # the socket is gone, and the barrier holds what it said before
+        self._timer = broker.timers.set(broker.now + CONNECT_TIMEOUT_S, self._connect_timed_out)
 
     @property
     def reading(self) -> bool:
@@ -98,16 +99,21 @@ class Connection:
         self._chunks.clear()
         self._chunks_bytes = self._wanted = 0
         self._work(data)
+        if self._lost and not self._held():
+            self.close(with_will=True)
 
     def lost(self, now: float) -> None:
         """The network connection is gone, whoever closed it."""
         self.broker.now = now
-        self.close(with_will=True)
+        self._lost = True
+        if not (self._chunks and self._held()):
+            self.close(with_will=True)
 
     def refuse(self, reason: Reason, detail: str = "") -> None:
         """Ends the connection with this reason, in the words that the version has for it."""
         if self.state is State.CLOSED:
             return
+        self._answer()  # nothing may follow a DISCONNECT [MQTT-3.14.4-1]
         if self.state is State.WAITING:
             self.outbox.send(encode(ConnAck(False, reason), self.version))
         elif self.version is Version.MQTT5:
@@ -119,9 +125,12 @@ class Connection:
         """Leaves the session and closes the socket behind what has been written."""
         if self.state is State.CLOSED:
             return
+        self._answer()
         self.state = State.CLOSED
+        self.broker.timers.drop(self._timer)
         self.outbox.end()
         self._pending.clear()
+        self._chunks.clear()
         self._moves.closed(self, with_will)
 
     def open(self, session: Session, keep_alive_s: int) -> None:
@@ -129,9 +138,11 @@ class Connection:
         self.state = State.OPEN
         self.session = session
         self._packet_bytes_max = self.broker.settings.packet_bytes_max
+        timers = self.broker.timers
+        timers.drop(self._timer)
         if keep_alive_s:
             self.keep_alive_s = keep_alive_s * 1.5  # [MQTT-3.1.2-22]
-            self.broker.timers.set(self.last_heard + self.keep_alive_s, self._keep_alive_due)
+            self._timer = timers.set(self.last_heard + self.keep_alive_s, self._keep_alive_due)
 
     def ticket(self) -> Ticket:
         """The one ticket for the acknowledgements of the read at work."""
@@ -168,9 +179,8 @@ class Connection:
                 self.close(with_will=False)
             else:
                 self.refuse(Reason(error.reason), error.detail)
-        if self.acks:
-            self._answer()
-        if data:
+        self._answer()
+        if data and self.state is not State.CLOSED:
             self._chunks.append(data)
             self._chunks_bytes = len(data)
             self._wanted = _packet_bytes(data)
@@ -204,6 +214,8 @@ class Connection:
     def _answer(self) -> None:
         """The read is worked off: its acknowledgements leave, or wait for their ticket."""
         ticket, acks = self._ticket, self.acks
+        if not acks:
+            return
         self.acks, self._ticket = [], None
         if self.state is State.CLOSED:
             return
@@ -230,11 +242,11 @@ class Connection:
             self.close(with_will=False)
 
     def _keep_alive_due(self, now: float) -> None:
-        if self.state is not State.OPEN:
-            return
+        if not self.reading:
+            self.last_heard = now  # it is not read, so that its silence is ours
         silent_until = self.last_heard + self.keep_alive_s
         if silent_until > now:
-            self.broker.timers.set(silent_until, self._keep_alive_due)
+            self._timer = self.broker.timers.set(silent_until, self._keep_alive_due)
         else:
             self.broker.now = now
             self.refuse(Reason.KEEP_ALIVE_TIMEOUT, "silent for longer than its keep-alive")

@@ -5,7 +5,7 @@ either), so that whoever inherits the session can release it once. Must not know
 """
 
 from gateway.broker.connection import Connection
-from gateway.broker.delivery import publish
+from gateway.broker.delivery import is_own, publish
 from gateway.broker.session import Session
 from gateway.errors import ProtocolError
 from gateway.limits import RECEIVE_MAXIMUM
@@ -101,7 +101,7 @@ def check_crowding(connection: Connection) -> None:
 
 
 def _message(connection: Connection, packet: Publish) -> Message:
-    if packet.topic.startswith("$SYS"):
+    if is_own(packet.topic):
         raise ProtocolError(Reason.NOT_AUTHORIZED, f"{packet.topic} is the broker's own")
     expiry_s = packet.properties.message_expiry_interval_s
     return Message(

@@ -28,7 +28,6 @@ class Session:
     __slots__ = (
         "_next_id",
         "client_id",
-        "expires_at",
         "expiry_s",
         "inflight",
         "outbox",
@@ -57,7 +56,6 @@ class Session:
         self.unreleased: dict[int, Message] = {}
         self.window = 0
         self.expiry_s = 0.0
-        self.expires_at = float("inf")
         self._next_id = 1
 
     def attach(self, outbox: Outbox, window: int, now: float) -> None:
