@@ -68,6 +68,7 @@ def on_closed(online: Online) -> Callable[[Connection, bool], None]:
         if session is None:
             return
         del online[session.client_id]
+        broker.crowding.pop(session.client_id, None)
         session.detach()
         broker.routes.cache.clear()
         if with_will and connection.will is not None:
@@ -93,6 +94,8 @@ def end_session(broker: BrokerState, session: Session) -> None:
     for topic_filter in list(session.subscriptions):
         unsubscribe(broker, session, topic_filter)
     for message in session.unreleased.values():
+        if message.expired(broker.now):
+            continue
         publish(broker, message, broker.routes.find(message.topic_field))
 
 

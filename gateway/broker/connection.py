@@ -24,6 +24,8 @@ from gateway.tickets import Ticket
 FIRST_PACKET_BYTES_MAX = (
     262_144  # a CONNECT with a will; more is not believed before it is known who
 )
+CHUNKS_MAX = 512  # pieces of one packet: many small ones cost 40 times their bytes
+DEAF_BYTES_MAX = 65_536  # the answers to these wait in memory; as for a client that is held
 _SAID_BEFORE_CONNECT = (  # section 3.1.4.1: CONNACK may be sent for these
     Reason.UNSUPPORTED_PROTOCOL_VERSION,
     Reason.CLIENT_IDENTIFIER_NOT_VALID,
@@ -60,6 +62,7 @@ class Connection:
         self.last_heard = broker.now
         self.acks: list[bytes] = []  # of the read at work
         self.crowding = False  # it publishes to a gateway that cannot keep up
+        self.deaf_bytes = 0  # came from a client that does not read the answers
         self._ticket: Ticket | None = None  # what `acks` wait for
         self._pending: deque[tuple[Ticket, list[bytes]]] = deque()
         self._moves = moves
@@ -74,17 +77,22 @@ class Connection:
     @property
     def reading(self) -> bool:
         """Whether more may be taken from the client now."""
-        if not (self._pending or self.crowding or self.broker.holding):
+        congested = self.outbox.congested
+        if not (self._pending or self.crowding or self.broker.holding or congested):
             return True
         unanswered = sum(len(acks) for _, acks in self._pending)
         held = self.broker.holding and self._chunks_bytes > HELD_BYTES_MAX
-        return not (held or self.crowding or unanswered > UNANSWERED_MAX)
+        deaf = congested and self.deaf_bytes > DEAF_BYTES_MAX
+        return not (held or deaf or self.crowding or unanswered > UNANSWERED_MAX)
 
     def receive(self, data: bytes, now: float) -> None:
         """Bytes came. Whatever they are, the answers stand in the outboxes when this returns."""
         if self.state is State.CLOSED:
             return
         self.last_heard = self.broker.now = now
+        if self.outbox.congested:
+            self.deaf_bytes += len(data)
+            self.outbox.touch()
         if not self._chunks:
             self._work(data)
             return
@@ -92,6 +100,8 @@ class Connection:
         self._chunks_bytes += len(data)
         if self._chunks_bytes >= self._wanted:
             self.resume()
+        elif len(self._chunks) > CHUNKS_MAX:
+            self._chunks = [b"".join(self._chunks)]
 
     def resume(self) -> None:
         """Handles what has come and was held back."""
@@ -184,6 +194,8 @@ class Connection:
             self._chunks.append(data)
             self._chunks_bytes = len(data)
             self._wanted = _packet_bytes(data)
+            if self.broker.holding:
+                self.outbox.touch()  # perhaps it is to be read no further
 
     def _handle(self, data: bytes, frames: list[Frame], rest: int) -> int:
         """Returns the offset of the first byte that was not handled."""
@@ -242,7 +254,7 @@ class Connection:
             self.close(with_will=False)
 
     def _keep_alive_due(self, now: float) -> None:
-        if not self.reading:
+        if not (self.reading or self.outbox.congested):
             self.last_heard = now  # it is not read, so that its silence is ours
         silent_until = self.last_heard + self.keep_alive_s
         if silent_until > now:

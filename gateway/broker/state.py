@@ -26,7 +26,7 @@ class BrokerState:
     `holding` is the boot barrier: clients are accepted, and what they say waits.
     `wills` are the delayed ones, by client id, of sessions whose client is away, with their timers;
     `expiries` are the timers that end such sessions.
-    `crowding` is whom to tell when the other gateways can take more again.
+    `crowding` is whom to tell, by client id, when the other gateways can take more again.
     """
 
     settings: MqttSection
@@ -43,7 +43,7 @@ class BrokerState:
     effects: list[Effect] = field(default_factory=list)
     wills: dict[str, tuple[int, Message]] = field(default_factory=dict)
     expiries: dict[str, int] = field(default_factory=dict)
-    crowding: list[Callable[[], None]] = field(default_factory=list)
+    crowding: dict[str, Callable[[], None]] = field(default_factory=dict)
 
     def note(self, level: Level, text: str) -> None:
         """Says something to the log. Clients choose names: they must not break its lines."""
