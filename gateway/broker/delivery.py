@@ -13,6 +13,11 @@ from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
 
 
+def is_own(topic: str) -> bool:
+    """Whether a topic is the broker's own: clients may read it and not write (section 4.7.2)."""
+    return topic == "$SYS" or topic.startswith("$SYS/")
+
+
 def publish(
     broker: BrokerState, message: Message, route: Route, ticket: Callable[[], Ticket] | None = None
 ) -> Reason:

@@ -67,7 +67,9 @@ def acknowledge(connection: Connection, data: bytes, frames: list[Frame], index:
     session = connection.session
     assert session is not None, "open without a session"
     inflight = session.inflight
-    for first, start, end in frames[index:] if index else frames:
+    total = len(frames)
+    while index < total:
+        first, start, end = frames[index]
         if first != PUBACK or end - start != 2:
             break
         inflight.pop(data[start] << 8 | data[start + 1], None)
