@@ -55,7 +55,7 @@ class Broker:
         return self.state.retained
 
     def open(self, address: str, trusted: bool, now: float) -> Connection:
-        """A client's socket was accepted; `trusted` if it came by loopback."""
+        """A client's socket was accepted; `trusted` if it is on this machine."""
         self.state.now = now
         return Connection(self.state, self._moves, address, trusted)
 

@@ -50,7 +50,7 @@ class Connection:
     def __init__(self, broker: BrokerState, moves: "Moves", address: str, trusted: bool) -> None:
         self.broker = broker
         self.address = address
-        self.trusted = trusted  # it came by loopback
+        self.trusted = trusted  # it is on this machine
         self.state = State.WAITING
         self.version = Version.MQTT311
         self.outbox = Outbox(broker.touched)

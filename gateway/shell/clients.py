@@ -15,9 +15,12 @@ WRITE_BYTES_LOW = 262_144
 CLOSE_TIMEOUT_S = 5.0  # for a client that does not read what is said before the close
 
 
-def is_loopback(address: str) -> bool:
-    """Whether a peer's address is this machine's own; an empty one is a local socket's."""
-    return not address or ipaddress.ip_address(address.split("%")[0]).is_loopback
+def is_local(transport: asyncio.BaseTransport) -> bool:
+    """Whether the other end is on this machine: by loopback, or from the address it connects to."""
+    peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+    if not isinstance(peer, tuple) or not isinstance(own, tuple):
+        return True  # a local socket has no addresses
+    return peer[0] == own[0] or ipaddress.ip_address(peer[0].split("%")[0]).is_loopback
 
 
 class ClientProtocol(asyncio.Protocol):
@@ -35,7 +38,7 @@ class ClientProtocol(asyncio.Protocol):
         peer = transport.get_extra_info("peername") or ("",)
         address = peer[0] if isinstance(peer, tuple) else ""
         runtime = self._runtime
-        self._connection = runtime.node.broker.open(address, is_loopback(address), runtime.now())
+        self._connection = runtime.node.broker.open(address, is_local(transport), runtime.now())
         self._connection.outbox.owner = self
 
     def data_received(self, data: bytes) -> None:
