@@ -8,7 +8,7 @@ from random import Random
 
 from gateway.broker import connecting, lanes, publishing, subscribing
 from gateway.broker.connection import Connection, Moves, State
-from gateway.broker.delivery import arrived, publish
+from gateway.broker.delivery import arrived, caught_up, publish
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.outbox import Outbox
 from gateway.broker.retained import Retained
@@ -96,6 +96,11 @@ class Broker:
         """Another gateway accepted this message; it goes to sessions here."""
         self.state.now = now
         arrived(self.state, message, stamp)
+
+    def caught_up(self, message: Message, stamp: Stamp, now: float) -> None:
+        """Another gateway has this retained, or deleted."""
+        self.state.now = now
+        caught_up(self.state, message, stamp)
 
     def publish(self, topic: str, payload: bytes, qos: int, retain: bool, now: float) -> None:
         """A message of the gateway's own."""

@@ -69,11 +69,23 @@ def arrived(broker: BrokerState, message: Message, stamp: Stamp | None) -> None:
     """A message that another gateway accepted: it is stored if retained, and goes to sessions here.
 
     A retained one that is older than what is stored here still goes to those who were promised every
-    message (QoS 1 and 2), and not to those who want the last value (QoS 0).
+    message (QoS 1 and 2), and not to those who want the last value (QoS 0). If the stored one is of
+    the same gateway it came before, through a third one: this message is known, or overtaken.
     """
-    if stamp is not None and not retain(broker, message, stamp) and message.qos == 0:
-        return
-    deliver(broker, message, broker.routes.find(message.topic_field))
+    route = broker.routes.find(message.topic_field)
+    if stamp is not None:
+        stored = broker.retained.stamp(message.topic)
+        if stored >= stamp and (message.qos == 0 or stored.gateway == stamp.gateway):
+            return
+        retain(broker, message, stamp)
+    deliver(broker, message, route)
+
+
+def caught_up(broker: BrokerState, message: Message, stamp: Stamp) -> None:
+    """What another gateway has retained: where it is news here it is stored, and shown to sessions."""
+    route = broker.routes.find(message.topic_field)
+    if retain(broker, message, stamp):
+        deliver(broker, message, route)
 
 
 def retain(broker: BrokerState, message: Message, stamp: Stamp) -> bool:

@@ -41,6 +41,7 @@ from gateway.mesh.frames import (
 from gateway.mesh.link import Link, LinkState
 from gateway.mesh.peer import Peer
 from gateway.mesh.state import MeshState
+from gateway.mesh.stream import Incoming
 
 
 def greet(state: MeshState, link: Link) -> None:
@@ -85,12 +86,18 @@ def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
     if peer.link is not None:
         _settle_double(state, peer, link, hello)
     state.clock.seen(hello.mesh_time_ms, state.now)
-    if peer.hello is None or (peer.hello.store, peer.hello.boot) != (hello.store, hello.boot):
-        peer.outgoing.forget()  # what it had in memory went with its last boot
+    if peer.hello is None or _start_of(peer.hello) != _start_of(hello):
+        peer.outgoing.forget()  # what it had in memory went with its last start
+        peer.incoming = Incoming()
     _remember(state, peer, link, hello)
     state.hold(peer.gateway, state.now + SYNC_TIMEOUT_S)
-    link.say(Received(hello.store, hello.boot, peer.incoming.known(hello.store, hello.boot)))
+    link.say(Received(hello.store, hello.boot, peer.incoming.number))
     peer.taken_said = peer.incoming.number
+
+
+def _start_of(hello: Hello) -> tuple[str, int, str]:
+    """Which start of which store: a card that was restored counts its boots a second time."""
+    return hello.store, hello.boot, hello.nonce
 
 
 def _check(state: MeshState, link: Link, hello: Hello) -> None:
@@ -165,7 +172,8 @@ def _on_received(state: MeshState, link: Link, frame: Received) -> None:
 
 def _on_start(state: MeshState, link: Link, frame: Start) -> None:
     peer = state.peers[link.gateway]
-    peer.incoming.number = peer.taken_said = frame.number
+    peer.incoming.start(frame.number)
+    peer.taken_said = frame.number
     link.state = LinkState.UP
     membership.beat(state, link)
     if state.vitals is not None:
@@ -223,7 +231,7 @@ def _on_retained(state: MeshState, link: Link, frame: Retained) -> None:
     for kept in frame.kept:
         message, stamp = reconcile.kept_message(kept, state.now)
         state.clock.seen(stamp.time_ms, state.now)
-        state.local.arrived(message, stamp, state.now)
+        state.local.caught_up(message, stamp, state.now)
     if frame.last:
         _retained_in(state, state.peers[link.gateway])
 

@@ -78,7 +78,9 @@ class Outgoing:
         self.unsent = [batch.frame for batch in self._untaken]
 
     def taken(self, number: int) -> None:
-        """The other side has everything up to `number`."""
+        """The other side has everything up to `number`. Raises LinkError if there is no such one."""
+        if number > self.number:
+            raise LinkError("malformed", f"entry {number} is taken, {self.number} is the last one")
         self.taken_number = max(self.taken_number, number)
         while self._untaken and self._untaken[0].last <= number:
             batch = self._untaken.popleft()
@@ -120,17 +122,15 @@ def _release(tickets: list[Ticket]) -> None:
 
 @dataclass(slots=True)
 class Incoming:
-    """The receiving end, keyed by the sender's store and boot: another one starts anew."""
+    """The receiving end. `number` is the last one taken."""
 
-    store: str = ""
-    boot: int = 0
     number: int = 0
 
-    def known(self, store: str, boot: int) -> int:
-        """The last number taken of this sender's stream; 0 if it is a new one."""
-        if (store, boot) != (self.store, self.boot):
-            self.store, self.boot, self.number = store, boot, 0
-        return self.number
+    def start(self, number: int) -> None:
+        """The stream goes on behind `number`. Raises LinkError if that was taken long ago."""
+        if number < self.number:
+            raise LinkError("malformed", f"the stream goes back from {self.number} to {number}")
+        self.number = number
 
     def take(self, frame: Entries) -> list[Entry]:
         """The entries of the frame that are new here. Raises LinkError if some are missing."""
