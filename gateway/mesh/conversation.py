@@ -91,6 +91,7 @@ def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
         peer.incoming = Incoming()
     _remember(state, peer, link, hello)
     state.hold(peer.gateway, state.now + SYNC_TIMEOUT_S)
+    membership.judge(state)
     link.say(Received(hello.store, hello.boot, peer.incoming.number))
     peer.taken_said = peer.incoming.number
 
@@ -127,7 +128,8 @@ def _settle_double(state: MeshState, peer: Peer, link: Link, hello: Hello) -> No
     another box with the same identity is a clone and stays out.
     """
     assert peer.link is not None and peer.hello is not None
-    heard = state.now - peer.heard_at < state.identity.cluster.suspect_s
+    silent_s = state.now - peer.heard_at
+    heard = silent_s < state.identity.cluster.suspect_s and not peer.link.closed
     if hello.nonce != peer.hello.nonce:
         if heard:
             raise LinkError("clone", f"{hello.name} is linked already, from {peer.link.address[0]}")

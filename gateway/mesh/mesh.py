@@ -157,7 +157,7 @@ class Mesh:
             for link in list(state.links):
                 if link.state in (LinkState.GREETED, LinkState.UP):
                     membership.beat(state, link)
-                elif link.hello_by <= now:
+                elif link.state is LinkState.WAITING and link.hello_by <= now:
                     self._refuse(link, "malformed", "said nothing")
         membership.judge(state)
         for reason, until in list(state.holding.items()):
