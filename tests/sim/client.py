@@ -115,7 +115,7 @@ class Client:
     def lost(self) -> None:
         """The connection is over."""
         assert self.session is not None
-        self.session.closed_at = self._world.now
+        self.session.closed_at = min(self.session.closed_at, self._world.now)
         self.connected, self._wire = False, None
         for _, request in (*self._publishing.values(), *self._subscribing.values()):
             self._history.requests.remove(request)

@@ -8,6 +8,7 @@
 Bytes arrive in other pieces than they were written in, down to single ones. Must not know what they say.
 """
 
+import itertools
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -50,10 +51,9 @@ class Wire:
 
     def close(self, side: int) -> None:
         """This side is done: the other one is told behind what was written."""
-        if self._closed[side]:
-            return
-        self._closed[side] = True
-        self._put(side, None)
+        if not self._closed[side]:
+            self._closed[side] = True
+            self._put(side, None)
         self._network.world.after(0.0, lambda: self._tell(side))
 
     def breaks(self) -> None:
@@ -119,7 +119,7 @@ class Wire:
             return [data[at : at + 1] for at in range(len(data))]
         cuts = sorted(random.randrange(len(data) + 1) for _ in range(random.randint(1, PIECES_MAX)))
         edges = [0, *cuts, len(data)]
-        return [data[a:b] for a, b in zip(edges, edges[1:], strict=False) if a < b]
+        return [data[a:b] for a, b in itertools.pairwise(edges) if a < b]
 
     def _tell(self, side: int) -> None:
         end = self.ends[side]

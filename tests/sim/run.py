@@ -1,5 +1,6 @@
 """Runs a seed and asks every checker."""
 
+import traceback
 from dataclasses import dataclass
 
 from tests.sim.checks import arrived, bounded, once, order, retained, serving
@@ -34,14 +35,7 @@ def run(seed: int) -> Outcome:
             *retained.check(history, scenario.boxes),
             *bounded.check(scenario.boxes),
         ]
-    except Exception as error:  # whatever escapes a node is a find
-        problems = [f"{type(error).__name__}: {error}"]
-        if scenario.world.trace:
-            raise_later = error.__traceback__
-            while raise_later is not None and raise_later.tb_next is not None:
-                raise_later = raise_later.tb_next
-            if raise_later is not None:
-                code = raise_later.tb_frame.f_code
-                problems.append(f"raised in {code.co_filename}:{raise_later.tb_lineno}")
+    except Exception:  # whatever escapes a node is a find
+        problems = traceback.format_exc().splitlines()
     deliveries = sum(len(session.deliveries) for session in history.sessions)
     return Outcome(seed, problems, scenario.world.trace, deliveries)

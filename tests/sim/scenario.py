@@ -121,6 +121,7 @@ class Scenario:
         for client in (*self.subscribers, *self.publishers):
             session = client.session
             if session is not None and not client.away and session.box in self.network.down:
+                session.closed_at = self.world.now
                 delay_s = self.world.random.uniform(0.5, GIVES_UP_S)
                 self.world.after(delay_s, lambda c=client, s=session: self._give_up(c, s))  # type: ignore[misc]
 

@@ -12,7 +12,9 @@ def check(history: History) -> list[str]:
         who = f"{session.client} ({session.number})"
         seen: dict[str, None] = {}
         for delivery in session.deliveries:
-            if not any(matches(granted.topic_filter, delivery.topic) for granted in session.granted):
+            if not any(
+                matches(granted.topic_filter, delivery.topic) for granted in session.granted
+            ):
                 problems.append(f"{who} got {delivery.ident} on {delivery.topic} unasked")
             if not delivery.ident:
                 continue
