@@ -187,16 +187,12 @@ def _on_entries(state: MeshState, link: Link, frame: Entries) -> None:
         stamp = None
         if entry.stamp is not None:
             stamp = Stamp(*entry.stamp, peer.gateway)
-            state.clock.seen(stamp.time_ms, state.now)
+            state.clock.seen(stamp.time_ms, state.now, stamp.counter)
         state.local.arrived(reconcile.message_of(entry, state.now), stamp, state.now)
 
 
 def _on_taken(state: MeshState, link: Link, frame: Taken) -> None:
-    outgoing = state.peers[link.gateway].outgoing
-    crowded = outgoing.crowded()
-    outgoing.taken(frame.number)
-    if crowded and not outgoing.crowded():
-        state.local.uncrowd()
+    state.peers[link.gateway].outgoing.taken(frame.number)
 
 
 def _on_interest(state: MeshState, link: Link, frame: Interest) -> None:
@@ -230,7 +226,7 @@ def _on_compare(state: MeshState, link: Link, frame: Compare) -> None:
 def _on_retained(state: MeshState, link: Link, frame: Retained) -> None:
     for kept in frame.kept:
         message, stamp = reconcile.kept_message(kept, state.now)
-        state.clock.seen(stamp.time_ms, state.now)
+        state.clock.seen(stamp.time_ms, state.now, stamp.counter)
         state.local.caught_up(message, stamp, state.now)
     if frame.last:
         _retained_in(state, state.peers[link.gateway])
