@@ -64,7 +64,8 @@ BATCH_BYTES_MAX = 262_144
 UNTAKEN_BYTES_HIGH = 4_194_304
 UNTAKEN_BYTES_LOW = 1_048_576
 
-# Beyond this QoS 0 messages to that gateway are dropped, counted: publishers should have paused.
+# Beyond this QoS 0 messages to that gateway are dropped, counted (publishers should have paused), and
+# all messages when it is silent (nobody pauses for it).
 UNTAKEN_BYTES_MAX = 16_777_216
 
 # How long a SUBACK waits for the other gateways to know the subscription.

@@ -92,6 +92,7 @@ def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
         peer.incoming = Incoming()
     _remember(state, peer, link, hello)
     state.hold(peer.gateway, state.now + SYNC_TIMEOUT_S)
+    membership.judge(state)
     link.say(Received(hello.store, hello.boot, peer.incoming.number))
     peer.taken_said = peer.incoming.number
 
@@ -128,7 +129,8 @@ def _settle_double(state: MeshState, peer: Peer, link: Link, hello: Hello) -> No
     another box with the same identity is a clone and stays out.
     """
     assert peer.link is not None and peer.hello is not None
-    heard = state.now - peer.heard_at < state.identity.cluster.suspect_s
+    silent_s = state.now - peer.heard_at
+    heard = silent_s < state.identity.cluster.suspect_s and not peer.link.closed
     if hello.nonce != peer.hello.nonce:
         if heard:
             raise LinkError("clone", f"{hello.name} is linked already, from {peer.link.address[0]}")
@@ -195,7 +197,7 @@ def _on_entries(state: MeshState, link: Link, frame: Entries) -> None:
             run.append(message)
             continue
         stamp = Stamp(*entry.stamp, peer.gateway)
-        state.clock.seen(stamp.time_ms, now)
+        state.clock.seen(stamp.time_ms, now, stamp.counter)
         state.local.arrived(message, stamp, now)
     if run:
         state.local.arrived_run(run, now)
@@ -206,11 +208,7 @@ def _alike(one: Message, other: Message) -> bool:
 
 
 def _on_taken(state: MeshState, link: Link, frame: Taken) -> None:
-    outgoing = state.peers[link.gateway].outgoing
-    crowded = outgoing.crowded()
-    outgoing.taken(frame.number)
-    if crowded and not outgoing.crowded():
-        state.local.uncrowd()
+    state.peers[link.gateway].outgoing.taken(frame.number)
 
 
 def _on_interest(state: MeshState, link: Link, frame: Interest) -> None:
@@ -244,7 +242,7 @@ def _on_compare(state: MeshState, link: Link, frame: Compare) -> None:
 def _on_retained(state: MeshState, link: Link, frame: Retained) -> None:
     for kept in frame.kept:
         message, stamp = reconcile.kept_message(kept, state.now)
-        state.clock.seen(stamp.time_ms, state.now)
+        state.clock.seen(stamp.time_ms, state.now, stamp.counter)
         state.local.caught_up(message, stamp, state.now)
     if frame.last:
         _retained_in(state, state.peers[link.gateway])

@@ -7,8 +7,9 @@ know links or who else is in the mesh.
 
 from collections.abc import Iterator
 
+from gateway.errors import LinkError
 from gateway.ids import NEVER, Stamp
-from gateway.limits import BATCH_BYTES_MAX, TOPICS_IN_FRAME_MAX
+from gateway.limits import BATCH_BYTES_MAX, TOPIC_BYTES_MAX, TOPICS_IN_FRAME_MAX
 from gateway.mesh.frames import Compare, Digest, Entry, Kept, Retained
 from gateway.mesh.local import RetainedEntry, RetainedStore
 from gateway.mqtt.message import Message, topic_field
@@ -51,9 +52,9 @@ def newer_here(store: RetainedStore, theirs: Compare, now: float) -> Iterator[Re
             if entry.stamp > stamps.get(topic, NEVER):
                 kept.append(_kept(topic, entry, now))
                 size += len(kept[-1].payload or b"") + len(topic)
-        if size > BATCH_BYTES_MAX:
-            yield Retained(kept, last=False)
-            kept, size = [], 0
+            if size > BATCH_BYTES_MAX:
+                yield Retained(kept, last=False)
+                kept, size = [], 0
     if kept or theirs.last:
         yield Retained(kept, last=theirs.last)
 
@@ -75,7 +76,12 @@ def entry_of(message: Message, stamp: Stamp | None, now: float) -> Entry:
 
 
 def message_of(entry: Entry, now: float) -> Message:
-    """A message as it came over a link. Raises ProtocolError if its properties are not MQTT's."""
+    """A message as it came over a link.
+
+    Raises LinkError, ProtocolError or UnicodeDecodeError for what is none.
+    """
+    if int.from_bytes(entry.field[:2], "big") != len(entry.field) - 2 or not 0 <= entry.qos <= 2:
+        raise LinkError("malformed", "a message that is not MQTT's")
     return Message(
         entry.field[2:].decode(),
         entry.field,
@@ -89,7 +95,12 @@ def message_of(entry: Entry, now: float) -> Message:
 
 
 def kept_message(kept: Kept, now: float) -> tuple[Message, Stamp]:
-    """A retained message as another gateway keeps it; an empty payload for one that was deleted."""
+    """A retained message as another gateway keeps it; an empty payload for one that was deleted.
+
+    Raises LinkError or ProtocolError for what is none.
+    """
+    if not 0 <= kept.qos <= 2 or len(kept.topic.encode()) > TOPIC_BYTES_MAX:
+        raise LinkError("malformed", "a retained message that is not MQTT's")
     message = Message(
         kept.topic,
         topic_field(kept.topic),
