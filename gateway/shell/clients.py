@@ -74,6 +74,7 @@ class ClientProtocol(asyncio.Protocol):
             else:
                 self._transport.resume_reading()
                 self._connection.work()
+                self._runtime.schedule()
 
     def _congested(self, congested: bool) -> None:
         assert self._connection is not None
