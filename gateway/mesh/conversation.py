@@ -191,7 +191,9 @@ def _on_start(state: MeshState, link: Link, frame: Start) -> None:
     peer.incoming.start(frame.number)
     peer.taken_said = frame.number
     link.state = LinkState.UP
-    link.say(Known(_members(state)))  # two that came at the same time have not met
+    others = tuple(member for member in _members(state) if member.gateway != peer.gateway)
+    if others:
+        link.say(Known(others))  # two that came at the same time have not met
     membership.beat(state, link)
     membership.judge(state)
 
