@@ -184,7 +184,7 @@ class Room:
         for _ in range(TURNS_MAX):
             for gate in self.gates:
                 gate.do(self.drain(gate))
-            if not any([line.carry() for line in list(self.lines)]):
+            if not any(line.carry() for line in list(self.lines)):
                 return
         raise AssertionError("they talk without end")
 

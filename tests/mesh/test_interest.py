@@ -7,7 +7,7 @@ from tests.mesh.room import Room
 
 def test_suback_waits_for_every_linked_gateway() -> None:
     room = Room()
-    a, b, c = room.linked("a", "b", "c")
+    _a, b, _c = room.linked("a", "b", "c")
     reader = b.client("reader")
     reader.subscribe("t")
     assert reader.kinds() == []
@@ -23,7 +23,7 @@ def test_suback_waits_for_every_linked_gateway() -> None:
 
 def test_suback_gives_up_after_its_time_and_counts_that() -> None:
     room = Room()
-    a, b = room.linked("a", "b")
+    _a, b = room.linked("a", "b")
     room.lines[0].muted = {0}
     reader = b.client("reader")
     reader.subscribe("t")
@@ -56,7 +56,7 @@ def test_suback_of_a_gateway_alone_does_not_wait() -> None:
 
 def test_suback_does_not_wait_for_a_link_that_breaks() -> None:
     room = Room()
-    a, b = room.linked("a", "b")
+    _a, b = room.linked("a", "b")
     reader = b.client("reader")
     reader.subscribe("t")
     room.lines[0].cut()

@@ -17,7 +17,7 @@ def between(room: Room, one: str, other: str) -> Line:
 
 def test_a_silent_gateway_is_suspect_then_dead() -> None:
     room = Room()
-    a, b = room.linked("a", "b")
+    a, _b = room.linked("a", "b")
     room.wait(10)
     assert a.peer("b").life is Life.ALIVE
     between(room, "a", "b").muted = {1}
@@ -55,7 +55,7 @@ def test_dead_on_one_link_is_not_dead() -> None:
 
 def test_a_gateway_that_does_not_hear_this_one_is_suspect() -> None:
     room = Room()
-    a, b, c = room.linked("a", "b", "c")
+    a, _b, _c = room.linked("a", "b", "c")
     between(room, "a", "b").muted = {0}  # a hears b, b does not hear a
     room.wait(2.2)
     assert between(room, "a", "b").links[0].state is LinkState.UP
@@ -64,7 +64,7 @@ def test_a_gateway_that_does_not_hear_this_one_is_suspect() -> None:
 
 def test_an_acknowledgement_does_not_wait_for_a_gateway_that_hears_nothing() -> None:
     room = Room()
-    a, b, c = room.linked("a", "b", "c")
+    a, b, _c = room.linked("a", "b", "c")
     b.client("reader").subscribe("t")
     room.settle()
     between(room, "a", "b").muted = {0}
@@ -80,7 +80,7 @@ def test_an_acknowledgement_does_not_wait_for_a_gateway_that_hears_nothing() -> 
 
 def test_a_gateway_that_stopped_on_purpose_dies_although_others_may_hear_it() -> None:
     room = Room()
-    a, b, c = room.linked("a", "b", "c")
+    a, b, _c = room.linked("a", "b", "c")
     b.mesh.stop(room.now)
     room.settle()
     assert any(isinstance(frame, Bye) for _, _, frame in room.frames)
@@ -145,7 +145,7 @@ def test_one_side_that_thought_the_other_dead_does_not_matter(dead_for: str) -> 
 
 def test_a_gateway_that_slept_does_not_call_the_others_dead() -> None:
     room = Room()
-    a, b = room.linked("a", "b")
+    a, _b = room.linked("a", "b")
     room.wait(1)
     room.now += 8  # a was stopped; b's heartbeats stand in its socket
     a.node.wake(room.now)

@@ -164,7 +164,7 @@ def test_a_link_that_says_nothing_is_closed() -> None:
 
 def test_a_link_that_was_closed_is_not_refused_as_well() -> None:
     room = Room()
-    a, b = room.linked("a", "b")
+    a, _b = room.linked("a", "b")
     room.wait(6)
     room.lines[0].muted = {0, 1}  # nothing arrives, and the socket lingers
     room.wait(4)

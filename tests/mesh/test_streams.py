@@ -20,7 +20,7 @@ def reading(room: Room, gate_name: str, topic_filter: str = "t/#") -> Client:
 
 def test_a_message_goes_once_to_each_interested_gateway_and_never_further() -> None:
     room = Room()
-    a, b, c = room.linked("a", "b", "c")
+    a, _b, _c = room.linked("a", "b", "c")
     readers = [reading(room, "b"), reading(room, "c")]
     room.talk.clear()
     writer = a.client("writer")
@@ -33,7 +33,7 @@ def test_a_message_goes_once_to_each_interested_gateway_and_never_further() -> N
 
 def test_nothing_goes_where_nobody_listens() -> None:
     room = Room()
-    a, b, c = room.linked("a", "b", "c")
+    a, _b, _c = room.linked("a", "b", "c")
     reading(room, "b")
     room.talk.clear()
     a.client("writer").publish("t/1", b"hello", qos=0)
@@ -43,7 +43,7 @@ def test_nothing_goes_where_nobody_listens() -> None:
 
 def test_the_acknowledgement_waits_for_the_other_gateway() -> None:
     room = Room()
-    a, b = room.linked("a", "b")
+    a, _b = room.linked("a", "b")
     reading(room, "b")
     room.lines[0].muted = {1}  # what b says does not arrive
     writer = a.client("writer")
@@ -154,7 +154,7 @@ def test_a_restored_card_counts_its_boots_again_and_is_heard_all_the_same() -> N
 
 def test_publishers_pause_when_a_gateway_does_not_keep_up_and_go_on_when_it_does() -> None:
     room = Room()
-    a, b = room.linked("a", "b")
+    a, _b = room.linked("a", "b")
     reading(room, "b")
     room.lines[0].muted = {1}
     writer = a.client("writer")
@@ -192,7 +192,7 @@ def test_publishers_go_on_when_the_gateway_they_waited_for_is_gone() -> None:
 
 def test_what_waits_for_a_gateway_that_only_others_hear_is_bounded() -> None:
     room = Room()
-    a, b, c = room.linked("a", "b", "c")
+    a, _b, _c = room.linked("a", "b", "c")
     reading(room, "b")
     line = next(line for line in room.lines if {g.name for g in line.gates} == {"a", "b"})
     line.cut()
