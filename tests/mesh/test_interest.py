@@ -1,4 +1,4 @@
-"""A3: who has a SUBACK sees what is published anywhere from then on, or the barrier says that it gave up."""
+"""A3: who has a SUBACK sees what is published anywhere from then on, or it is counted that not."""
 
 from gateway.limits import INTEREST_TIMEOUT_S
 from gateway.mesh.interest import FILTERS_BYTES_MAX, OwnInterest
