@@ -5,7 +5,7 @@
     both sides          Start, then entries         where my stream goes on
     both sides          Interest, Digest            what my sessions want; what I retain
     where they differ   Compare, Retained           until the retained messages are the same
-    from then on        Entries and Taken, Interest and InterestTaken, Beat, Vitals, Bye
+    from then on        Entries and Taken, Interest and InterestTaken, Beat, Vitals, Known, Bye
 
 The table at the end says which frame is legal in which state of the link. Must not know sockets.
 """
@@ -30,6 +30,7 @@ from gateway.mesh.frames import (
     Hello,
     Interest,
     InterestTaken,
+    Known,
     Member,
     Received,
     Refuse,
@@ -48,7 +49,6 @@ from gateway.mqtt.message import Message
 def greet(state: MeshState, link: Link) -> None:
     """Says who this gateway is, as the first thing on a link."""
     me = state.identity
-    known = [peer for peer in state.peers.values() if peer.address]
     link.say(
         Hello(
             PROTOCOL,
@@ -64,9 +64,14 @@ def greet(state: MeshState, link: Link) -> None:
             me.address,
             me.cluster.link_port,
             me.mqtt_port,
-            tuple(Member(p.gateway, p.name, p.address, p.port) for p in known),
+            _members(state),
         )
     )
+
+
+def _members(state: MeshState) -> tuple[Member, ...]:
+    known = [peer for peer in state.peers.values() if peer.address]
+    return tuple(Member(p.gateway, p.name, p.address, p.port) for p in known)
 
 
 def handle(state: MeshState, link: Link, frame: AnyFrame) -> None:
@@ -152,11 +157,20 @@ def _remember(state: MeshState, peer: Peer, link: Link, hello: Hello) -> None:
     link.state = LinkState.GREETED
     if moved:
         state.effects.append(SaveMember(peer.gateway, peer.name, peer.address, peer.port))
+        for other in state.links:
+            if other.state is LinkState.UP:
+                member = Member(peer.gateway, peer.name, peer.address, peer.port)
+                other.say(Known((member,)))
     if link.dialled:
         state.dialling.answered(link.address, peer.gateway)
     state.refusals.clear(hello.name)
+    state.refusals.clear(address)
     state.dialling.add((address, hello.link_port), peer.gateway, state.now)
-    for member in hello.members:
+    _meet(state, hello.members)
+
+
+def _meet(state: MeshState, members: tuple[Member, ...]) -> None:
+    for member in members:
         state.dialling.add((member.address, member.port), member.gateway, state.now)
 
 
@@ -178,6 +192,9 @@ def _on_start(state: MeshState, link: Link, frame: Start) -> None:
     peer.incoming.start(frame.number)
     peer.taken_said = frame.number
     link.state = LinkState.UP
+    others = tuple(member for member in _members(state) if member.gateway != peer.gateway)
+    if others:
+        link.say(Known(others))  # two that came at the same time have not met
     membership.beat(state, link)
     if state.vitals is not None:
         link.say(state.vitals)
@@ -257,6 +274,10 @@ def _on_vitals(state: MeshState, link: Link, frame: Vitals) -> None:
     peer.vitals, peer.vitals_at = frame, state.now
 
 
+def _on_known(state: MeshState, link: Link, frame: Known) -> None:
+    _meet(state, frame.members)
+
+
 def _on_bye(state: MeshState, link: Link, frame: Bye) -> None:
     peer = state.peers[link.gateway]
     peer.stopping = True
@@ -299,6 +320,7 @@ _MOVES: dict[tuple[LinkState, type], Move] = {
     (LinkState.UP, Retained): _on_retained,
     (LinkState.UP, Beat): _on_beat,
     (LinkState.UP, Vitals): _on_vitals,
+    (LinkState.UP, Known): _on_known,
     (LinkState.UP, Bye): _on_bye,
     (LinkState.UP, Refuse): _on_refuse,
 }

@@ -21,9 +21,15 @@ from gateway.mqtt.properties import (
     encode_properties,
 )
 
+LISTING_BYTES_MAX = 1_048_576  # of topics in one frame: a topic may have 64 kB
+ENTRY_OVERHEAD_BYTES = 64  # of the envelope of one retained message, near enough
+
 
 def differences(store: RetainedStore, theirs: Digest) -> list[Compare]:
-    """What to list to the other side, given its digest; nothing if the stores are equal."""
+    """What to list to the other side, given its digest; nothing if the stores are equal.
+
+    A bucket that is too long for one frame is in two: more is sent back than is missing, no less.
+    """
     ours = store.digest()
     differing = [
         number for number, digest in enumerate(ours) if digest != _at(theirs.buckets, number)
@@ -31,12 +37,18 @@ def differences(store: RetainedStore, theirs: Digest) -> list[Compare]:
     frames: list[Compare] = []
     buckets: list[int] = []
     topics: list[tuple[str, tuple[int, int, str]]] = []
+    size = 0
     for number in differing:
         buckets.append(number)
-        topics.extend((topic, _plain(entry.stamp)) for topic, entry in store.bucket(number))
+        for topic, entry in store.bucket(number):
+            topics.append((topic, _plain(entry.stamp)))
+            size += len(topic)
+            if size > LISTING_BYTES_MAX:
+                frames.append(Compare(buckets, topics, last=False))
+                buckets, topics, size = [number], [], 0
         if len(topics) >= TOPICS_IN_FRAME_MAX:
             frames.append(Compare(buckets, topics, last=False))
-            buckets, topics = [], []
+            buckets, topics, size = [], [], 0
     if differing:
         frames.append(Compare(buckets, topics, last=True))
     return frames
@@ -51,7 +63,7 @@ def newer_here(store: RetainedStore, theirs: Compare, now: float) -> Iterator[Re
         for topic, entry in store.bucket(number):
             if entry.stamp > stamps.get(topic, NEVER):
                 kept.append(_kept(topic, entry, now))
-                size += len(kept[-1].payload or b"") + len(topic)
+                size += _size(kept[-1])
             if size > BATCH_BYTES_MAX:
                 yield Retained(kept, last=False)
                 kept, size = [], 0
@@ -112,6 +124,11 @@ def kept_message(kept: Kept, now: float) -> tuple[Message, Stamp]:
         None if kept.expires_ms is None else now + kept.expires_ms / 1000,
     )
     return message, Stamp(*kept.stamp)
+
+
+def _size(kept: Kept) -> int:
+    text = len(kept.topic) + len(kept.publisher) + len(kept.properties)
+    return len(kept.payload or b"") + text + ENTRY_OVERHEAD_BYTES
 
 
 def _kept(topic: str, entry: RetainedEntry, now: float) -> Kept:

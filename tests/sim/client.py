@@ -91,6 +91,8 @@ class Client:
         if not self.connected or len(self._publishing) >= WINDOW:
             return
         assert self.session is not None
+        if self.session.closed_at <= self._world.now:
+            return  # its gateway has no power: nothing that it says now was ever said
         self._number += 1
         ident = "" if delete else f"{self.name}/{self._number}"
         publication = Publication(
