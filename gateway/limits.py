@@ -53,8 +53,9 @@ SUBSCRIPTIONS_MAX = 10_000
 # A full mesh is designed and simulated to this many; beyond it the answer is another engine.
 GATEWAYS_MAX = 32
 
-# One frame on a link: the largest MQTT packet (1 MB by default, 16 MB at most) and its envelope.
-LINK_FRAME_BYTES_MAX = 17_000_000
+# One frame on a link: the largest MQTT packet (1 MB by default, 16 MB at most), what was in its batch
+# before it, and the envelopes.
+LINK_FRAME_BYTES_MAX = 18_000_000
 
 # Entries and bytes in one frame of messages: small enough that a heartbeat behind it is not late.
 BATCH_ENTRIES_MAX = 4_096
@@ -64,7 +65,8 @@ BATCH_BYTES_MAX = 262_144
 UNTAKEN_BYTES_HIGH = 4_194_304
 UNTAKEN_BYTES_LOW = 1_048_576
 
-# Beyond this QoS 0 messages to that gateway are dropped, counted: publishers should have paused.
+# Beyond this QoS 0 messages to that gateway are dropped, counted (publishers should have paused), and
+# all messages when it is silent (nobody pauses for it).
 UNTAKEN_BYTES_MAX = 16_777_216
 
 # How long a SUBACK waits for the other gateways to know the subscription.

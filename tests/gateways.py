@@ -8,6 +8,7 @@ killed. Nothing here sleeps for luck: `wait_until` looks for a condition and has
 Must not import gateway/: what is tested here is what is installed.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -182,6 +183,16 @@ class Broker:
     def stop(self) -> int:
         """SIGTERM, and the exit status."""
         return self._end(signal.SIGTERM)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """SIGSTOP while the block runs: alive to the kernel, silent to everybody else."""
+        assert self._process is not None, f"{self.name} is not running"
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         """End it, if it runs, and drop its log from later tests' reports."""

@@ -8,7 +8,7 @@ from random import Random
 
 from gateway.broker import connecting, lanes, publishing, subscribing
 from gateway.broker.connection import Connection, Moves, State
-from gateway.broker.delivery import arrived, caught_up, publish
+from gateway.broker.delivery import arrived, arrived_run, caught_up, publish
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.outbox import Outbox
 from gateway.broker.retained import Retained
@@ -103,6 +103,11 @@ class Broker:
         """Another gateway has this retained, or deleted."""
         self.state.now = now
         caught_up(self.state, message, stamp)
+
+    def arrived_run(self, messages: list[Message], now: float) -> None:
+        """Messages of one client, topic and QoS, not retained, that another gateway accepted."""
+        self.state.now = now
+        arrived_run(self.state, messages)
 
     def publish(self, topic: str, payload: bytes, qos: int, retain: bool, now: float) -> None:
         """A message of the gateway's own."""

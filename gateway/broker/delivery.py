@@ -45,18 +45,27 @@ def publish(
 
 
 def publish_run(
-    broker: BrokerState, messages: list[Message], route: Route, ticket: Callable[[], Ticket]
+    broker: BrokerState,
+    messages: list[Message],
+    route: Route,
+    ticket: Callable[[], Ticket] | None,
 ) -> None:
-    """Takes QoS 1 messages of one client and topic, not retained, to somewhere (see `publish`)."""
+    """Takes messages of one client, topic and QoS, not retained, that go somewhere (`publish`)."""
     broker.vitals.messages_in += len(messages)
-    for target in route.targets:
-        session = target.session
-        if not target.no_local or session.client_id != messages[0].publisher:
-            session.deliver_run(messages, min(1, target.qos), broker.now)
+    deliver_run(broker, messages, route)
     for outlet in route.elsewhere:
-        held = ticket()
+        held = ticket() if ticket is not None else None
         for message in messages:
             outlet.offer(message, None, held)
+
+
+def deliver_run(broker: BrokerState, messages: list[Message], route: Route) -> None:
+    """Does what `deliver` does for messages of one client, topic and QoS, none of them retained."""
+    publisher, qos = messages[0].publisher, messages[0].qos
+    for target in route.targets:
+        session = target.session
+        if not target.no_local or session.client_id != publisher:
+            session.deliver_run(messages, min(qos, target.qos), broker.now)
 
 
 def deliver(broker: BrokerState, message: Message, route: Route) -> None:
@@ -91,6 +100,11 @@ def caught_up(broker: BrokerState, message: Message, stamp: Stamp) -> None:
     route = broker.routes.find(message.topic_field)
     if retain(broker, message, stamp):
         deliver(broker, message, route)
+
+
+def arrived_run(broker: BrokerState, messages: list[Message]) -> None:
+    """Messages of one client, topic and QoS, not retained, that another gateway accepted."""
+    deliver_run(broker, messages, broker.routes.find(messages[0].topic_field))
 
 
 def retain(broker: BrokerState, message: Message, stamp: Stamp) -> bool:

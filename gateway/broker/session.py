@@ -100,16 +100,20 @@ class Session:
     def deliver_run(self, messages: list[Message], qos: int, now: float) -> None:
         """Does what `deliver` does for messages of one topic, none of them retained."""
         outbox = self.outbox
+        easy = outbox is not None and not outbox.congested and not outbox.packet_bytes_max
         room = self.window - len(self.inflight)
-        open_now = outbox is not None and not outbox.congested and not outbox.packet_bytes_max
-        if not (qos and open_now and not self.queue and room >= len(messages)):
+        if outbox is None or not easy or (qos and (self.queue or room < len(messages))):
             for message in messages:
                 self.deliver(message, qos, False, now)
             return
-        assert outbox is not None
-        pieces, inflight, packet_id = outbox.pieces, self.inflight, self._next_id
+        self.vitals.messages_out += len(messages)
         outbox.touch()
-        key = outbox.dialect << 3 | qos << 1
+        pieces, dialect = outbox.pieces, outbox.dialect
+        if qos == 0:
+            for message in messages:
+                pieces += message.parts(dialect, 0, False, now)
+            return
+        inflight, packet_id, key = self.inflight, self._next_id, dialect << 3 | qos << 1
         for message in messages:
             while packet_id in inflight:
                 packet_id = packet_id % PACKET_ID_MAX + 1
@@ -117,11 +121,10 @@ class Session:
             if message.key == key:
                 head, tail = message.encoded
             else:
-                head, tail = message.parts(outbox.dialect, qos, False, now)
+                head, tail = message.parts(dialect, qos, False, now)
             pieces += (head, packet_id.to_bytes(2, "big"), tail)
             packet_id = packet_id % PACKET_ID_MAX + 1
         self._next_id = packet_id
-        self.vitals.messages_out += len(messages)
 
     def acknowledged(self, packet_id: int, now: float) -> bool:
         """PUBACK or PUBCOMP came (or a PUBREC that refuses): the id is free, the next may go."""

@@ -36,13 +36,16 @@ class LinkProtocol(asyncio.Protocol):
         self._mesh = mesh
         self._link: Link | None = None
         self._early: list[bytes] = []  # came with the end of the handshake
+        self._lost = False
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
     def begin(self, transport: asyncio.Transport, address: tuple[str, int], dialled: bool) -> None:
-        """TLS stands: from here on this is a link."""
+        """TLS stands: from here on this is a link. Raises OSError if it is over already."""
+        if self._lost:
+            raise ConnectionResetError("lost with the end of the handshake")
         self.transport = transport
         transport.set_write_buffer_limits(WRITE_BYTES_HIGH)
         certified = certified_gateway(transport.get_extra_info("peercert"))
@@ -60,6 +63,7 @@ class LinkProtocol(asyncio.Protocol):
         self._runtime.schedule()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
         if self._link is None:
             return
         if isinstance(
@@ -131,7 +135,7 @@ class Peers:
         except ssl.SSLError:
             mesh.refused("key", host, REFUSED_BY_TLS, runtime.now())
             mesh.dial_failed((host, port), runtime.now())
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, ValueError, OverflowError):  # or no address at all
             mesh.dial_failed((host, port), runtime.now())
         runtime.schedule()
 
@@ -184,5 +188,6 @@ class Peers:
         with contextlib.suppress(OSError):
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         secured = await self._runtime.loop.start_tls(transport, protocol, self._contexts.dialling)
-        assert secured is not None, "closed within the handshake"
+        if secured is None:
+            raise ConnectionResetError("closed within the handshake")
         protocol.begin(secured, address, dialled=True)

@@ -1,6 +1,8 @@
 """Three real gateways are one service: found by mDNS, killed, cut off, and never doubled."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
 
 import pytest
@@ -141,6 +143,20 @@ def test_a_subscription_counts_everywhere_once_it_is_acknowledged(
         writer.publish([Message(topic, b"%d" % n, n % 2, retain=n % 3 == 0)])
         assert reader.inbox.next() == Message(topic, b"%d" % n, n % 2)
     assert reader.inbox.waiting() == 0
+
+
+def test_a_subscription_is_acknowledged_when_the_others_know_of_it(
+    mesh: Mesh, people: People
+) -> None:
+    reader, writer = people.at(mesh["gw3"], "reader"), people.at(mesh["gw1"], "writer")
+    with ThreadPoolExecutor(1) as pool:
+        with mesh["gw1"].frozen():
+            answer = pool.submit(reader.subscribe, "known", 1)
+            with pytest.raises(FutureTimeout):
+                answer.result(0.3)
+        assert answer.result(5) == 1
+    writer.publish([Message("known", END, 1)])
+    assert reader.inbox.until(END) == []
 
 
 def test_after_unsubscribing_nothing_comes_from_elsewhere(mesh: Mesh, people: People) -> None:

@@ -4,7 +4,7 @@ import queue
 import socket
 from collections.abc import Sequence
 
-from paho.mqtt.client import CallbackOnMessage, MQTTMessage
+from paho.mqtt.client import MQTT_ERR_SUCCESS, CallbackOnMessage, MQTTMessage
 from paho.mqtt.client import Client as Paho
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -39,6 +39,7 @@ class PahoClient:
         self._version = version
         self._answers: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._present = False
+        self.offered: PahoProperties | None = None  # CONNACK's properties
 
     def connect(
         self,
@@ -66,11 +67,12 @@ class PahoClient:
             properties=properties or connect_properties(login, self._version),
             **first_only,
         )
-        paho.loop_start()
+        if loop:
+            paho.loop_start()
+        while not loop and self._answers.empty():
+            assert paho.loop(ANSWER_S_MAX) == MQTT_ERR_SUCCESS
         code = self._answer()
         assert isinstance(code, int)
-        if not loop:
-            paho.loop_stop()
         if code:
             raise Refused(code)
         return self._present
@@ -96,7 +98,8 @@ class PahoClient:
         paho.on_unsubscribe = lambda *_: self._answers.put(0)
         return paho
 
-    def _on_connect(self, _paho, _userdata, flags, reason, _properties) -> None:  # type: ignore[no-untyped-def]
+    def _on_connect(self, _paho, _userdata, flags, reason, properties) -> None:  # type: ignore[no-untyped-def]
+        self.offered = properties
         self._present = flags.session_present
         self._answers.put(reason.value)
 
