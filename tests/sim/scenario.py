@@ -90,6 +90,7 @@ class Scenario:
         for number in range(2):
             client = Client(world, self.network, self.history, f"sub-{box.name}-{number}")
             self._home[client.name] = box
+            client.on_granted = self._tell_publishers
             self.subscribers.append(client)
         client = Client(world, self.network, self.history, f"pub-{box.name}")
         self._home[client.name] = box
@@ -155,6 +156,12 @@ class Scenario:
             client.subscribe((random.choice(free), random.choice((0, 1, 1, 2))))
         elif self._working and random.random() < 0.02:
             client.leave()
+
+    def _tell_publishers(self) -> None:
+        """Who has its SUBACK tells others, by another road than MQTT: they publish at once."""
+        if self._working:
+            for client in self.world.random.sample(self.publishers, 2):
+                self._publisher_step(client)
 
     def _publisher_step(self, client: Client) -> None:
         random = self.world.random
