@@ -17,6 +17,10 @@ def check(history: History) -> list[str]:
             ):
                 problems.append(f"{who} got {delivery.ident} on {delivery.topic} unasked")
             if not delivery.ident:
+                if delivery.retain:
+                    problems.append(
+                        f"{who} got a deletion of {delivery.topic} as a retained message"
+                    )
                 continue
             publication = published.get(delivery.ident)
             if publication is None or publication.topic != delivery.topic:
