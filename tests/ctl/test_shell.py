@@ -94,7 +94,9 @@ def test_no_other_character_ever_comes_through(line: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", [["-c", "gwctl status; id"], ["-c", "id"], ["-i"], ["-c"], []])
+@pytest.mark.parametrize(
+    "arguments", [["-c", "gwctl status; id"], ["-c", "id"], ["-i"], ["-c"], []]
+)
 def test_what_is_refused_gets_one_sentence(arguments: list[str]) -> None:
     run = shell(*arguments)
     assert (run.returncode, run.stdout, run.stderr) == (64, "", f"{REFUSED}\n")
@@ -102,7 +104,8 @@ def test_what_is_refused_gets_one_sentence(arguments: list[str]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "line", ["gwctl --host gw2 status", "gwctl --ho=gw2 status", "gwctl status --socket=x", "gwctl x"]
+    "line",
+    ["gwctl --host gw2 status", "gwctl --ho=gw2 status", "gwctl status --socket=x", "gwctl x"],
 )
 def test_gwctl_itself_refuses_what_leads_elsewhere(line: str) -> None:
     run = shell("-c", line)
