@@ -45,4 +45,5 @@ printf '[mqtt]\nport = 18864\n' >>"$root/gatewayd.toml"
 setpriv --regid gateway-operator --clear-groups "$python" -m gateway.shell.daemon --config "$root/gatewayd.toml" &
 
 /usr/sbin/sshd -t
+/usr/sbin/sshd -T >"$root/effective"
 exec /usr/sbin/sshd -D -e -p "$port" -o "ListenAddress=$address"
