@@ -167,3 +167,14 @@ def test_neither_the_cluster_key_nor_an_ssh_key_is_repeated() -> None:
 def test_a_file_that_is_no_toml_says_where() -> None:
     (problem,) = problems('[gateway]\nname = "gw1\n')
     assert problem.startswith("gateway.toml:2: this is not TOML: ")
+
+
+def test_the_example_of_the_page_is_allowed() -> None:
+    page = (TEMPLATE.parents[2] / "docs" / "installing.md").read_text()
+    example = page.split("```toml\n")[1].split("```")[0]
+    assert parse_installation(example, "gateway.toml").config.gateway.name == "gw1"
+
+
+def test_the_mistake_of_the_page_is_told_so() -> None:
+    page = (TEMPLATE.parents[2] / "docs" / "installing.md").read_text()
+    assert problems('[gateway]\nname = "gw 1"\n')[0] in page
