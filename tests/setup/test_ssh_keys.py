@@ -59,6 +59,7 @@ def test_a_key_may_be_on_a_token_and_have_any_remark(line: str) -> None:
         ("ssh-ed25519 AAAA... anna@laptop", "is not base64"),
         (f"ssh-ed25519 {BLOB[:-1]}é", "is not base64"),
         (f"ssh-rsa {BLOB}", "is not whole"),
+        (token_key("ssh-rsa", b"\1\0\1", b"\1" * 400)[:-8], "is not whole: a part"),
         (token_key("ssh-ed25519", b"short"), "is not whole: it is too short"),
         (ED25519.replace("ssh-ed25519 ", "sk-ssh-ed25519@openssh.com "), "is not whole"),
         (f"ssh-ed25519  {BLOB}", "is not whole"),
