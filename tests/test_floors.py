@@ -21,7 +21,7 @@ FLOORS: dict[str, int] = {
     **dict.fromkeys(("errors", "limits", "ids", "tickets", "timers"), 0),
     **dict.fromkeys(("config", "control", "effects"), 1),
     **dict.fromkeys(("config_checks", "config_file", "config_keys", "config_report"), 1),
-    **dict.fromkeys(("config_rules", "toml_lines"), 1),
+    **dict.fromkeys(("config_reader", "config_rules", "toml_lines"), 1),
     "mqtt": 2,
     "broker": 3,
     "mesh": 3,
@@ -32,13 +32,18 @@ FLOORS: dict[str, int] = {
 SMALL_FLOORS = {0, 1}
 # What stands beside, and what it may import of gateway/ besides itself and the version.
 BESIDE: dict[str, set[str]] = {
-    "config_loader": {"config", "config_file", "errors"},
+    "board": set(),
+    "config_loader": {"config", "config_file", "config_reader", "errors"},
     "notify": set(),
     "devices": {"config", "config_loader", "errors", "limits", "notify"},
     "ctl": {"control", "errors"},
+    "setup": {
+        *("config", "config_checks", "config_keys", "config_reader", "config_report"),
+        *("config_rules", "config_loader", "board", "ids", "notify"),
+    },
 }
 # What the shell may take from beside.
-FOR_THE_SHELL = {"config_loader", "notify"}
+FOR_THE_SHELL = {"board", "config_loader", "notify"}
 
 # The core knows no clock, no dice, no sockets, no disk and no log.
 CORE = {place for place, floor in FLOORS.items() if floor < FLOORS["shell"]}
