@@ -48,6 +48,7 @@ name = "bench{index}"
 address = "{address}"
 state_dir = "{folder}/state{index}"
 control_socket = "{folder}/control{index}.sock"
+serial_number = "bench-{index}"
 log_level = "warning"
 
 [mqtt]

@@ -1,8 +1,8 @@
 """The configuration: TOML in, a frozen Config or every problem at once out.
 
-Here is what comes out; `config_file.py` is the way in, `config_keys.py` says what is allowed. Must
-not know who uses the values. The dataclasses are the contract with the floors above: defaults stand
-here and nowhere else.
+Here is what comes out; `config_file.py` is the way in, `config_keys.py` says what one key may be,
+`config_rules.py` what must hold between keys. Must not know who uses the values. The dataclasses
+are the contract with the floors above: defaults stand here and nowhere else.
 """
 
 from dataclasses import dataclass, field
@@ -65,7 +65,7 @@ class MqttSection:
     allow_anonymous: str = "loopback"  # "loopback" or "everywhere"
     connections_max: int = 10_000
     packet_bytes_max: int = 1_048_576
-    inflight_max: int = 256  # unacknowledged QoS 1 and 2 messages to one client
+    inflight_max: int = 1_024  # unacknowledged QoS 1 and 2 messages to one client
     queue_messages_max: int = 10_000  # waiting for one session
     queue_bytes_max: int = 16_777_216
     retained_messages_max: int = 100_000

@@ -38,6 +38,13 @@ UNANSWERED_MAX = 2_048
 # What a client may send ahead while the boot barrier holds, before it is no longer read.
 HELD_BYTES_MAX = 65_536
 
+# Sessions kept, connected or not: what a mesh is designed for. A client that makes up a new id at
+# each start would fill the memory with sessions that nobody comes back for.
+SESSIONS_MAX = 100_000
+
+# All retained messages together: half of what the smallest box has for everything.
+RETAINED_BYTES_MAX = 134_217_728
+
 # Of one session. Real ones have tens; each costs about 500 bytes here and a filter in every gateway.
 SUBSCRIPTIONS_MAX = 10_000
 

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from enum import Enum
 
-from gateway.broker.fastlane import PLAIN_PUBLISH, forward_plain
 from gateway.broker.outbox import Outbox
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
@@ -25,10 +24,14 @@ from gateway.tickets import Ticket
 FIRST_PACKET_BYTES_MAX = (
     262_144  # a CONNECT with a will; more is not believed before it is known who
 )
+CHUNKS_MAX = 512  # pieces of one packet: many small ones cost 40 times their bytes
+DEAF_BYTES_MAX = 65_536  # the answers to these wait in memory; as for a client that is held
 _SAID_BEFORE_CONNECT = (  # section 3.1.4.1: CONNACK may be sent for these
     Reason.UNSUPPORTED_PROTOCOL_VERSION,
     Reason.CLIENT_IDENTIFIER_NOT_VALID,
 )
+
+Frame = tuple[int, int, int]  # first byte, start and end of the body, in the bytes read
 
 
 class State(Enum):
@@ -49,7 +52,7 @@ class Connection:
     def __init__(self, broker: BrokerState, moves: "Moves", address: str, trusted: bool) -> None:
         self.broker = broker
         self.address = address
-        self.trusted = trusted  # it came by loopback
+        self.trusted = trusted  # it is on this machine
         self.state = State.WAITING
         self.version = Version.MQTT311
         self.outbox = Outbox(broker.touched)
@@ -59,62 +62,68 @@ class Connection:
         self.last_heard = broker.now
         self.acks: list[bytes] = []  # of the read at work
         self.crowding = False  # it publishes to a gateway that cannot keep up
+        self.deaf_bytes = 0  # came from a client that does not read the answers
         self._ticket: Ticket | None = None  # what `acks` wait for
         self._pending: deque[tuple[Ticket, list[bytes]]] = deque()
         self._moves = moves
         self._chunks: list[bytes] = []
         self._chunks_bytes = 0
         self._wanted = 0  # bytes until the packet at hand is whole
-        broker.timers.set(broker.now + CONNECT_TIMEOUT_S, self._connect_timed_out)
+        limit = broker.settings.packet_bytes_max
+        self._packet_bytes_max = min(limit, FIRST_PACKET_BYTES_MAX)
+        self._lost = False  # the socket is gone, and the barrier holds what it said before
+        self._timer = broker.timers.set(broker.now + CONNECT_TIMEOUT_S, self._connect_timed_out)
 
     @property
     def reading(self) -> bool:
         """Whether more may be taken from the client now."""
+        congested = self.outbox.congested
+        if not (self._pending or self.crowding or self.broker.holding or congested):
+            return True
         unanswered = sum(len(acks) for _, acks in self._pending)
         held = self.broker.holding and self._chunks_bytes > HELD_BYTES_MAX
-        return not (held or self.crowding or unanswered > UNANSWERED_MAX)
+        deaf = congested and self.deaf_bytes > DEAF_BYTES_MAX
+        return not (held or deaf or self.crowding or unanswered > UNANSWERED_MAX)
 
     def receive(self, data: bytes, now: float) -> None:
         """Bytes came. Whatever they are, the answers stand in the outboxes when this returns."""
         if self.state is State.CLOSED:
             return
         self.last_heard = self.broker.now = now
+        if self.outbox.congested:
+            self.deaf_bytes += len(data)
+            self.outbox.touch()
+        if not self._chunks:
+            self._work(data)
+            return
         self._chunks.append(data)
         self._chunks_bytes += len(data)
         if self._chunks_bytes >= self._wanted:
-            self.work()
+            self.resume()
+        elif len(self._chunks) > CHUNKS_MAX:
+            self._chunks = [b"".join(self._chunks)]
 
-    def work(self) -> None:
-        """Handles the whole packets that have come, in order."""
-        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        try:
-            while data and self.state is not State.CLOSED and not self._held():
-                frames, rest = split(data, self._packet_bytes_max())
-                if not frames:
-                    break
-                data = data[self._handle(data, frames, rest) :]
-        except ProtocolError as error:
-            self.broker.vitals.protocol_errors += 1
-            if self.state is State.WAITING and error.reason not in _SAID_BEFORE_CONNECT:
-                self._log(error.detail)  # not a client of any version: there are no words for it
-                self.close(with_will=False)
-            else:
-                self.refuse(Reason(error.reason), error.detail)
-        if self.acks:
-            self._answer()
-        self._chunks = [data] if data else []
-        self._chunks_bytes = len(data)
-        self._wanted = _packet_bytes(data)
+    def resume(self) -> None:
+        """Handles what has come and was held back."""
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        self._chunks_bytes = self._wanted = 0
+        self._work(data)
+        if self._lost and not self._held():
+            self.close(with_will=True)
 
     def lost(self, now: float) -> None:
         """The network connection is gone, whoever closed it."""
         self.broker.now = now
-        self.close(with_will=True)
+        self._lost = True
+        if not (self._chunks and self._held()):
+            self.close(with_will=True)
 
     def refuse(self, reason: Reason, detail: str = "") -> None:
         """Ends the connection with this reason, in the words that the version has for it."""
         if self.state is State.CLOSED:
             return
+        self._answer()  # nothing may follow a DISCONNECT [MQTT-3.14.4-1]
         if self.state is State.WAITING:
             self.outbox.send(encode(ConnAck(False, reason), self.version))
         elif self.version is Version.MQTT5:
@@ -126,18 +135,24 @@ class Connection:
         """Leaves the session and closes the socket behind what has been written."""
         if self.state is State.CLOSED:
             return
+        self._answer()
         self.state = State.CLOSED
+        self.broker.timers.drop(self._timer)
         self.outbox.end()
         self._pending.clear()
+        self._chunks.clear()
         self._moves.closed(self, with_will)
 
     def open(self, session: Session, keep_alive_s: int) -> None:
         """CONNECT was accepted; from here on the other packets are legal."""
         self.state = State.OPEN
         self.session = session
+        self._packet_bytes_max = self.broker.settings.packet_bytes_max
+        timers = self.broker.timers
+        timers.drop(self._timer)
         if keep_alive_s:
             self.keep_alive_s = keep_alive_s * 1.5  # [MQTT-3.1.2-22]
-            self.broker.timers.set(self.last_heard + self.keep_alive_s, self._keep_alive_due)
+            self._timer = timers.set(self.last_heard + self.keep_alive_s, self._keep_alive_due)
 
     def ticket(self) -> Ticket:
         """The one ticket for the acknowledgements of the read at work."""
@@ -158,25 +173,43 @@ class Connection:
     def _held(self) -> bool:
         return self.broker.holding and self.state is State.OPEN
 
-    def _packet_bytes_max(self) -> int:
-        limit = self.broker.settings.packet_bytes_max
-        return limit if self.state is State.OPEN else min(limit, FIRST_PACKET_BYTES_MAX)
+    def _work(self, data: bytes) -> None:
+        """Handles the whole packets in `data`, in order, and keeps the rest."""
+        try:
+            while data and self.state is not State.CLOSED and not self._held():
+                frames, rest = split(data, self._packet_bytes_max)
+                if not frames:
+                    break
+                done = self._handle(data, frames, rest)
+                data = data[done:] if done < len(data) else b""
+        except ProtocolError as error:
+            self.broker.vitals.protocol_errors += 1
+            if self.state is State.WAITING and error.reason not in _SAID_BEFORE_CONNECT:
+                self._log(error.detail)  # not a client of any version: there are no words for it
+                self.close(with_will=False)
+            else:
+                self.refuse(Reason(error.reason), error.detail)
+        self._answer()
+        if data and self.state is not State.CLOSED:
+            self._chunks.append(data)
+            self._chunks_bytes = len(data)
+            self._wanted = _packet_bytes(data)
+            if self.broker.holding:
+                self.outbox.touch()  # perhaps it is to be read no further
 
-    def _handle(self, data: bytes, frames: list[tuple[int, int, int]], rest: int) -> int:
+    def _handle(self, data: bytes, frames: list[Frame], rest: int) -> int:
         """Returns the offset of the first byte that was not handled."""
-        state, total, index = self.state, len(frames), 0
-        dialect, routes = self.outbox.dialect, self.broker.routes.cache
+        state, lanes = self.state, self._moves.lanes
+        index, total = 0, len(frames)
         while index < total:
             first, start, end = frames[index]
-            if first == PLAIN_PUBLISH and state is State.OPEN:
-                index = forward_plain(data, frames, index, dialect, routes, self.broker.vitals)
-                if index == total:
-                    break
-                first, start, end = frames[index]
-            quick = self._moves.quick.get(first) if state is State.OPEN else None
-            if quick is None or not quick(self, data, start, end):
+            lane = lanes.get(first) if state is State.OPEN else None
+            before = index
+            if lane is not None:
+                index = lane(self, data, frames, index)
+            if index == before:
                 self._move(first, data[start:end])
-            index += 1
+                index += 1
             if self.state is not state:  # opened or closed: what follows is another matter
                 return end
         return rest
@@ -193,6 +226,8 @@ class Connection:
     def _answer(self) -> None:
         """The read is worked off: its acknowledgements leave, or wait for their ticket."""
         ticket, acks = self._ticket, self.acks
+        if not acks:
+            return
         self.acks, self._ticket = [], None
         if self.state is State.CLOSED:
             return
@@ -219,36 +254,35 @@ class Connection:
             self.close(with_will=False)
 
     def _keep_alive_due(self, now: float) -> None:
-        if self.state is not State.OPEN:
-            return
+        if not (self.reading or self.outbox.congested):
+            self.last_heard = now  # it is not read, so that its silence is ours
         silent_until = self.last_heard + self.keep_alive_s
         if silent_until > now:
-            self.broker.timers.set(silent_until, self._keep_alive_due)
+            self._timer = self.broker.timers.set(silent_until, self._keep_alive_due)
         else:
             self.broker.now = now
             self.refuse(Reason.KEEP_ALIVE_TIMEOUT, "silent for longer than its keep-alive")
 
 
 Handler = Callable[[Connection, Packet], None]
-Quick = Callable[[Connection, bytes, int, int], bool]
+Lane = Callable[[Connection, bytes, list[Frame], int], int]
 
 
 class Moves:
     """The broker's side of a connection.
 
-    `legal` maps (state, packet type) to its handler. `quick` maps a first byte to a handler for the
-    common form of its packet, which returns False when the packet is not of that form. `closed` is
-    called once a connection.
+    `legal` maps (state, packet type) to its handler. `lanes` maps a first byte to what handles runs
+    of the common form of its packet (`lanes.py`). `closed` is called once a connection.
     """
 
     def __init__(
         self,
         legal: Mapping[tuple[State, PacketType], Handler],
-        quick: Mapping[int, Quick],
+        lanes: Mapping[int, Lane],
         closed: Callable[[Connection, bool], None],
     ) -> None:
         self.legal = legal
-        self.quick = quick
+        self.lanes = lanes
         self.closed = closed
 
 

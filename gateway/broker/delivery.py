@@ -13,6 +13,11 @@ from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
 
 
+def is_own(topic: str) -> bool:
+    """Whether a topic is the broker's own: clients may read it and not write (section 4.7.2)."""
+    return topic == "$SYS" or topic.startswith("$SYS/")
+
+
 def publish(
     broker: BrokerState, message: Message, route: Route, ticket: Callable[[], Ticket] | None = None
 ) -> Reason:
@@ -37,6 +42,30 @@ def publish(
     elif not route.targets:
         return Reason.NO_MATCHING_SUBSCRIBERS
     return Reason.SUCCESS
+
+
+def publish_run(
+    broker: BrokerState,
+    messages: list[Message],
+    route: Route,
+    ticket: Callable[[], Ticket] | None,
+) -> None:
+    """Takes messages of one client, topic and QoS, not retained, that go somewhere (`publish`)."""
+    broker.vitals.messages_in += len(messages)
+    deliver_run(broker, messages, route)
+    for outlet in route.elsewhere:
+        held = ticket() if ticket is not None else None
+        for message in messages:
+            outlet.offer(message, None, held)
+
+
+def deliver_run(broker: BrokerState, messages: list[Message], route: Route) -> None:
+    """Does what `deliver` does for messages of one client, topic and QoS, none of them retained."""
+    publisher, qos = messages[0].publisher, messages[0].qos
+    for target in route.targets:
+        session = target.session
+        if not target.no_local or session.client_id != publisher:
+            session.deliver_run(messages, min(qos, target.qos), broker.now)
 
 
 def deliver(broker: BrokerState, message: Message, route: Route) -> None:
@@ -71,6 +100,11 @@ def caught_up(broker: BrokerState, message: Message, stamp: Stamp) -> None:
     route = broker.routes.find(message.topic_field)
     if retain(broker, message, stamp):
         deliver(broker, message, route)
+
+
+def arrived_run(broker: BrokerState, messages: list[Message]) -> None:
+    """Messages of one client, topic and QoS, not retained, that another gateway accepted."""
+    deliver_run(broker, messages, broker.routes.find(messages[0].topic_field))
 
 
 def retain(broker: BrokerState, message: Message, stamp: Stamp) -> bool:

@@ -43,6 +43,7 @@ from gateway.mesh.link import Link, LinkState
 from gateway.mesh.peer import Peer
 from gateway.mesh.state import MeshState
 from gateway.mesh.stream import Incoming
+from gateway.mqtt.message import Message
 
 
 def greet(state: MeshState, link: Link) -> None:
@@ -195,17 +196,32 @@ def _on_start(state: MeshState, link: Link, frame: Start) -> None:
     if others:
         link.say(Known(others))  # two that came at the same time have not met
     membership.beat(state, link)
+    if state.vitals is not None:
+        link.say(state.vitals)
     membership.judge(state)
 
 
 def _on_entries(state: MeshState, link: Link, frame: Entries) -> None:
-    peer = state.peers[link.gateway]
+    """Messages of one client and topic that follow each other go to the broker together."""
+    peer, now = state.peers[link.gateway], state.now
+    run: list[Message] = []
     for entry in peer.incoming.take(frame):
-        stamp = None
-        if entry.stamp is not None:
-            stamp = Stamp(*entry.stamp, peer.gateway)
-            state.clock.seen(stamp.time_ms, state.now, stamp.counter)
-        state.local.arrived(reconcile.message_of(entry, state.now), stamp, state.now)
+        message = reconcile.message_of(entry, now)
+        if run and not (message.topic_field == run[0].topic_field and _alike(message, run[0])):
+            state.local.arrived_run(run, now)
+            run = []
+        if entry.stamp is None:
+            run.append(message)
+            continue
+        stamp = Stamp(*entry.stamp, peer.gateway)
+        state.clock.seen(stamp.time_ms, now, stamp.counter)
+        state.local.arrived(message, stamp, now)
+    if run:
+        state.local.arrived_run(run, now)
+
+
+def _alike(one: Message, other: Message) -> bool:
+    return one.qos == other.qos and one.publisher == other.publisher and one.retain == other.retain
 
 
 def _on_taken(state: MeshState, link: Link, frame: Taken) -> None:

@@ -43,6 +43,9 @@ class Local(Protocol):
     def caught_up(self, message: Message, stamp: Stamp, now: float) -> None:
         """Another gateway has this retained (or, empty, deleted): news here, or not."""
 
+    def arrived_run(self, messages: list[Message], now: float) -> None:
+        """Does what `arrived` does for messages of one client, topic and QoS, none retained."""
+
     def filters(self) -> Sequence[str]:
         """Every filter that a session here subscribes to."""
 

@@ -106,7 +106,7 @@ def message_of(entry: Entry, now: float) -> Message:
         entry.payload,
         entry.qos,
         entry.stamp is not None,
-        _properties(entry.properties),
+        _properties(entry.properties) if entry.properties else NO_PROPERTIES,
         entry.publisher,
         None if entry.expires_ms is None else now + entry.expires_ms / 1000,
     )

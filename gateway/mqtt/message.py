@@ -8,6 +8,8 @@ sessions, connections or links.
 
 from dataclasses import replace
 
+import msgspec
+
 from gateway.mqtt.framing import encode_length
 from gateway.mqtt.properties import NO_PROPERTIES, Properties, encode_properties
 
@@ -22,51 +24,31 @@ def topic_field(topic: str) -> bytes:
     return len(text).to_bytes(2, "big") + text
 
 
-class Message:
-    """What was published. `expires_at` is in monotonic seconds of this gateway, None for never."""
+class Message(msgspec.Struct, eq=False, gc=False):
+    """What was published. `expires_at` is in monotonic seconds of this gateway, None for never.
 
-    __slots__ = (
-        "_key",
-        "_parts",
-        "expires_at",
-        "payload",
-        "properties",
-        "publisher",
-        "qos",
-        "retain",
-        "topic",
-        "topic_field",
-    )
+    A C structure, because one is made for each message. `key` and `encoded` are the form that was
+    encoded last; who makes a message from a frame may give them.
+    """
 
-    def __init__(
-        self,
-        topic: str,
-        field: bytes,
-        payload: bytes,
-        qos: int,
-        retain: bool = False,
-        properties: Properties = NO_PROPERTIES,
-        publisher: str = "",
-        expires_at: float | None = None,
-    ) -> None:
-        self.topic = topic
-        self.topic_field = field
-        self.payload = payload
-        self.qos = qos
-        self.retain = retain
-        self.properties = properties
-        self.publisher = publisher
-        self.expires_at = expires_at
-        self._key = -1
-        self._parts = (b"", b"")
+    topic: str
+    topic_field: bytes
+    payload: bytes
+    qos: int
+    retain: bool = False
+    properties: Properties = NO_PROPERTIES
+    publisher: str = ""
+    expires_at: float | None = None
+    key: int = -1
+    encoded: tuple[bytes, bytes] = (b"", b"")
 
     def parts(self, dialect: int, qos: int, retain: bool, now: float) -> tuple[bytes, bytes]:
         """Everything before and everything after the packet id (which QoS 0 does not have)."""
         key = dialect << 3 | qos << 1 | retain
-        if key != self._key:
-            self._parts = self._encode(dialect, qos, retain, now)
-            self._key = key if self.expires_at is None else -1
-        return self._parts
+        if key != self.key:
+            self.encoded = self._encode(dialect, qos, retain, now)
+            self.key = key if self.expires_at is None else -1
+        return self.encoded
 
     def _encode(self, dialect: int, qos: int, retain: bool, now: float) -> tuple[bytes, bytes]:
         if dialect == MQTT3:

@@ -2,9 +2,11 @@
 
 Services (RFC 6762, RFC 6763):
 
-    _gw-ibc._tcp   the link port; TXT: id, name, cluster, key (fingerprint), protocol
-    _mqtt._tcp     the MQTT port, for clients; TXT: gateway
+    _gw-ibc._tcp   the link port at gw-ID.local; TXT: id, name, cluster, key (fingerprint), protocol
+    _mqtt._tcp     the MQTT port at NAME.local, for clients; TXT: gateway
 
+So NAME.local, which people type, has an address wherever gatewayd runs, without another responder
+beside it. Links do not rely on it: names are given by people, and two boxes may have the same.
 What mDNS says is a hint: it never decides who lives. Must not know links.
 """
 
@@ -88,13 +90,17 @@ class Discovery:
                     await self._open(current)
                 except (OSError, NonUniqueNameException) as error:
                     logger.warning("mDNS does not work: %s; trying again", error)
-                while self._addresses() == current and self._zeroconf is not None:
-                    await asyncio.sleep(ADDRESS_CHECK_S)
-                if self._zeroconf is None:
-                    await asyncio.sleep(ADDRESS_CHECK_S)
+                await self._until_changed(current)
                 await self._close()
         finally:
             await self._close()
+
+    async def _until_changed(self, current: list[str]) -> None:
+        """Returns when the addresses are others, or it is time to try again."""
+        while True:
+            await asyncio.sleep(ADDRESS_CHECK_S)  # there is no event to wait for
+            if self._zeroconf is None or self._addresses() != current:
+                return
 
     def _addresses(self) -> list[str]:
         if self._advertise:
@@ -132,14 +138,13 @@ class Discovery:
     def _infos(self, told: list[str]) -> list[AsyncServiceInfo]:
         me = self._announcement
         binary = [socket.inet_aton(address) for address in told]
-        host = f"gw-{me.gateway}.local."
         infos = [
             AsyncServiceInfo(
                 CLIENT_SERVICE,
                 f"{me.name} {me.gateway}.{CLIENT_SERVICE}",
                 addresses=binary,
                 port=me.mqtt_port,
-                server=host,
+                server=f"{me.name}.local.",
                 properties={"gateway": me.name},
             )
         ]
@@ -157,7 +162,7 @@ class Discovery:
                     f"{me.gateway}.{LINK_SERVICE}",
                     addresses=binary,
                     port=me.link_port,
-                    server=host,
+                    server=f"gw-{me.gateway}.local.",
                     properties=properties,
                 )
             )

@@ -2,10 +2,11 @@
 
 import os
 import socket
+from contextlib import contextmanager
 
 import pytest
 
-from gateway.control import encode_request
+from gateway.control import ANSWER_BYTES_MAX, encode_request
 from gateway.ctl.client import UnreachableError, ask, find_socket
 from tests.ctl.daemon import listening
 
@@ -61,10 +62,13 @@ def test_a_gatewayd_that_answers_drop_by_drop_is_given_up_too(tmp_path):
 
 
 def test_an_answer_without_end_is_not_kept(tmp_path):
+    pieces = []
+
     def answer(connection, line):
         try:
             while True:
-                connection.sendall(b"x" * 1_000_000)
+                connection.sendall(b"x" * 100_000)
+                pieces.append(100_000)
         except OSError:
             return
 
@@ -73,6 +77,7 @@ def test_an_answer_without_end_is_not_kept(tmp_path):
         pytest.raises(UnreachableError, match="its answer has no end"),
     ):
         ask(str(tmp_path / "s"), REQUEST)
+    assert sum(pieces) < 2 * ANSWER_BYTES_MAX
 
 
 def test_a_gatewayd_that_hangs_up_is_no_gatewayd_without_problems(tmp_path):
@@ -89,19 +94,35 @@ def test_a_path_that_no_socket_can_have_is_said_in_words(tmp_path):
 
 
 def test_a_user_without_permission_is_told_so(tmp_path):
-    user = os.geteuid()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "s"))
         listener.listen(1)
-        tmp_path.chmod(0o000)
-        if user == 0:
-            os.seteuid(65534)  # nothing is closed to root
-        try:
-            with pytest.raises(UnreachableError, match=r"may not ask .* sudo gwctl status"):
-                ask(str(tmp_path / "s"), REQUEST)
-        finally:
-            os.seteuid(user)
-            tmp_path.chmod(0o700)
+        with (
+            closed_to_this_user(tmp_path),
+            pytest.raises(UnreachableError, match=r"may not ask .* sudo gwctl status"),
+        ):
+            ask(str(tmp_path / "s"), REQUEST)
+
+
+def test_a_socket_in_a_closed_folder_is_not_passed_over(monkeypatch, tmp_path):
+    monkeypatch.delenv("GWCTL_SOCKET", raising=False)
+    path = str(tmp_path / "s")
+    monkeypatch.setattr("gateway.ctl.client.SYSTEM_SOCKET", path)
+    with closed_to_this_user(tmp_path):
+        assert find_socket(None) == path
+
+
+@contextmanager
+def closed_to_this_user(folder):
+    user = os.geteuid()
+    folder.chmod(0o000)
+    if user == 0:
+        os.seteuid(65534)  # nothing is closed to root
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o700)
 
 
 def test_the_socket_is_the_given_one_then_that_of_the_environment(monkeypatch):

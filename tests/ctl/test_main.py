@@ -76,7 +76,7 @@ def test_a_table_that_is_not_for_a_terminal_has_no_colours(path, capsys):
         ["status", "--watch", "0"],
         ["status", "--watch", "nan"],
         ["status", "--watch", "often"],
-        ["--host", "-oProxyCommand=x", "status"],
+        ["--host=-oProxyCommand=x", "status"],
         ["--host", "gw1,", "status"],
         ["--host", "gw1", "status", "--colour"],
     ],

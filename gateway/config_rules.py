@@ -1,0 +1,121 @@
+"""The rules between keys of the configuration, each a function over values of the right kind.
+
+A rule is not asked when one of its keys is already known to be wrong, so that one mistake is
+reported once. Must not know how the values were read.
+"""
+
+from collections.abc import Callable
+
+from gateway.config_checks import cluster_key_fault, shown
+from gateway.config_keys import KEY, SERIAL
+from gateway.config_reader import Values
+from gateway.config_report import Report
+from gateway.toml_lines import Path
+
+
+def check(mqtt: Values, cluster: Values | None, ports: list[Values], report: Report) -> None:
+    """Asks every rule but that of the cluster's key, which `with_key` asks."""
+    _check_mqtt(mqtt, report)
+    if cluster is not None:
+        _check_times(cluster, report)
+        _check_link_port(mqtt, cluster, report)
+    for index, port in enumerate(ports):
+        _check_port(port, (SERIAL.name, index), report)
+    _check_ports_differ(ports, report)
+
+
+def _check_mqtt(mqtt: Values, report: Report) -> None:
+    keys = ("queue_bytes_max", "packet_bytes_max")
+    if report.fine(("mqtt",), *keys) and mqtt["queue_bytes_max"] < mqtt["packet_bytes_max"]:
+        text = f"a packet of {mqtt['packet_bytes_max']} bytes would not fit into an empty queue"
+        remedy = "allowed: queue_bytes_max at least as large as packet_bytes_max"
+        report.add_to_last_written(("mqtt",), keys, text, remedy)
+
+
+def _check_times(cluster: Values, report: Report) -> None:
+    pairs = (("heartbeat_s", "suspect_s"), ("suspect_s", "dead_s"))
+    for pair in [pair for pair in pairs if report.fine(("cluster",), *pair)]:
+        less, more = pair
+        if cluster[less] >= cluster[more]:
+            text = f"{less} is {cluster[less]:g} and {more} is {cluster[more]:g}"
+            remedy = "allowed: heartbeat_s below suspect_s below dead_s"
+            report.add_to_last_written(("cluster",), pair, text, remedy)
+
+
+def _check_link_port(mqtt: Values, cluster: Values, report: Report) -> None:
+    fine = report.fine(("mqtt",), "port") and report.fine(("cluster",), "link_port")
+    if fine and mqtt["port"] == cluster["link_port"]:
+        text = f"{cluster['link_port']} is also the port of MQTT"
+        remedy = "allowed: a port that mqtt.port does not use"
+        table = "cluster" if ("cluster", "link_port") in report.lines else "mqtt"
+        report.add((table, "link_port" if table == "cluster" else "port"), text, remedy)
+
+
+def with_key(cluster: Values, read_file: Callable[[str], str], report: Report) -> Values:
+    """The values of [cluster] with the key in place, from whichever of the two keys is written."""
+    name = cluster.pop("key_file", "")
+    path: Path = ("cluster", "key_file")
+    if not report.fine(("cluster",), "key", "key_file"):
+        return cluster
+    if bool(name) == bool(cluster["key"]):
+        text = "is given besides key" if name else "is missing"
+        remedy = f"allowed: exactly one of key ({KEY}) and key_file"
+        report.add(path if name else ("cluster", "key"), text, remedy)
+        return cluster
+    if name:
+        try:
+            cluster["key"] = read_file(name).strip()
+        except (OSError, ValueError) as error:
+            remedy = "allowed: a file that this user may read"
+            report.add(path, f"{shown(name)} cannot be read: {_reason(error)}", remedy)
+        else:
+            if fault := cluster_key_fault(cluster["key"]):
+                report.add(path, f"the key in {shown(name)} {fault}", f"allowed: {KEY}")
+    return cluster
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "it is not text"  # the error itself may quote the key
+
+
+def _check_port(port: Values, path: Path, report: Report) -> None:
+    if report.fine(path, "path", "usb") and bool(port["path"]) == bool(port["usb"]):
+        text = "is given besides path" if port["usb"] else "neither path nor usb is given"
+        key = "usb" if port["usb"] else "path"
+        report.add((*path, key), text, "allowed: exactly one of path and usb")
+    if report.fine(path, "format", "columns"):
+        _check_columns(port, (*path, "columns"), report)
+    topics = ("topic", "command_topic")
+    if report.fine(path, *topics) and port["topic"] == port["command_topic"]:
+        text = "topic and command_topic are the same, so that readings would be written back"
+        report.add_to_last_written(path, topics, text, "allowed: two different topics")
+
+
+def _check_columns(port: Values, path: Path, report: Report) -> None:
+    columns = port["columns"]
+    if port["format"] == "csv" and not columns:
+        report.add(path, 'is missing for format = "csv"', "allowed: one name for each column")
+    elif port["format"] != "csv" and columns:
+        text = f'is given for format = "{port["format"]}"'
+        report.add(path, text, 'allowed: columns only with format = "csv"')
+    for index, column in enumerate(columns):
+        if column in columns[:index]:
+            text = f"{shown(column)} is already the name of a column"
+            report.add((*path, index), text, "allowed: a different name for each column")
+
+
+def _check_ports_differ(ports: list[Values], report: Report) -> None:
+    for key in ("name", "path", "usb"):
+        first_lines: dict[str, int] = {}
+        for index, port in enumerate(ports):
+            path: Path = (SERIAL.name, index, key)
+            value = port[key].lower() if key == "usb" else port[key]
+            if not value:
+                continue
+            if value in first_lines:
+                text = f"{shown(port[key])} is taken by the port of line {first_lines[value]}"
+                report.add(path, text, f"allowed: a {key} of its own for each port")
+            else:
+                first_lines[value] = report.lines[path]
