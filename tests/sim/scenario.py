@@ -26,6 +26,7 @@ PEACE_S = 5.0
 QUIET_S = 4.0
 SIZES = (2, 3, 3, 5)
 PERIOD_S = 0.1  # between two looks at the whole
+ASKED_MAX = 12  # subscriptions of one session
 GIVES_UP_S = 3.0  # a client whose gateway lost its power
 
 LIVE_TOPICS = ("live/a", "live/b", "live/c/d")
@@ -157,7 +158,7 @@ class Scenario:
             client.subscribe((random.choice(free), random.choice((0, 1, 1, 2))))
         elif self._working and random.random() < 0.02:
             client.leave()
-        elif self._working and client.connected:
+        elif self._working and client.connected and len(session.granted) < ASKED_MAX:
             self._asked += 1  # a topic that no other session wants
             client.subscribe((f"asked/{client.name}/{self._asked}", 1))
 
