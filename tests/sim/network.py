@@ -92,6 +92,8 @@ class Wire:
     def attach(self, side: int, end: End) -> None:
         """Somebody holds this side now."""
         self.ends[side] = end
+        if self._told[side]:  # it broke before it was taken up
+            self._network.world.after(0.0, end.lost)
         self._network.world.after(0.0, lambda: self.pump(1 - side))
 
     def over(self) -> bool:
