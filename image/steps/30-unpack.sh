@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# The board's packages, only fetched and unpacked: no program of theirs runs here. Every package of the twin, the
+# essential ones too, and those for the board alone.
+. image/common.sh
+
+debs="$CACHE/debs-$ROOT_ARCH"
+mapfile -t same < <(cut -d ' ' -f 1 "$BUILD/packages-$TWIN_ARCH.txt")
+mapfile -t board < <(entries "$RECIPE/packages-board.list")
+mapfile -t without < <(entries "$RECIPE/dpkg-excludes.list" | sed 's/^/--/')
+
+say "root: fetching for $ROOT_ARCH"
+image/apt-of-board.sh "$BUILD/apt" "$debs"
+export APT_CONFIG="$BUILD/apt/apt.conf"
+apt-get update -qq
+# By name and not by way of linux-image-arm64: its dependencies make an initial RAM disk, as this recipe does itself.
+kernel="$(apt-cache depends linux-image-arm64 | awk '$1 == "Depends:" { print $2 }')"
+apt-get install -qq --yes --download-only "${same[@]}" "${board[@]}"
+apt-get autoclean -qq
+# What an earlier list wanted is no part of this one.
+find "$debs" -name '*.deb' | grep -v -F $(printf -- '-e /%s_ ' "${same[@]}" "${board[@]}" "$kernel") |
+    xargs -r rm
+(cd "$debs" && { compgen -G "${kernel}_*.deb" >/dev/null || apt-get download -qq "$kernel"; })
+
+say "root: unpacking"
+rm -rf "$ROOT"
+mkdir "$ROOT"
+for deb in "$debs"/base-files_*.deb "$debs"/*.deb; do # base-files first: it has the links /bin, /lib, /sbin
+    dpkg-deb --fsys-tarfile "$deb" | mmtarfilter "${without[@]}" |
+        tar --extract --directory "$ROOT" --keep-directory-symlink --preserve-permissions --numeric-owner
+done
+say "root: $(du -sm "$ROOT" | cut -f 1) MB, kernel ${kernel#linux-image-}"
+
+image/dpkg-status.sh "$debs" >"$BUILD/dpkg-status"
+awk '$1 == "Package:" { package = $2 } $1 == "Version:" { print package, $2 }' "$BUILD/dpkg-status" |
+    sort >"$BUILD/packages-$ROOT_ARCH.txt"
+# The same versions on both sides; a rebuild for one architecture ("+b1") changes nothing that matters here.
+compared() { sed 's/+b[0-9]*$//' "$1" | grep -v $(printf -- '-e ^%s ' "$kernel" "${board[@]}"); }
+diff <(compared "$BUILD/packages-$TWIN_ARCH.txt") <(compared "$BUILD/packages-$ROOT_ARCH.txt") >&2 ||
+    die "root and twin differ: see the lines above"
