@@ -6,7 +6,7 @@ value came from or who uses it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -54,6 +54,7 @@ class Key:
     fault: Fault
     count_max: int = 0  # of a list
     secret: bool = False  # never repeat the value in a message
+    required: bool = False  # must be written wherever its section is
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,10 @@ def text(name: str, allowed: str, fault: Fault, meaning: str, may_be_empty: bool
         return fault(value) if value else ""
 
     return Key(name, Kind.TEXT, allowed, meaning, fault_unless_empty if may_be_empty else fault)
+
+
+def required(key: Key) -> Key:
+    return replace(key, required=True)
 
 
 def texts(name: str, allowed: str, count_max: int, fault: Fault, meaning: str) -> Key:
@@ -192,7 +197,9 @@ CLUSTER = Section(
     ClusterSection,
     "The mesh. Left out: one gateway alone, and no link port.",
     (
-        text("name", NAME, name_fault, "Gateways of the same name and key become one mesh."),
+        required(
+            text("name", NAME, name_fault, "Gateways of the same name and key become one mesh.")
+        ),
         Key("key", Kind.TEXT, KEY, "The mesh's secret.", cluster_key_fault, secret=True),
         text(
             "key_file",
@@ -221,7 +228,7 @@ SERIAL = Section(
     SerialPort,
     "A serial line; once for each, as often as there are lines.",
     (
-        text("name", NAME, name_fault, "The port's name, its own on this gateway."),
+        required(text("name", NAME, name_fault, "The port's name, its own on this gateway.")),
         text("path", PATH, path_fault, 'The device, such as "/dev/ttyUSB0".'),
         text(
             "usb",

@@ -10,7 +10,8 @@ import re
 from dataclasses import replace
 
 from gateway.config import Config, ConfigError, Problem
-from gateway.config_file import TEXT_CHARACTERS_MAX, parse
+from gateway.config_file import parse
+from gateway.config_reader import TEXT_CHARACTERS_MAX
 
 DEFAULT_PATH = "/etc/gateway/gateway.toml"
 _BYTES_MAX = 4 * TEXT_CHARACTERS_MAX  # UTF-8 has at most four bytes a character
@@ -23,21 +24,29 @@ def load_config(path: str | os.PathLike[str] = DEFAULT_PATH) -> Config:
     problem, also when the file itself cannot be read.
     """
     file_name = os.fspath(path)
-    try:
-        text = _read(file_name)
-    except OSError as error:
-        reason = f"the file cannot be read: {error.strerror or error}"
-        problem = Problem(1, "", reason, "name another file with --config")
-        raise ConfigError(file_name, (problem,)) from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        problem = Problem(line, "", "this is not UTF-8", "save the file as plain text in UTF-8")
-        raise ConfigError(file_name, (problem,)) from error
+    text = read_text(file_name, file_name, "name another file with --config")
     folder = os.path.dirname(file_name)
     config = parse(text, file_name, lambda name: _read(os.path.join(folder, name)))
     if config.gateway.name:
         return config
     return replace(config, gateway=replace(config.gateway, name=_host_name()))
+
+
+def read_text(path: str, file_name: str, remedy: str) -> str:
+    """The text of a file, at most a little more of it than a configuration may have.
+
+    Raises ConfigError, which names the file `file_name`, and has `remedy` for a file that cannot be
+    opened.
+    """
+    try:
+        return _read(path)
+    except OSError as error:
+        reason = f"the file cannot be read: {error.strerror or error}"
+        raise ConfigError(file_name, (Problem(1, "", reason, remedy),)) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        problem = Problem(line, "", "this is not UTF-8", "save the file as plain text in UTF-8")
+        raise ConfigError(file_name, (problem,)) from error
 
 
 def _read(path: str) -> str:

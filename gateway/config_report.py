@@ -34,6 +34,10 @@ class Report:
         written = [path for path in paths if path in self.lines]
         self.add(max(written, key=lambda path: self.lines[path]), text, remedy)
 
+    def sorted(self) -> tuple[Problem, ...]:
+        """The problems in the order of the lines."""
+        return tuple(sorted(self.problems, key=lambda problem: problem.line))
+
     def fine(self, table: Path, *keys: str) -> bool:
         """Whether nothing is known to be wrong with these keys."""
         return not any((*table, key) in self.wrong for key in keys)

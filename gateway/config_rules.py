@@ -5,14 +5,12 @@ reported once. Must not know how the values were read.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from gateway.config_checks import cluster_key_fault, shown
 from gateway.config_keys import KEY, SERIAL
+from gateway.config_reader import Values
 from gateway.config_report import Report
 from gateway.toml_lines import Path
-
-Values = dict[str, Any]  # of one table, by key, defaults included
 
 
 def check(mqtt: Values, cluster: Values | None, ports: list[Values], report: Report) -> None:

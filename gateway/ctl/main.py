@@ -32,9 +32,12 @@ WATCH_SECONDS_MIN, WATCH_SECONDS_MAX = 0.1, 3600.0
 HOSTS_MAX = 32  # the largest mesh
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs one command and returns its exit status."""
-    options = _parser().parse_args(arguments)
+def main(arguments: list[str] | None = None, only_here: bool = False) -> int:
+    """Runs one command and returns its exit status.
+
+    `only_here`: it may ask the gateway of this box and nothing else, as for `gw-shell`.
+    """
+    options = _parser(only_here).parse_args(arguments)
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         if options.host:
@@ -55,15 +58,17 @@ class _Parser(argparse.ArgumentParser):
         self.exit(MISTYPED, f"{self.prog}: {message}\n")
 
 
-def _parser() -> _Parser:
+def _parser(only_here: bool) -> _Parser:
     parser = _Parser(prog="gwctl", description="Asks a gateway how it and its mesh are.")
+    parser.set_defaults(host=None, socket=None)
     parser.add_argument("--version", action="version", version=f"gwctl {__version__}")
-    parser.add_argument(
-        "--host",
-        type=_hosts,
-        metavar="[USER@]HOST[,...]",
-        help="run the command there, over ssh; several hosts one after the other",
-    )
+    if not only_here:
+        parser.add_argument(
+            "--host",
+            type=_hosts,
+            metavar="[USER@]HOST[,...]",
+            help="run the command there, over ssh; several hosts one after the other",
+        )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     status = commands.add_parser(
         STATUS,
@@ -80,7 +85,8 @@ def _parser() -> _Parser:
         metavar="SECONDS",
         help="show it anew every second, or as often as said, until Ctrl-C",
     )
-    status.add_argument("--socket", metavar="PATH", help="the control socket of gatewayd")
+    if not only_here:
+        status.add_argument("--socket", metavar="PATH", help="the control socket of gatewayd")
     return parser
 
 

@@ -17,6 +17,7 @@ from random import SystemRandom
 import uvloop
 
 from gateway import __version__
+from gateway.board import serial_number
 from gateway.config import Config, ConfigError
 from gateway.config_loader import DEFAULT_PATH, load_config
 from gateway.control import Status
@@ -30,7 +31,7 @@ from gateway.report import Reporter
 from gateway.shell.clients import ClientProtocol
 from gateway.shell.control_socket import ControlSocket
 from gateway.shell.discovery import Announcement, Discovery, Sighting
-from gateway.shell.hardware import Measures, measure, serial_number
+from gateway.shell.hardware import Measures, measure
 from gateway.shell.peers import Peers
 from gateway.shell.runtime import Runtime
 from gateway.shell.store import Store, StoreError

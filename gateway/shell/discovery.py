@@ -2,9 +2,11 @@
 
 Services (RFC 6762, RFC 6763):
 
-    _gw-ibc._tcp   the link port; TXT: id, name, cluster, key (fingerprint), protocol
-    _mqtt._tcp     the MQTT port, for clients; TXT: gateway
+    _gw-ibc._tcp   the link port at gw-ID.local; TXT: id, name, cluster, key (fingerprint), protocol
+    _mqtt._tcp     the MQTT port at NAME.local, for clients; TXT: gateway
 
+So NAME.local, which people type, has an address wherever gatewayd runs, without another responder
+beside it. Links do not rely on it: names are given by people, and two boxes may have the same.
 What mDNS says is a hint: it never decides who lives. Must not know links.
 """
 
@@ -136,14 +138,13 @@ class Discovery:
     def _infos(self, told: list[str]) -> list[AsyncServiceInfo]:
         me = self._announcement
         binary = [socket.inet_aton(address) for address in told]
-        host = f"gw-{me.gateway}.local."
         infos = [
             AsyncServiceInfo(
                 CLIENT_SERVICE,
                 f"{me.name} {me.gateway}.{CLIENT_SERVICE}",
                 addresses=binary,
                 port=me.mqtt_port,
-                server=host,
+                server=f"{me.name}.local.",
                 properties={"gateway": me.name},
             )
         ]
@@ -161,7 +162,7 @@ class Discovery:
                     f"{me.gateway}.{LINK_SERVICE}",
                     addresses=binary,
                     port=me.link_port,
-                    server=host,
+                    server=f"gw-{me.gateway}.local.",
                     properties=properties,
                 )
             )

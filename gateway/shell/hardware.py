@@ -1,37 +1,14 @@
-"""What this box is and how it is: its serial number, its load, its temperature.
+"""How this box is: its load, its temperature, its addresses.
 
 Must not know who asks.
 """
 
 import shutil
-import uuid
-from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
-_SERIAL_FILES = (
-    "/sys/firmware/devicetree/base/serial-number",  # Raspberry Pi and other device-tree boards
-    "/sys/class/dmi/id/product_serial",  # PCs, readable by root only
-)
-_NO_SERIALS = ("", "0", "none", "default string", "to be filled by o.e.m.", "not specified")
 _TEMPERATURES = ("cpu_thermal", "coretemp", "k10temp", "soc_thermal")
-
-
-def serial_number() -> str:
-    """The board's serial number; where there is none, the machine id and a MAC address."""
-    for name in _SERIAL_FILES:
-        try:
-            text = Path(name).read_text("ascii", "replace").strip("\0 \n")
-        except OSError:
-            continue
-        if text.lower() not in _NO_SERIALS:
-            return text
-    try:
-        machine = Path("/etc/machine-id").read_text("ascii").strip()
-    except OSError:
-        machine = ""
-    return f"{machine}-{uuid.getnode():012x}"
 
 
 class Measures(NamedTuple):
