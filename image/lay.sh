@@ -9,6 +9,7 @@ find "$system" -xdev -name .keep -delete # holds a folder that is empty in the r
 install -D -m 644 -t "$system/usr/lib/systemd/system" systemd/*.service
 install -D -m 644 systemd/gateway-sysusers.conf "$system/usr/lib/sysusers.d/gateway.conf"
 install -D -m 644 systemd/gateway-tmpfiles.conf "$system/usr/lib/tmpfiles.d/gateway.conf"
+install -D -m 644 systemd/gateway-sshd.conf "$system/etc/ssh/sshd_config.d/10-gateway.conf"
 install -D -m 644 "$RECIPE/persist.list" "$system/usr/lib/gateway/persist.list"
 
 rm -rf "${system:?}$python"
@@ -17,4 +18,4 @@ while IFS=' =:' read -r command module function; do
     printf '#!/usr/bin/python3 -I\nimport sys\nsys.path.insert(0, "%s")\nfrom %s import %s\nsys.exit(%s())\n' \
         "$python" "$module" "$function" "$function" >"$system/usr/bin/$command"
     chmod 755 "$system/usr/bin/$command"
-done < <(sed -n '/^\[console_scripts\]/,/^$/{/=/p}' "$site"/edge_gateway-*.dist-info/entry_points.txt)
+done < <(sed -n '/^\[console_scripts\]/,/^$/{/=/p;}' "$site"/edge_gateway-*.dist-info/entry_points.txt)

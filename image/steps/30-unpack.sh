@@ -17,16 +17,25 @@ kernel="$(apt-cache depends linux-image-arm64 | awk '$1 == "Depends:" { print $2
 apt-get install -qq --yes --download-only "${same[@]}" "${board[@]}"
 apt-get autoclean -qq
 # What an earlier list wanted is no part of this one.
-find "$debs" -name '*.deb' | grep -v -F $(printf -- '-e /%s_ ' "${same[@]}" "${board[@]}" "$kernel") |
-    xargs -r rm
+printf '/%s_\n' "${same[@]}" "${board[@]}" "$kernel" >"$BUILD/wanted.txt"
+find "$debs" -name '*.deb' | { grep -v -F -f "$BUILD/wanted.txt" || true; } | xargs -r rm
 (cd "$debs" && { compgen -G "${kernel}_*.deb" >/dev/null || apt-get download -qq "$kernel"; })
+
+list_name() { # what dpkg calls the list of a package's files
+    case "$(dpkg-deb --field "$1" Multi-Arch)" in
+    same) dpkg-deb --showformat '${Package}:${Architecture}' --show "$1" ;;
+    *) dpkg-deb --showformat '${Package}' --show "$1" ;;
+    esac
+}
 
 say "root: unpacking"
 rm -rf "$ROOT"
-mkdir "$ROOT"
-for deb in "$debs"/base-files_*.deb "$debs"/*.deb; do # base-files first: it has the links /bin, /lib, /sbin
+mkdir -p "$ROOT/var/lib/dpkg/info"
+# base-files first: it has the links /bin, /lib and /sbin. What dpkg would remember of each package is its list of files.
+for deb in "$debs"/base-files_*.deb "$debs"/*.deb; do
     dpkg-deb --fsys-tarfile "$deb" | mmtarfilter "${without[@]}" |
-        tar --extract --directory "$ROOT" --keep-directory-symlink --preserve-permissions --numeric-owner
+        tar --extract --directory "$ROOT" --keep-directory-symlink --preserve-permissions --numeric-owner \
+            --verbose | sed 's|^\.||; s|/$||; s|^$|/.|' >"$ROOT/var/lib/dpkg/info/$(list_name "$deb").list"
 done
 say "root: $(du -sm "$ROOT" | cut -f 1) MB, kernel ${kernel#linux-image-}"
 
@@ -34,6 +43,7 @@ image/dpkg-status.sh "$debs" >"$BUILD/dpkg-status"
 awk '$1 == "Package:" { package = $2 } $1 == "Version:" { print package, $2 }' "$BUILD/dpkg-status" |
     sort >"$BUILD/packages-$ROOT_ARCH.txt"
 # The same versions on both sides; a rebuild for one architecture ("+b1") changes nothing that matters here.
-compared() { sed 's/+b[0-9]*$//' "$1" | grep -v $(printf -- '-e ^%s ' "$kernel" "${board[@]}"); }
+printf '^%s \n' "$kernel" "${board[@]}" >"$BUILD/only-board.txt"
+compared() { sed 's/+b[0-9]*$//' "$1" | grep -v -f "$BUILD/only-board.txt"; }
 diff <(compared "$BUILD/packages-$TWIN_ARCH.txt") <(compared "$BUILD/packages-$ROOT_ARCH.txt") >&2 ||
     die "root and twin differ: see the lines above"

@@ -18,5 +18,4 @@ rm -f "$TWIN"/etc/ssh/ssh_host_* "$TWIN"/etc/machine-id "$TWIN"/var/lib/dbus/mac
 ln -s /run/systemd/resolve/resolv.conf "$TWIN/etc/resolv.conf"
 in_twin systemd-sysusers
 in_twin usermod --lock --expiredate 1 root
-in_twin systemctl preset-all --quiet
-in_twin systemctl mask --quiet systemd-machine-id-commit.service # the initrd sees to it that it stays
+systemctl --root="$TWIN" preset-all --quiet
