@@ -37,6 +37,11 @@ for deb in "$debs"/base-files_*.deb "$debs"/*.deb; do
         tar --extract --directory "$ROOT" --keep-directory-symlink --preserve-permissions --numeric-owner \
             --verbose | sed 's|^\.||; s|/$||; s|^$|/.|' >"$ROOT/var/lib/dpkg/info/$(list_name "$deb").list"
 done
+# What the firmware starts is no part of the system: it goes on a boot partition.
+rm -rf "$BUILD/board"
+mkdir "$BUILD/board"
+mv "$ROOT"/usr/lib/raspi-firmware "$ROOT"/usr/lib/linux-image-*/broadcom "$ROOT"/boot/vmlinuz-* "$BUILD/board"
+rm -rf "$ROOT"/usr/lib/linux-image-* "$ROOT"/boot/{System.map,config}-*
 say "root: $(du -sm "$ROOT" | cut -f 1) MB, kernel ${kernel#linux-image-}"
 
 image/dpkg-status.sh "$debs" >"$BUILD/dpkg-status"

@@ -14,7 +14,7 @@ paths() {
 # Mode, owner and group of files and folders: scripts change these, too.
 rights() { paths "$1" \( -type f -o -type d \) -printf '%p\t%m\t%U\t%G\n'; }
 packaged() { cat "$TWIN"/var/lib/dpkg/info/*.list | sed 's|^/||' | sort -u; }
-cleaned() { grep -v -E "$foreign"; }
+cleaned() { grep -v -E "$foreign" || true; }
 
 say "root: transplanting"
 tar -C "$TWIN" -c etc | tar -C "$ROOT" -x --preserve-permissions --numeric-owner
@@ -36,10 +36,5 @@ echo "$ROOT_ARCH" >"$ROOT/var/lib/dpkg/arch"
 image/lay.sh "$ROOT" "$ROOT_ARCH"
 depmod -b "$ROOT" "$(ls "$ROOT/usr/lib/modules")"
 rm -rf "$ROOT"/var/cache/* "$ROOT"/var/log/* "$ROOT"/tmp/*
-# What the firmware starts is no part of the system: it goes on a boot partition.
-rm -rf "$BUILD/board"
-mkdir "$BUILD/board"
-mv "$ROOT"/usr/lib/raspi-firmware "$ROOT"/usr/lib/linux-image-*/broadcom "$ROOT"/boot/vmlinuz-* "$BUILD/board"
-rm -rf "$ROOT"/usr/lib/linux-image-* "$ROOT"/boot/{System.map,config}-*
 image/elf-scan.py "$ROOT" aarch64
 say "root: $(wc -l <"$BUILD/generated.txt") generated paths, $(du -sm "$ROOT" | cut -f 1) MB"
