@@ -173,7 +173,7 @@ MQTT = Section(
             "From where clients may connect without a user name.",
         ),
         whole("connections_max", 1, 1_000_000, "Clients connected at once."),
-        whole("packet_bytes_max", 1024, 67_108_864, "The longest MQTT packet, header included."),
+        whole("packet_bytes_max", 1024, 16_777_216, "The longest MQTT packet, header included."),
         whole(
             "inflight_max",
             1,

@@ -38,6 +38,13 @@ UNANSWERED_MAX = 2_048
 # What a client may send ahead while the boot barrier holds, before it is no longer read.
 HELD_BYTES_MAX = 65_536
 
+# Sessions kept, connected or not: what a mesh is designed for. A client that makes up a new id at
+# each start would fill the memory with sessions that nobody comes back for.
+SESSIONS_MAX = 100_000
+
+# All retained messages together: half of what the smallest box has for everything.
+RETAINED_BYTES_MAX = 134_217_728
+
 # Of one session. Real ones have tens; each costs about 500 bytes here and a filter in every gateway.
 SUBSCRIPTIONS_MAX = 10_000
 
@@ -46,8 +53,9 @@ SUBSCRIPTIONS_MAX = 10_000
 # A full mesh is designed and simulated to this many; beyond it the answer is another engine.
 GATEWAYS_MAX = 32
 
-# One frame on a link: the largest MQTT packet (1 MB by default, 16 MB at most) and its envelope.
-LINK_FRAME_BYTES_MAX = 17_000_000
+# One frame on a link: the largest MQTT packet (1 MB by default, 16 MB at most), what was in its batch
+# before it, and the envelopes.
+LINK_FRAME_BYTES_MAX = 18_000_000
 
 # Entries and bytes in one frame of messages: small enough that a heartbeat behind it is not late.
 BATCH_ENTRIES_MAX = 4_096
@@ -57,7 +65,8 @@ BATCH_BYTES_MAX = 262_144
 UNTAKEN_BYTES_HIGH = 4_194_304
 UNTAKEN_BYTES_LOW = 1_048_576
 
-# Beyond this QoS 0 messages to that gateway are dropped, counted: publishers should have paused.
+# Beyond this QoS 0 messages to that gateway are dropped, counted (publishers should have paused), and
+# all messages when it is silent (nobody pauses for it).
 UNTAKEN_BYTES_MAX = 16_777_216
 
 # How long a SUBACK waits for the other gateways to know the subscription.

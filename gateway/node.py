@@ -85,6 +85,12 @@ class _BrokerSide:
     def arrived(self, message: Message, stamp: Stamp | None, now: float) -> None:
         self.broker.arrived(message, stamp, now)
 
+    def caught_up(self, message: Message, stamp: Stamp, now: float) -> None:
+        self.broker.caught_up(message, stamp, now)
+
+    def arrived_run(self, messages: list[Message], now: float) -> None:
+        self.broker.arrived_run(messages, now)
+
     def filters(self) -> Sequence[str]:
         return self.broker.filters()
 

@@ -36,20 +36,19 @@ _STATES = {
 
 
 class Reporter:
-    """Makes the document for one node. `own` is the gateway's name, id, address and version."""
+    """Makes the document for one node: `name`, `gateway` (its id) and `version` are its own."""
 
-    def __init__(self, node: Node, name: str, gateway: str, address: str, version: str) -> None:
+    def __init__(self, node: Node, name: str, gateway: str, version: str) -> None:
         self._node = node
         self._name = name
         self._gateway = gateway
-        self._address = address
         self._version = version
 
-    def status(self, vitals: Vitals, now: float) -> Status:
-        """The document as of now; `vitals` are the gateway's own."""
+    def status(self, vitals: Vitals, address: str, now: float) -> Status:
+        """The document as of now; `vitals` and `address` are the gateway's own."""
         mesh = self._node.mesh
         peers = [] if mesh is None else sorted(mesh.state.peers.values(), key=lambda p: p.name)
-        rows = [self._own_row(vitals), *(_peer_row(peer, now) for peer in peers)]
+        rows = [self._own_row(vitals, address), *(_peer_row(peer, now) for peer in peers)]
         rows.sort(key=lambda row: (row.name, row.id))
         dead = {row.name for row in rows if row.state is GatewayState.DEAD}
         ports = self._ports(dead)
@@ -73,9 +72,9 @@ class Reporter:
             problems=problems,
         )
 
-    def _own_row(self, vitals: Vitals) -> GatewayStatus:
+    def _own_row(self, vitals: Vitals, address: str) -> GatewayStatus:
         return _row(
-            self._name, self._gateway, self._address, GatewayState.ALIVE, self._version, vitals
+            self._name, self._gateway, address, GatewayState.ALIVE, self._version, vitals
         )._replace(self=True, last_heard_s=0.0)
 
     def _ports(self, dead: set[str]) -> tuple[SerialPortStatus, ...]:

@@ -19,6 +19,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 WAIT_S = 20.0  # for anything that should happen soon; reached only when it does not happen
 
+CONNECT = bytes.fromhex("10 0d 0004 4d515454 04 02 003c 0001 70")  # MQTT 3.1.1, clean, client "p"
+CONNACK = bytes.fromhex("20 02 00 00")
+
 
 def wait_until(
     condition: Callable[[], object], what: str = "the condition", seconds: float = WAIT_S
@@ -65,14 +68,14 @@ class Mosquitto:
         return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
 
     def start(self) -> None:
-        """Starts it, again on the same port; returns when it accepts connections."""
+        """Starts it, again on the same port; returns when it serves."""
         program = self.program()
         assert program is not None
         assert self._process is None
         self._process = subprocess.Popen(
             [program, "-c", str(self._config)], stdout=self._log, stderr=self._log
         )
-        wait_until(self._accepts, "mosquitto")
+        wait_until(self._serves, "mosquitto")
 
     def kill(self) -> None:
         """Ends it as a power cut does."""
@@ -93,12 +96,14 @@ class Mosquitto:
         self.stop()
         self._log.close()
 
-    def _accepts(self) -> bool:
+    def _serves(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, "mosquitto ended; see mosquitto.log"
         try:
-            with socket.create_connection((self.host, self.port), 1):
-                return True
+            with socket.create_connection((self.host, self.port), 1) as asking:
+                # The kernel accepts before the broker is ready, and until then it ignores SIGTERM.
+                asking.sendall(CONNECT)
+                return asking.recv(4) == CONNACK
         except OSError:
             return False
 

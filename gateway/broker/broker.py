@@ -8,7 +8,7 @@ from random import Random
 
 from gateway.broker import connecting, lanes, publishing, subscribing
 from gateway.broker.connection import Connection, Moves, State
-from gateway.broker.delivery import arrived, publish
+from gateway.broker.delivery import arrived, arrived_run, caught_up, publish
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.outbox import Outbox
 from gateway.broker.retained import Retained
@@ -23,6 +23,7 @@ from gateway.mqtt.packets import Packet, PacketType
 from gateway.mqtt.reasons import Reason
 
 TICK_S = 1.0  # how often rates are brought up to date
+SWEEP_S = 60.0  # how often retained messages that have expired make room
 
 
 class Broker:
@@ -41,6 +42,7 @@ class Broker:
             Routes(elsewhere.interested),
             Retained(settings.retained_messages_max),
         )
+        self._sweep_at = 0.0
         self._moves = self._make_moves()
         self.state.timers.set(0.0, self._tick)
 
@@ -55,7 +57,7 @@ class Broker:
         return self.state.retained
 
     def open(self, address: str, trusted: bool, now: float) -> Connection:
-        """A client's socket was accepted; `trusted` if it came by loopback."""
+        """A client's socket was accepted; `trusted` if it is on this machine."""
         self.state.now = now
         return Connection(self.state, self._moves, address, trusted)
 
@@ -84,8 +86,8 @@ class Broker:
 
     def uncrowd(self) -> None:
         """The other gateways can take more: publishers that were paused go on."""
-        waiting, self.state.crowding = self.state.crowding, []
-        for resume in waiting:
+        waiting, self.state.crowding = self.state.crowding, {}
+        for resume in waiting.values():
             resume()
 
     def interest_changed(self) -> None:
@@ -96,6 +98,16 @@ class Broker:
         """Another gateway accepted this message; it goes to sessions here."""
         self.state.now = now
         arrived(self.state, message, stamp)
+
+    def caught_up(self, message: Message, stamp: Stamp, now: float) -> None:
+        """Another gateway has this retained, or deleted."""
+        self.state.now = now
+        caught_up(self.state, message, stamp)
+
+    def arrived_run(self, messages: list[Message], now: float) -> None:
+        """Messages of one client, topic and QoS, not retained, that another gateway accepted."""
+        self.state.now = now
+        arrived_run(self.state, messages)
 
     def publish(self, topic: str, payload: bytes, qos: int, retain: bool, now: float) -> None:
         """A message of the gateway's own."""
@@ -109,6 +121,8 @@ class Broker:
         """A client reads too slowly, or reads again."""
         self.state.now = now
         connection.outbox.congested = congested
+        connection.deaf_bytes = 0
+        connection.outbox.touch()
         self.state.routes.cache.clear()
         if connection.session is not None and connection.state is State.OPEN:
             connection.session.send_waiting(now)
@@ -139,6 +153,11 @@ class Broker:
 
     def _tick(self, now: float) -> None:
         self.state.vitals.tick(now)
+        if self.state.crowding and not self.state.elsewhere.crowded():
+            self.uncrowd()  # the gateway that was behind is silent or gone
+        if now >= self._sweep_at:
+            self._sweep_at = now + SWEEP_S
+            self.state.retained.expire(now)
         self.state.timers.set(now + TICK_S, self._tick)
 
     def _make_moves(self) -> Moves:

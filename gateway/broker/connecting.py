@@ -7,17 +7,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.broker.connection import Connection
-from gateway.broker.delivery import publish
+from gateway.broker.delivery import is_own, publish
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
 from gateway.broker.subscribing import unsubscribe
 from gateway.errors import ProtocolError
-from gateway.limits import RECEIVE_MAXIMUM
+from gateway.limits import RECEIVE_MAXIMUM, SESSIONS_MAX
 from gateway.mqtt.encode import encode
 from gateway.mqtt.message import MQTT3, MQTT5, Message, topic_field
 from gateway.mqtt.packets import ConnAck, Connect, Disconnect, Packet, Version, Will
 from gateway.mqtt.properties import NO_PROPERTIES, Properties
 from gateway.mqtt.reasons import Reason
+from gateway.timers import NO_TIMER
 
 NEVER_EXPIRES = 0xFFFFFFFF  # session expiry interval, section 3.1.2.11.2
 RECEIVE_MAXIMUM_DEFAULT = 65_535  # section 3.1.2.11.3
@@ -31,7 +32,8 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
     def handle(connection: Connection, packet: Packet) -> None:
         assert isinstance(packet, Connect)
         connection.version = packet.version
-        refusal = _refusal(connection, packet, len(online))
+        full = len(online) >= connection.broker.settings.connections_max
+        refusal = _refusal(connection, packet, full and packet.client_id not in online)
         if refusal is not None:
             connection.broker.vitals.connections_refused += 1
             connection.refuse(*refusal)
@@ -46,7 +48,7 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
 
 
 def on_disconnect(connection: Connection, packet: Packet) -> None:
-    """DISCONNECT, section 3.14: the will is dropped unless the client asks for it."""
+    """DISCONNECT, section 3.14: the will is dropped if the reason is 0, and only then."""
     assert isinstance(packet, Disconnect)
     session = connection.session
     assert session is not None, "open without a session"
@@ -55,7 +57,7 @@ def on_disconnect(connection: Connection, packet: Packet) -> None:
         if expiry_s and not session.expiry_s:  # section 3.14.2.2.2
             raise ProtocolError(Reason.PROTOCOL_ERROR, "a session expiry where CONNECT had none")
         session.expiry_s = _expiry_s(connection.broker, expiry_s)
-    connection.close(with_will=packet.reason == Reason.DISCONNECT_WITH_WILL_MESSAGE)
+    connection.close(with_will=packet.reason != Reason.NORMAL_DISCONNECTION)  # [MQTT-3.14.4-3]
 
 
 def on_closed(online: Online) -> Callable[[Connection, bool], None]:
@@ -66,13 +68,15 @@ def on_closed(online: Online) -> Callable[[Connection, bool], None]:
         if session is None:
             return
         del online[session.client_id]
+        broker.crowding.pop(session.client_id, None)
         session.detach()
         broker.routes.cache.clear()
         if with_will and connection.will is not None:
             _leave_will(broker, session, connection.will)
         if session.expiry_s:
-            session.expires_at = broker.now + session.expiry_s
-            broker.timers.set(session.expires_at, lambda now: _expire(broker, session, now))
+            due = broker.now + session.expiry_s
+            timer = broker.timers.set(due, lambda now: _expire(broker, session, now))
+            broker.expiries[session.client_id] = timer
         else:
             end_session(broker, session)
 
@@ -85,14 +89,17 @@ def end_session(broker: BrokerState, session: Session) -> None:
     A QoS 2 message that the client has handed over (PUBREC said) is released without its PUBREL.
     """
     del broker.sessions[session.client_id]
+    broker.timers.drop(broker.expiries.pop(session.client_id, NO_TIMER))
     _send_will(broker, session.client_id)
     for topic_filter in list(session.subscriptions):
         unsubscribe(broker, session, topic_filter)
     for message in session.unreleased.values():
+        if message.expired(broker.now):
+            continue
         publish(broker, message, broker.routes.find(message.topic_field))
 
 
-def _refusal(connection: Connection, packet: Connect, online: int) -> tuple[Reason, str] | None:
+def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reason, str] | None:
     settings = connection.broker.settings
     if packet.properties.authentication_method is not None:
         return Reason.BAD_AUTHENTICATION_METHOD, "extended authentication is not offered"
@@ -102,8 +109,13 @@ def _refusal(connection: Connection, packet: Connect, online: int) -> tuple[Reas
         return Reason.NOT_AUTHORIZED, "anonymous from another host"
     if not packet.client_id and not packet.clean_start and packet.version is not Version.MQTT5:
         return Reason.CLIENT_IDENTIFIER_NOT_VALID, "no client id and no clean session"
-    if online >= settings.connections_max:
+    if packet.will is not None and is_own(packet.will.topic):
+        return Reason.NOT_AUTHORIZED, f"a will to {packet.will.topic}, which is the broker's own"
+    if full:
         return Reason.QUOTA_EXCEEDED, "too many connections"
+    sessions = connection.broker.sessions
+    if packet.client_id not in sessions and len(sessions) >= SESSIONS_MAX:
+        return Reason.QUOTA_EXCEEDED, "too many sessions"
     return None
 
 
@@ -127,7 +139,7 @@ def _open(connection: Connection, packet: Connect, assigned: bool) -> None:
             subscription_identifiers_available=False,
             shared_subscription_available=False,
             session_expiry_interval_s=int(session.expiry_s)
-            if session.expiry_s != asked_s
+            if session.expiry_s != (asked_s or 0)
             else None,
         )
     outbox.send(encode(ConnAck(present, Reason.SUCCESS, properties), packet.version))
@@ -144,7 +156,8 @@ def _find_session(broker: BrokerState, packet: Connect) -> tuple[Session, bool]:
         end_session(broker, session)
         session = None
     if session is not None:
-        broker.wills.pop(packet.client_id, None)  # back before its will delay passed [MQTT-3.1.3-9]
+        broker.timers.drop(broker.expiries.pop(packet.client_id, NO_TIMER))
+        _cancel_will(broker, packet.client_id)  # back before its delay passed [MQTT-3.1.3-9]
         return session, True
     settings = broker.settings
     session = Session(
@@ -160,10 +173,8 @@ def _expiry_s(broker: BrokerState, asked_s: int) -> float:
 
 
 def _expire(broker: BrokerState, session: Session, now: float) -> None:
-    current = broker.sessions.get(session.client_id)
-    if current is session and session.outbox is None and session.expires_at <= now:
-        broker.now = now
-        end_session(broker, session)
+    broker.now = now
+    end_session(broker, session)
 
 
 def _leave_will(broker: BrokerState, session: Session, will: Will) -> None:
@@ -179,27 +190,30 @@ def _leave_will(broker: BrokerState, session: Session, will: Will) -> None:
         session.client_id,
     )
     delay_s = min(will.properties.will_delay_interval_s or 0, session.expiry_s)
-    broker.wills[session.client_id] = (broker.now + delay_s, message)
-    if delay_s:
-        client_id = session.client_id
-        broker.timers.set(broker.now + delay_s, lambda now: _will_due(broker, client_id, now))
-    else:
-        _send_will(broker, session.client_id)
+    client_id = session.client_id
+    due = broker.now + delay_s
+    timer = broker.timers.set(due, lambda now: _will_due(broker, client_id, now))
+    broker.wills[client_id] = (timer, message)
+    if not delay_s:
+        _send_will(broker, client_id)
 
 
 def _will_due(broker: BrokerState, client_id: str, now: float) -> None:
-    due = broker.wills.get(client_id)
-    if due is not None and due[0] <= now:
-        broker.now = now
-        _send_will(broker, client_id)
+    broker.now = now
+    _send_will(broker, client_id)
+
+
+def _cancel_will(broker: BrokerState, client_id: str) -> Message | None:
+    timer, message = broker.wills.pop(client_id, (NO_TIMER, None))
+    broker.timers.drop(timer)
+    return message
 
 
 def _send_will(broker: BrokerState, client_id: str) -> None:
     """Publishes the will that waits for this client, once [MQTT-3.1.2-8], [MQTT-3.1.2-10]."""
-    waiting = broker.wills.pop(client_id, None)
-    if waiting is None:
+    message = _cancel_will(broker, client_id)
+    if message is None:
         return
-    message = waiting[1]
     expiry_s = message.properties.message_expiry_interval_s
     message.expires_at = None if expiry_s is None else broker.now + expiry_s
     publish(broker, message, broker.routes.find(message.topic_field))

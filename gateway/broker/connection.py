@@ -24,6 +24,8 @@ from gateway.tickets import Ticket
 FIRST_PACKET_BYTES_MAX = (
     262_144  # a CONNECT with a will; more is not believed before it is known who
 )
+CHUNKS_MAX = 512  # pieces of one packet: many small ones cost 40 times their bytes
+DEAF_BYTES_MAX = 65_536  # the answers to these wait in memory; as for a client that is held
 _SAID_BEFORE_CONNECT = (  # section 3.1.4.1: CONNACK may be sent for these
     Reason.UNSUPPORTED_PROTOCOL_VERSION,
     Reason.CLIENT_IDENTIFIER_NOT_VALID,
@@ -50,7 +52,7 @@ class Connection:
     def __init__(self, broker: BrokerState, moves: "Moves", address: str, trusted: bool) -> None:
         self.broker = broker
         self.address = address
-        self.trusted = trusted  # it came by loopback
+        self.trusted = trusted  # it is on this machine
         self.state = State.WAITING
         self.version = Version.MQTT311
         self.outbox = Outbox(broker.touched)
@@ -60,6 +62,7 @@ class Connection:
         self.last_heard = broker.now
         self.acks: list[bytes] = []  # of the read at work
         self.crowding = False  # it publishes to a gateway that cannot keep up
+        self.deaf_bytes = 0  # came from a client that does not read the answers
         self._ticket: Ticket | None = None  # what `acks` wait for
         self._pending: deque[tuple[Ticket, list[bytes]]] = deque()
         self._moves = moves
@@ -68,22 +71,28 @@ class Connection:
         self._wanted = 0  # bytes until the packet at hand is whole
         limit = broker.settings.packet_bytes_max
         self._packet_bytes_max = min(limit, FIRST_PACKET_BYTES_MAX)
-        broker.timers.set(broker.now + CONNECT_TIMEOUT_S, self._connect_timed_out)
+        self._lost = False  # the socket is gone, and the barrier holds what it said before
+        self._timer = broker.timers.set(broker.now + CONNECT_TIMEOUT_S, self._connect_timed_out)
 
     @property
     def reading(self) -> bool:
         """Whether more may be taken from the client now."""
-        if not (self._pending or self.crowding or self.broker.holding):
+        congested = self.outbox.congested
+        if not (self._pending or self.crowding or self.broker.holding or congested):
             return True
         unanswered = sum(len(acks) for _, acks in self._pending)
         held = self.broker.holding and self._chunks_bytes > HELD_BYTES_MAX
-        return not (held or self.crowding or unanswered > UNANSWERED_MAX)
+        deaf = congested and self.deaf_bytes > DEAF_BYTES_MAX
+        return not (held or deaf or self.crowding or unanswered > UNANSWERED_MAX)
 
     def receive(self, data: bytes, now: float) -> None:
         """Bytes came. Whatever they are, the answers stand in the outboxes when this returns."""
         if self.state is State.CLOSED:
             return
         self.last_heard = self.broker.now = now
+        if self.outbox.congested:
+            self.deaf_bytes += len(data)
+            self.outbox.touch()
         if not self._chunks:
             self._work(data)
             return
@@ -91,6 +100,8 @@ class Connection:
         self._chunks_bytes += len(data)
         if self._chunks_bytes >= self._wanted:
             self.resume()
+        elif len(self._chunks) > CHUNKS_MAX:
+            self._chunks = [b"".join(self._chunks)]
 
     def resume(self) -> None:
         """Handles what has come and was held back."""
@@ -98,16 +109,21 @@ class Connection:
         self._chunks.clear()
         self._chunks_bytes = self._wanted = 0
         self._work(data)
+        if self._lost and not self._held():
+            self.close(with_will=True)
 
     def lost(self, now: float) -> None:
         """The network connection is gone, whoever closed it."""
         self.broker.now = now
-        self.close(with_will=True)
+        self._lost = True
+        if not (self._chunks and self._held()):
+            self.close(with_will=True)
 
     def refuse(self, reason: Reason, detail: str = "") -> None:
         """Ends the connection with this reason, in the words that the version has for it."""
         if self.state is State.CLOSED:
             return
+        self._answer()  # nothing may follow a DISCONNECT [MQTT-3.14.4-1]
         if self.state is State.WAITING:
             self.outbox.send(encode(ConnAck(False, reason), self.version))
         elif self.version is Version.MQTT5:
@@ -119,9 +135,12 @@ class Connection:
         """Leaves the session and closes the socket behind what has been written."""
         if self.state is State.CLOSED:
             return
+        self._answer()
         self.state = State.CLOSED
+        self.broker.timers.drop(self._timer)
         self.outbox.end()
         self._pending.clear()
+        self._chunks.clear()
         self._moves.closed(self, with_will)
 
     def open(self, session: Session, keep_alive_s: int) -> None:
@@ -129,9 +148,11 @@ class Connection:
         self.state = State.OPEN
         self.session = session
         self._packet_bytes_max = self.broker.settings.packet_bytes_max
+        timers = self.broker.timers
+        timers.drop(self._timer)
         if keep_alive_s:
             self.keep_alive_s = keep_alive_s * 1.5  # [MQTT-3.1.2-22]
-            self.broker.timers.set(self.last_heard + self.keep_alive_s, self._keep_alive_due)
+            self._timer = timers.set(self.last_heard + self.keep_alive_s, self._keep_alive_due)
 
     def ticket(self) -> Ticket:
         """The one ticket for the acknowledgements of the read at work."""
@@ -168,12 +189,13 @@ class Connection:
                 self.close(with_will=False)
             else:
                 self.refuse(Reason(error.reason), error.detail)
-        if self.acks:
-            self._answer()
-        if data:
+        self._answer()
+        if data and self.state is not State.CLOSED:
             self._chunks.append(data)
             self._chunks_bytes = len(data)
             self._wanted = _packet_bytes(data)
+            if self.broker.holding:
+                self.outbox.touch()  # perhaps it is to be read no further
 
     def _handle(self, data: bytes, frames: list[Frame], rest: int) -> int:
         """Returns the offset of the first byte that was not handled."""
@@ -204,6 +226,8 @@ class Connection:
     def _answer(self) -> None:
         """The read is worked off: its acknowledgements leave, or wait for their ticket."""
         ticket, acks = self._ticket, self.acks
+        if not acks:
+            return
         self.acks, self._ticket = [], None
         if self.state is State.CLOSED:
             return
@@ -230,11 +254,11 @@ class Connection:
             self.close(with_will=False)
 
     def _keep_alive_due(self, now: float) -> None:
-        if self.state is not State.OPEN:
-            return
+        if not (self.reading or self.outbox.congested):
+            self.last_heard = now  # it is not read, so that its silence is ours
         silent_until = self.last_heard + self.keep_alive_s
         if silent_until > now:
-            self.broker.timers.set(silent_until, self._keep_alive_due)
+            self._timer = self.broker.timers.set(silent_until, self._keep_alive_due)
         else:
             self.broker.now = now
             self.refuse(Reason.KEEP_ALIVE_TIMEOUT, "silent for longer than its keep-alive")

@@ -13,6 +13,11 @@ from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
 
 
+def is_own(topic: str) -> bool:
+    """Whether a topic is the broker's own: clients may read it and not write (section 4.7.2)."""
+    return topic == "$SYS" or topic.startswith("$SYS/")
+
+
 def publish(
     broker: BrokerState, message: Message, route: Route, ticket: Callable[[], Ticket] | None = None
 ) -> Reason:
@@ -40,18 +45,27 @@ def publish(
 
 
 def publish_run(
-    broker: BrokerState, messages: list[Message], route: Route, ticket: Callable[[], Ticket]
+    broker: BrokerState,
+    messages: list[Message],
+    route: Route,
+    ticket: Callable[[], Ticket] | None,
 ) -> None:
-    """Takes QoS 1 messages of one client and topic, not retained, to somewhere (see `publish`)."""
+    """Takes messages of one client, topic and QoS, not retained, that go somewhere (`publish`)."""
     broker.vitals.messages_in += len(messages)
-    for target in route.targets:
-        session = target.session
-        if not target.no_local or session.client_id != messages[0].publisher:
-            session.deliver_run(messages, min(1, target.qos), broker.now)
+    deliver_run(broker, messages, route)
     for outlet in route.elsewhere:
-        held = ticket()
+        held = ticket() if ticket is not None else None
         for message in messages:
             outlet.offer(message, None, held)
+
+
+def deliver_run(broker: BrokerState, messages: list[Message], route: Route) -> None:
+    """Does what `deliver` does for messages of one client, topic and QoS, none of them retained."""
+    publisher, qos = messages[0].publisher, messages[0].qos
+    for target in route.targets:
+        session = target.session
+        if not target.no_local or session.client_id != publisher:
+            session.deliver_run(messages, min(qos, target.qos), broker.now)
 
 
 def deliver(broker: BrokerState, message: Message, route: Route) -> None:
@@ -69,11 +83,28 @@ def arrived(broker: BrokerState, message: Message, stamp: Stamp | None) -> None:
     """A message that another gateway accepted: it is stored if retained, and goes to sessions here.
 
     A retained one that is older than what is stored here still goes to those who were promised every
-    message (QoS 1 and 2), and not to those who want the last value (QoS 0).
+    message (QoS 1 and 2), and not to those who want the last value (QoS 0). If the stored one is of
+    the same gateway it came before, through a third one: this message is known, or overtaken.
     """
-    if stamp is not None and not retain(broker, message, stamp) and message.qos == 0:
-        return
-    deliver(broker, message, broker.routes.find(message.topic_field))
+    route = broker.routes.find(message.topic_field)
+    if stamp is not None:
+        stored = broker.retained.stamp(message.topic)
+        if stored >= stamp and (message.qos == 0 or stored.gateway == stamp.gateway):
+            return
+        retain(broker, message, stamp)
+    deliver(broker, message, route)
+
+
+def caught_up(broker: BrokerState, message: Message, stamp: Stamp) -> None:
+    """What another gateway has retained: where it is news here it is stored, and shown to sessions."""
+    route = broker.routes.find(message.topic_field)
+    if retain(broker, message, stamp):
+        deliver(broker, message, route)
+
+
+def arrived_run(broker: BrokerState, messages: list[Message]) -> None:
+    """Messages of one client, topic and QoS, not retained, that another gateway accepted."""
+    deliver_run(broker, messages, broker.routes.find(messages[0].topic_field))
 
 
 def retain(broker: BrokerState, message: Message, stamp: Stamp) -> bool:

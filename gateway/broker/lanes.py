@@ -1,6 +1,6 @@
 """The short roads: runs of common packets, from the bytes of one read to outboxes, in few steps.
 
-    PUBLISH  QoS 0, nothing special   forwarded unopened: the same bytes for every subscriber
+    PUBLISH  QoS 0, nothing special   forwarded unopened: the same bytes for every subscriber here
     PUBLISH  QoS 1, nothing special   one loop over a run of one topic, one message object each
     PUBACK   success                  one loop over a run
 
@@ -24,7 +24,7 @@ ACKNOWLEDGED_PUBLISH = 0x32
 PUBACK = 0x40
 
 
-def forward_plain(connection: Connection, data: bytes, frames: list[Frame], index: int) -> int:
+def publish_plain(connection: Connection, data: bytes, frames: list[Frame], index: int) -> int:
     """PUBLISH at QoS 0: frames of one topic that follow each other leave as one piece."""
     dialect, routes = connection.outbox.dialect, connection.broker.routes.cache
     total = len(frames)
@@ -35,8 +35,10 @@ def forward_plain(connection: Connection, data: bytes, frames: list[Frame], inde
         size = 2 + (data[start] << 8 | data[start + 1])
         field = data[start : start + size]
         route = routes.get(field)
-        if route is None or route.live is None:
+        if route is None:
             return index
+        if route.live is None:
+            return _publish_run(connection, data, frames, index, 0)
         run = index
         while run < total:
             first, start, end = frames[run]
@@ -56,42 +58,8 @@ def forward_plain(connection: Connection, data: bytes, frames: list[Frame], inde
 def publish_acknowledged(
     connection: Connection, data: bytes, frames: list[Frame], index: int
 ) -> int:
-    """PUBLISH at QoS 1: a run of frames of one topic and length is published together."""
-    _, start, end = frames[index]
-    dialect = connection.outbox.dialect
-    identifier = start + 2 + (data[start] << 8 | data[start + 1]) if end - start > 4 else end
-    route = connection.broker.routes.cache.get(data[start:identifier])
-    if identifier + 2 + dialect > end or route is None:
-        return index
-    if not (route.targets or route.elsewhere):
-        return index
-    session = connection.session
-    assert session is not None, "open without a session"
-    begin = frames[index - 1][2] if index else 0
-    head = data[begin:identifier]
-    size, offset = end - begin, identifier - begin
-    key, topic, field, client_id = dialect << 3 | 2, route.topic, route.field, session.client_id
-    acks, messages = connection.acks, []
-    while data.startswith(head, begin) and index < len(frames):
-        at, end = begin + offset, begin + size
-        packet_id, tail = data[at : at + 2], data[at + 2 : end]
-        if packet_id == b"\0\0" or (dialect and tail[0]):
-            break
-        payload = tail[1:] if dialect else tail
-        messages.append(
-            Message(
-                *(topic, field, payload, 1, False, NO_PROPERTIES, client_id, None),
-                *(key, (head, tail)),
-            )
-        )
-        acks.append(b"\x40\x02" + packet_id)
-        begin = end
-        index += 1
-    if messages:
-        publish_run(connection.broker, messages, route, connection.ticket)
-        if route.elsewhere:
-            check_crowding(connection)
-    return index
+    """PUBLISH at QoS 1."""
+    return _publish_run(connection, data, frames, index, 1)
 
 
 def acknowledge(connection: Connection, data: bytes, frames: list[Frame], index: int) -> int:
@@ -99,7 +67,9 @@ def acknowledge(connection: Connection, data: bytes, frames: list[Frame], index:
     session = connection.session
     assert session is not None, "open without a session"
     inflight = session.inflight
-    for first, start, end in frames[index:] if index else frames:
+    total = len(frames)
+    while index < total:
+        first, start, end = frames[index]
         if first != PUBACK or end - start != 2:
             break
         inflight.pop(data[start] << 8 | data[start + 1], None)
@@ -110,10 +80,57 @@ def acknowledge(connection: Connection, data: bytes, frames: list[Frame], index:
 
 
 LANES = {
-    PLAIN_PUBLISH: forward_plain,
+    PLAIN_PUBLISH: publish_plain,
     ACKNOWLEDGED_PUBLISH: publish_acknowledged,
     PUBACK: acknowledge,
 }
+
+
+def _publish_run(
+    connection: Connection, data: bytes, frames: list[Frame], index: int, qos: int
+) -> int:
+    """A run of frames of one topic, length and QoS (0 or 1) is published together."""
+    _, start, end = frames[index]
+    dialect, id_bytes = connection.outbox.dialect, 2 if qos else 0
+    topic_end = start + 2 + (data[start] << 8 | data[start + 1]) if end - start > 2 else end
+    route = connection.broker.routes.cache.get(data[start:topic_end])
+    if topic_end + id_bytes + dialect > end or route is None:
+        return index
+    if not (route.targets or route.elsewhere):
+        return index
+    session = connection.session
+    assert session is not None, "open without a session"
+    begin = frames[index - 1][2] if index else 0
+    head = data[begin:topic_end]
+    size, offset = end - begin, topic_end - begin
+    key, topic, field, client_id = (
+        dialect << 3 | qos << 1,
+        route.topic,
+        route.field,
+        session.client_id,
+    )
+    acks, messages = connection.acks, []
+    while data.startswith(head, begin) and index < len(frames):
+        at, end = begin + offset, begin + size
+        packet_id, tail = data[at : at + id_bytes], data[at + id_bytes : end]
+        if packet_id == b"\0\0" or (dialect and tail[0]):
+            break
+        payload = tail[1:] if dialect else tail
+        messages.append(
+            Message(
+                *(topic, field, payload, qos, False, NO_PROPERTIES, client_id, None),
+                *(key, (head, tail)),
+            )
+        )
+        if qos:
+            acks.append(b"\x40\x02" + packet_id)
+        begin = end
+        index += 1
+    if messages:
+        publish_run(connection.broker, messages, route, connection.ticket if qos else None)
+        if route.elsewhere:
+            check_crowding(connection)
+    return index
 
 
 def _forward(

@@ -5,7 +5,7 @@ either), so that whoever inherits the session can release it once. Must not know
 """
 
 from gateway.broker.connection import Connection
-from gateway.broker.delivery import publish
+from gateway.broker.delivery import is_own, publish
 from gateway.broker.session import Session
 from gateway.errors import ProtocolError
 from gateway.limits import RECEIVE_MAXIMUM
@@ -18,6 +18,7 @@ from gateway.mqtt.packets import (
     Publish,
     PubRec,
     PubRel,
+    Version,
 )
 from gateway.mqtt.reasons import Reason
 
@@ -67,21 +68,29 @@ def on_pubcomp(connection: Connection, packet: Packet) -> None:
 def on_pubrel(connection: Connection, packet: Packet) -> None:
     """PUBREL, section 3.6: the stored message is released, once."""
     assert isinstance(packet, PubRel)
-    unreleased = _session(connection).unreleased
+    session = _session(connection)
     reason = Reason.SUCCESS
-    if packet.packet_id in unreleased:
-        _publish(connection, unreleased.pop(packet.packet_id))
+    if packet.packet_id in session.unreleased:
+        message = session.unreleased.pop(packet.packet_id)
+        session.unreleased_bytes -= message.bytes_held()
+        if not message.expired(connection.broker.now):  # [MQTT-3.3.2-5]
+            _publish(connection, message)
     else:
         reason = Reason.PACKET_IDENTIFIER_NOT_FOUND
     connection.acks.append(encode(PubComp(packet.packet_id, reason), connection.version))
 
 
 def _store(connection: Connection, packet_id: int, message: Message) -> None:
-    unreleased = _session(connection).unreleased
-    if packet_id not in unreleased:  # else it is sent again, and stored already [MQTT-4.3.3-10]
-        if len(unreleased) >= RECEIVE_MAXIMUM:  # [MQTT-3.3.4-9]
+    session = _session(connection)
+    if packet_id not in session.unreleased:  # else it is sent again, and stored [MQTT-4.3.3-10]
+        new_client = connection.version is Version.MQTT5  # the others have no receive maximum
+        if new_client and len(session.unreleased) >= RECEIVE_MAXIMUM:  # [MQTT-3.3.4-9]
             raise ProtocolError(Reason.RECEIVE_MAXIMUM_EXCEEDED, "too much QoS 2 unreleased")
-        unreleased[packet_id] = message
+        size = message.bytes_held()
+        if session.unreleased_bytes + size > session.queue_bytes_max:
+            raise ProtocolError(Reason.QUOTA_EXCEEDED, "too many bytes of QoS 2 unreleased")
+        session.unreleased[packet_id] = message
+        session.unreleased_bytes += size
     connection.acks.append(encode(PubRec(packet_id), connection.version))
 
 
@@ -97,11 +106,12 @@ def check_crowding(connection: Connection) -> None:
     """A gateway that cannot keep up slows its publishers instead of losing messages."""
     if not connection.crowding and connection.broker.elsewhere.crowded():
         connection.crowd(True)
-        connection.broker.crowding.append(lambda: connection.crowd(False))
+        client_id = _session(connection).client_id
+        connection.broker.crowding[client_id] = lambda: connection.crowd(False)
 
 
 def _message(connection: Connection, packet: Publish) -> Message:
-    if packet.topic.startswith("$SYS"):
+    if is_own(packet.topic):
         raise ProtocolError(Reason.NOT_AUTHORIZED, f"{packet.topic} is the broker's own")
     expiry_s = packet.properties.message_expiry_interval_s
     return Message(

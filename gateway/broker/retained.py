@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gateway.ids import NEVER, Stamp
+from gateway.limits import RETAINED_BYTES_MAX
 from gateway.mqtt.message import Message
 
 BUCKETS = 256  # digest granularity: 100,000 topics are 400 a bucket
@@ -44,7 +45,7 @@ def bucket_of(topic: str) -> int:
 
 
 class Retained:
-    """At most `messages_max` messages; one more is refused, an update never is."""
+    """At most `messages_max` messages, and RETAINED_BYTES_MAX: what would be more is refused."""
 
     def __init__(self, messages_max: int) -> None:
         self._messages_max = messages_max
@@ -53,6 +54,7 @@ class Retained:
         self._digest = [0] * BUCKETS
         self._buckets: list[dict[str, None]] = [{} for _ in range(BUCKETS)]
         self._messages = 0
+        self._bytes = 0
 
     def __len__(self) -> int:
         return self._messages
@@ -66,8 +68,13 @@ class Retained:
         if old is not None and old.stamp >= stamp:
             return False
         had = old is not None and old.message is not None
-        if message is not None and not had and self._messages >= self._messages_max:
-            raise OverflowError("too many retained messages")
+        if message is not None:
+            freed = old.message.bytes_held() if old is not None and old.message is not None else 0
+            grows = message.bytes_held() - freed
+            if not had and self._messages >= self._messages_max:
+                raise OverflowError("too many retained messages")
+            if grows > 0 and self._bytes + grows > RETAINED_BYTES_MAX:
+                raise OverflowError("too many bytes in retained messages")
         if (
             old is None
             and message is None
@@ -75,11 +82,13 @@ class Retained:
         ):
             self._forget_oldest_tombstone()
         self._write(topic, Entry(stamp, message), old)
+        if old is not None and old.message is not None:
+            self._count(old.message, -1)
+        if message is not None:
+            self._count(message, 1)
         if message is not None and not had:
-            self._messages += 1
             self._grow(topic)
         elif message is None and had:
-            self._messages -= 1
             self._prune(topic)
         return True
 
@@ -99,6 +108,14 @@ class Retained:
             assert message is not None, "a tombstone stayed in the tree"
             yield message
 
+    def expire(self, now: float) -> None:
+        """Makes room: what has expired becomes a tombstone of its own stamp, as it does everywhere."""
+        for topic, entry in self._entries.items():
+            if entry.message is not None and entry.message.expired(now):
+                self._count(entry.message, -1)
+                entry.message = None
+                self._prune(topic)
+
     def digest(self) -> list[int]:
         """One number a bucket; equal where two stores hold the same."""
         return list(self._digest)
@@ -107,6 +124,10 @@ class Retained:
         """Topics and entries of one bucket, tombstones included."""
         for topic in self._buckets[number]:
             yield topic, self._entries[topic]
+
+    def _count(self, message: Message, sign: int) -> None:
+        self._messages += sign
+        self._bytes += sign * message.bytes_held()
 
     def _write(self, topic: str, entry: Entry, old: Entry | None) -> None:
         number = bucket_of(topic)
@@ -147,6 +168,7 @@ class Retained:
     def _topics(self, names: list[str]) -> Iterator[str]:
         """Depth first, without recursion. [MQTT-4.7.2-1]: a leading wildcard skips $-topics."""
         stack = [(self._root, 0)]
+        root = self._root
         while stack:
             level, depth = stack.pop()
             if depth == len(names):
@@ -161,7 +183,7 @@ class Retained:
             found = [
                 below
                 for word, below in level.below.items()
-                if depth > 0 or not word.startswith("$")
+                if level is not root or not word.startswith("$")
             ]
             if name == "#":
                 if level.topic is not None:  # "sport/#" matches "sport" itself, section 4.7.1.2

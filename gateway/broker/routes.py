@@ -14,6 +14,7 @@ from gateway.mqtt.topics import check_topic_name
 from gateway.mqtt.tree import TopicTree
 
 ROUTES_MAX = 50_000  # topics; about 500 bytes each. A full cache starts afresh
+CACHED_BYTES_MAX = 512  # of a topic; real ones have under 200, and 50,000 of 65 kB would be 6 GB
 
 
 class Target:
@@ -110,6 +111,8 @@ class Routes:
             topic = field[2:].decode()
             check_topic_name(topic)
             route = self._build(topic, field)
+            if len(field) > CACHED_BYTES_MAX or topic.startswith("$SYS"):
+                return route  # to what is the broker's own there is no short road
             if len(self.cache) >= ROUTES_MAX:
                 self.cache.clear()
             self.cache[field] = route

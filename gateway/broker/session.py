@@ -16,6 +16,7 @@ PACKET_ID_MAX = 65_535
 _DUP = 0x08
 
 Delivery = tuple[Message, int, bool]  # message, QoS, retain flag
+Redelivery = tuple[Message, int, bool, int]  # and the packet id that it was sent under
 
 
 class Session:
@@ -28,7 +29,6 @@ class Session:
     __slots__ = (
         "_next_id",
         "client_id",
-        "expires_at",
         "expiry_s",
         "inflight",
         "outbox",
@@ -38,6 +38,7 @@ class Session:
         "queue_messages_max",
         "subscriptions",
         "unreleased",
+        "unreleased_bytes",
         "vitals",
         "window",
     )
@@ -52,26 +53,33 @@ class Session:
         self.outbox: Outbox | None = None
         self.subscriptions: dict[str, Subscription] = {}
         self.inflight: dict[int, Delivery | None] = {}
-        self.queue: deque[Delivery] = deque()
+        self.queue: deque[Delivery | Redelivery] = deque()
         self.queue_bytes = 0
         self.unreleased: dict[int, Message] = {}
+        self.unreleased_bytes = 0
         self.window = 0
         self.expiry_s = 0.0
-        self.expires_at = float("inf")
         self._next_id = 1
 
     def attach(self, outbox: Outbox, window: int, now: float) -> None:
         """A client is here: sends again what it has not acknowledged, then what waits.
 
-        [MQTT-4.4.0-1]: original packet ids, DUP set on PUBLISH, in the original order.
+        [MQTT-4.4.0-1]: original packet ids, DUP set on PUBLISH, in the original order. A window that
+        is smaller than before holds for these too [MQTT-3.3.4-9]: the rest goes before the queue.
         """
         self.outbox = outbox
         self.window = window
-        for packet_id, delivery in self.inflight.items():
+        sent = [each for each in self.inflight.items() if each[1] is not None]
+        for packet_id, delivery in reversed(sent[window:]):
+            assert delivery is not None
+            del self.inflight[packet_id]
+            self.queue.appendleft((*delivery, packet_id))
+            self.queue_bytes += delivery[0].bytes_held()
+        for packet_id, delivery in list(self.inflight.items()):
             if delivery is None:
                 outbox.send(b"\x62\x02", packet_id.to_bytes(2, "big"))
             else:
-                self._write(outbox, packet_id, delivery, now, dup=True)
+                self._send_again(outbox, packet_id, delivery, now)
         self.send_waiting(now)
 
     def detach(self) -> None:
@@ -92,16 +100,20 @@ class Session:
     def deliver_run(self, messages: list[Message], qos: int, now: float) -> None:
         """Does what `deliver` does for messages of one topic, none of them retained."""
         outbox = self.outbox
+        easy = outbox is not None and not outbox.congested and not outbox.packet_bytes_max
         room = self.window - len(self.inflight)
-        open_now = outbox is not None and not outbox.congested and not outbox.packet_bytes_max
-        if not (qos and open_now and not self.queue and room >= len(messages)):
+        if outbox is None or not easy or (qos and (self.queue or room < len(messages))):
             for message in messages:
                 self.deliver(message, qos, False, now)
             return
-        assert outbox is not None
-        pieces, inflight, packet_id = outbox.pieces, self.inflight, self._next_id
+        self.vitals.messages_out += len(messages)
         outbox.touch()
-        key = outbox.dialect << 3 | qos << 1
+        pieces, dialect = outbox.pieces, outbox.dialect
+        if qos == 0:
+            for message in messages:
+                pieces += message.parts(dialect, 0, False, now)
+            return
+        inflight, packet_id, key = self.inflight, self._next_id, dialect << 3 | qos << 1
         for message in messages:
             while packet_id in inflight:
                 packet_id = packet_id % PACKET_ID_MAX + 1
@@ -109,11 +121,10 @@ class Session:
             if message.key == key:
                 head, tail = message.encoded
             else:
-                head, tail = message.parts(outbox.dialect, qos, False, now)
+                head, tail = message.parts(dialect, qos, False, now)
             pieces += (head, packet_id.to_bytes(2, "big"), tail)
             packet_id = packet_id % PACKET_ID_MAX + 1
         self._next_id = packet_id
-        self.vitals.messages_out += len(messages)
 
     def acknowledged(self, packet_id: int, now: float) -> bool:
         """PUBACK or PUBCOMP came (or a PUBREC that refuses): the id is free, the next may go."""
@@ -139,7 +150,9 @@ class Session:
                 return
             delivery = self.queue.popleft()
             self.queue_bytes -= delivery[0].bytes_held()
-            if delivery[0].expired(now):
+            if len(delivery) == 4:
+                self._send_again(outbox, delivery[3], delivery[:3], now)
+            elif delivery[0].expired(now):
                 self.vitals.dropped_expired += 1
             else:
                 self._send_acknowledged(outbox, delivery, now)
@@ -176,6 +189,12 @@ class Session:
         if self._write(outbox, packet_id, delivery, now):
             self.inflight[packet_id] = delivery
             self.vitals.messages_out += 1
+
+    def _send_again(self, outbox: Outbox, packet_id: int, delivery: Delivery, now: float) -> None:
+        if self._write(outbox, packet_id, delivery, now, dup=True):
+            self.inflight[packet_id] = delivery
+        else:
+            self.inflight.pop(packet_id, None)
 
     def _write(
         self, outbox: Outbox, packet_id: int, delivery: Delivery, now: float, dup: bool = False

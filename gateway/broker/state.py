@@ -24,8 +24,9 @@ class BrokerState:
     """`now` is the time of the input at work; `touched` the outboxes that a turn must write.
 
     `holding` is the boot barrier: clients are accepted, and what they say waits.
-    `wills` are the delayed ones, by client id, of sessions whose client is away.
-    `crowding` is whom to tell when the other gateways can take more again.
+    `wills` are the delayed ones, by client id, of sessions whose client is away, with their timers;
+    `expiries` are the timers that end such sessions.
+    `crowding` is whom to tell, by client id, when the other gateways can take more again.
     """
 
     settings: MqttSection
@@ -40,9 +41,10 @@ class BrokerState:
     timers: Timers = field(default_factory=Timers)
     touched: list[Outbox] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
-    wills: dict[str, tuple[float, Message]] = field(default_factory=dict)
-    crowding: list[Callable[[], None]] = field(default_factory=list)
+    wills: dict[str, tuple[int, Message]] = field(default_factory=dict)
+    expiries: dict[str, int] = field(default_factory=dict)
+    crowding: dict[str, Callable[[], None]] = field(default_factory=dict)
 
     def note(self, level: Level, text: str) -> None:
-        """Says something to the log."""
-        self.effects.append(Note(level, text))
+        """Says something to the log. Clients choose names: they must not break its lines."""
+        self.effects.append(Note(level, text if text.isprintable() else repr(text)))

@@ -86,6 +86,8 @@ def _when_known(
             return
         connection.outbox.send(answer)
         for subscription in replay:
+            if session.subscriptions.get(subscription.topic_filter) is not subscription:
+                continue  # ended, or replaced, while this waited
             for message in broker.retained.matching(subscription.topic_filter):
                 if not message.expired(broker.now):
                     qos = min(message.qos, subscription.qos)

@@ -40,6 +40,7 @@ STYLES = {
     PortState.OFFLINE: Style.DOUBTFUL,
     Severity.ERROR: Style.BAD,
     Severity.WARNING: Style.DOUBTFUL,
+    Severity.NOTICE: Style.PLAIN,
     Health.HEALTHY: Style.GOOD,
     Health.DEGRADED: Style.BAD,
 }

@@ -6,6 +6,7 @@ over as they come and never queue here. Must not know what is published or when 
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from math import inf
 
@@ -27,6 +28,10 @@ from gateway.devices.tasks import start
 _KEEP_ALIVE_S = 15  # a broker that hangs is noticed in about twice that
 _ANSWER_S = 5.0  # for CONNACK, SUBACK and the end of the connection
 _UNDER_WAY_MAX = IN_FLIGHT_MAX + 16  # the status documents travel beside the outbox
+
+# The library logs each loss as an error of its own; BrokerLost says it once.
+_LIBRARY_LOG = logging.getLogger("gateway.devices.mqtt")
+_LIBRARY_LOG.setLevel(logging.CRITICAL)
 
 
 class BrokerClient:
@@ -121,6 +126,7 @@ class BrokerClient:
             keepalive=_KEEP_ALIVE_S,
             max_inflight_messages=_UNDER_WAY_MAX,
             queue_type=self._queue_type(),
+            logger=_LIBRARY_LOG,
         )
         client.pending_calls_threshold = _UNDER_WAY_MAX
         return client

@@ -135,6 +135,11 @@ class Runtime:
         if isinstance(future, asyncio.Future) and not isinstance(future, asyncio.Task):
             return  # the MQTT library's note of a lost connection, told to us another way already
         error = context.get("exception")
+        if isinstance(error, OSError):
+            # Ours are answered where they happen. The MQTT library asks the loop to watch a socket
+            # one turn after the broker may have closed it, and hears of the loss another way.
+            _LOG.debug("ignored on the loop: %s", error)
+            return
         loop.default_exception_handler(context)
         if isinstance(error, Exception) and not self._end.done():
             self._end.set_exception(error)

@@ -7,9 +7,11 @@ are used, in steps. Wall time plays no part: these boxes boot in 1970.
 """
 
 from gateway.effects import SaveMeshTime
+from gateway.errors import LinkError
 from gateway.ids import Stamp
 
 SAVE_STEP_MS = 60_000  # one small write a minute
+TIME_MS_MAX = 2**48  # 8,900 years
 
 
 class MeshClock:
@@ -25,11 +27,18 @@ class MeshClock:
         """Mesh time in milliseconds."""
         return max(int(now * 1000) + self._offset_ms, self._last.time_ms)
 
-    def seen(self, time_ms: int, now: float) -> None:
-        """Somebody else's time came in: this clock is never behind it."""
+    def seen(self, time_ms: int, now: float, counter: int = 0) -> None:
+        """Somebody else's time came in, or a stamp's: this clock is never behind it.
+
+        Raises LinkError for a time that no mesh lives to see: nothing could take it back.
+        """
+        if time_ms > TIME_MS_MAX or counter > TIME_MS_MAX:
+            raise LinkError("malformed", f"a mesh time of {time_ms} ms")
         behind_ms = time_ms - self.read(now)
         if behind_ms > 0:
             self._offset_ms += behind_ms
+        if (time_ms, counter) > self._last[:2]:
+            self._last = Stamp(time_ms, counter, self._gateway)
 
     def stamp(self, now: float) -> Stamp:
         """A stamp newer than every one made or seen here."""

@@ -5,7 +5,7 @@
     both sides          Start, then entries         where my stream goes on
     both sides          Interest, Digest            what my sessions want; what I retain
     where they differ   Compare, Retained           until the retained messages are the same
-    from then on        Entries and Taken, Interest and InterestTaken, Beat, Vitals, Bye
+    from then on        Entries and Taken, Interest and InterestTaken, Beat, Vitals, Known, Bye
 
 The table at the end says which frame is legal in which state of the link. Must not know sockets.
 """
@@ -30,6 +30,7 @@ from gateway.mesh.frames import (
     Hello,
     Interest,
     InterestTaken,
+    Known,
     Member,
     Received,
     Refuse,
@@ -41,12 +42,13 @@ from gateway.mesh.frames import (
 from gateway.mesh.link import Link, LinkState
 from gateway.mesh.peer import Peer
 from gateway.mesh.state import MeshState
+from gateway.mesh.stream import Incoming
+from gateway.mqtt.message import Message
 
 
 def greet(state: MeshState, link: Link) -> None:
     """Says who this gateway is, as the first thing on a link."""
     me = state.identity
-    known = [peer for peer in state.peers.values() if peer.address]
     link.say(
         Hello(
             PROTOCOL,
@@ -62,9 +64,14 @@ def greet(state: MeshState, link: Link) -> None:
             me.address,
             me.cluster.link_port,
             me.mqtt_port,
-            tuple(Member(p.gateway, p.name, p.address, p.port) for p in known),
+            _members(state),
         )
     )
+
+
+def _members(state: MeshState) -> tuple[Member, ...]:
+    known = [peer for peer in state.peers.values() if peer.address]
+    return tuple(Member(p.gateway, p.name, p.address, p.port) for p in known)
 
 
 def handle(state: MeshState, link: Link, frame: AnyFrame) -> None:
@@ -85,12 +92,19 @@ def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
     if peer.link is not None:
         _settle_double(state, peer, link, hello)
     state.clock.seen(hello.mesh_time_ms, state.now)
-    if peer.hello is None or (peer.hello.store, peer.hello.boot) != (hello.store, hello.boot):
-        peer.outgoing.forget()  # what it had in memory went with its last boot
+    if peer.hello is None or _start_of(peer.hello) != _start_of(hello):
+        peer.outgoing.forget()  # what it had in memory went with its last start
+        peer.incoming = Incoming()
     _remember(state, peer, link, hello)
     state.hold(peer.gateway, state.now + SYNC_TIMEOUT_S)
-    link.say(Received(hello.store, hello.boot, peer.incoming.known(hello.store, hello.boot)))
+    membership.judge(state)
+    link.say(Received(hello.store, hello.boot, peer.incoming.number))
     peer.taken_said = peer.incoming.number
+
+
+def _start_of(hello: Hello) -> tuple[str, int, str]:
+    """Which start of which store: a card that was restored counts its boots a second time."""
+    return hello.store, hello.boot, hello.nonce
 
 
 def _check(state: MeshState, link: Link, hello: Hello) -> None:
@@ -120,7 +134,8 @@ def _settle_double(state: MeshState, peer: Peer, link: Link, hello: Hello) -> No
     another box with the same identity is a clone and stays out.
     """
     assert peer.link is not None and peer.hello is not None
-    heard = state.now - peer.heard_at < state.identity.cluster.suspect_s
+    silent_s = state.now - peer.heard_at
+    heard = silent_s < state.identity.cluster.suspect_s and not peer.link.closed
     if hello.nonce != peer.hello.nonce:
         if heard:
             raise LinkError("clone", f"{hello.name} is linked already, from {peer.link.address[0]}")
@@ -142,11 +157,20 @@ def _remember(state: MeshState, peer: Peer, link: Link, hello: Hello) -> None:
     link.state = LinkState.GREETED
     if moved:
         state.effects.append(SaveMember(peer.gateway, peer.name, peer.address, peer.port))
+        for other in state.links:
+            if other.state is LinkState.UP:
+                member = Member(peer.gateway, peer.name, peer.address, peer.port)
+                other.say(Known((member,)))
     if link.dialled:
         state.dialling.answered(link.address, peer.gateway)
     state.refusals.clear(hello.name)
+    state.refusals.clear(address)
     state.dialling.add((address, hello.link_port), peer.gateway, state.now)
-    for member in hello.members:
+    _meet(state, hello.members)
+
+
+def _meet(state: MeshState, members: tuple[Member, ...]) -> None:
+    for member in members:
         state.dialling.add((member.address, member.port), member.gateway, state.now)
 
 
@@ -165,8 +189,12 @@ def _on_received(state: MeshState, link: Link, frame: Received) -> None:
 
 def _on_start(state: MeshState, link: Link, frame: Start) -> None:
     peer = state.peers[link.gateway]
-    peer.incoming.number = peer.taken_said = frame.number
+    peer.incoming.start(frame.number)
+    peer.taken_said = frame.number
     link.state = LinkState.UP
+    others = tuple(member for member in _members(state) if member.gateway != peer.gateway)
+    if others:
+        link.say(Known(others))  # two that came at the same time have not met
     membership.beat(state, link)
     if state.vitals is not None:
         link.say(state.vitals)
@@ -174,21 +202,30 @@ def _on_start(state: MeshState, link: Link, frame: Start) -> None:
 
 
 def _on_entries(state: MeshState, link: Link, frame: Entries) -> None:
-    peer = state.peers[link.gateway]
+    """Messages of one client and topic that follow each other go to the broker together."""
+    peer, now = state.peers[link.gateway], state.now
+    run: list[Message] = []
     for entry in peer.incoming.take(frame):
-        stamp = None
-        if entry.stamp is not None:
-            stamp = Stamp(*entry.stamp, peer.gateway)
-            state.clock.seen(stamp.time_ms, state.now)
-        state.local.arrived(reconcile.message_of(entry, state.now), stamp, state.now)
+        message = reconcile.message_of(entry, now)
+        if run and not (message.topic_field == run[0].topic_field and _alike(message, run[0])):
+            state.local.arrived_run(run, now)
+            run = []
+        if entry.stamp is None:
+            run.append(message)
+            continue
+        stamp = Stamp(*entry.stamp, peer.gateway)
+        state.clock.seen(stamp.time_ms, now, stamp.counter)
+        state.local.arrived(message, stamp, now)
+    if run:
+        state.local.arrived_run(run, now)
+
+
+def _alike(one: Message, other: Message) -> bool:
+    return one.qos == other.qos and one.publisher == other.publisher and one.retain == other.retain
 
 
 def _on_taken(state: MeshState, link: Link, frame: Taken) -> None:
-    outgoing = state.peers[link.gateway].outgoing
-    crowded = outgoing.crowded()
-    outgoing.taken(frame.number)
-    if crowded and not outgoing.crowded():
-        state.local.uncrowd()
+    state.peers[link.gateway].outgoing.taken(frame.number)
 
 
 def _on_interest(state: MeshState, link: Link, frame: Interest) -> None:
@@ -222,8 +259,8 @@ def _on_compare(state: MeshState, link: Link, frame: Compare) -> None:
 def _on_retained(state: MeshState, link: Link, frame: Retained) -> None:
     for kept in frame.kept:
         message, stamp = reconcile.kept_message(kept, state.now)
-        state.clock.seen(stamp.time_ms, state.now)
-        state.local.arrived(message, stamp, state.now)
+        state.clock.seen(stamp.time_ms, state.now, stamp.counter)
+        state.local.caught_up(message, stamp, state.now)
     if frame.last:
         _retained_in(state, state.peers[link.gateway])
 
@@ -235,6 +272,10 @@ def _on_beat(state: MeshState, link: Link, frame: Beat) -> None:
 def _on_vitals(state: MeshState, link: Link, frame: Vitals) -> None:
     peer = state.peers[link.gateway]
     peer.vitals, peer.vitals_at = frame, state.now
+
+
+def _on_known(state: MeshState, link: Link, frame: Known) -> None:
+    _meet(state, frame.members)
 
 
 def _on_bye(state: MeshState, link: Link, frame: Bye) -> None:
@@ -279,6 +320,7 @@ _MOVES: dict[tuple[LinkState, type], Move] = {
     (LinkState.UP, Retained): _on_retained,
     (LinkState.UP, Beat): _on_beat,
     (LinkState.UP, Vitals): _on_vitals,
+    (LinkState.UP, Known): _on_known,
     (LinkState.UP, Bye): _on_bye,
     (LinkState.UP, Refuse): _on_refuse,
 }

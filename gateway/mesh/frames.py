@@ -187,6 +187,12 @@ class Vitals(Frame, frozen=True, tag="vitals"):
     temperature_c: float | None = None
 
 
+class Known(Frame, frozen=True, tag="known"):
+    """Gateways of this mesh that the receiver may not have met."""
+
+    members: tuple[Member, ...]
+
+
 class Bye(Frame, frozen=True, tag="bye"):
     """I stop on purpose."""
 
@@ -205,6 +211,7 @@ AnyFrame = (
     | Retained
     | Beat
     | Vitals
+    | Known
     | Bye
 )
 

@@ -15,6 +15,8 @@ from gateway.mqtt.tree import TopicTree
 from gateway.tickets import Ticket
 from gateway.timers import FOREVER
 
+FILTERS_BYTES_MAX = 1_048_576  # of one frame: a filter may have 64 kB
+
 
 class OwnInterest:
     """The filters of sessions here. Changes of one turn leave in one frame."""
@@ -50,11 +52,25 @@ class OwnInterest:
 
 def _frames(version: int, full: bool, add: list[str], remove: list[str]) -> Iterable[Interest]:
     """One version in frames of bounded size; only the last one completes it."""
-    step = FILTERS_IN_FRAME_MAX
-    count = max(1, -(-max(len(add), len(remove)) // step))
-    for number in range(count):
-        part = slice(number * step, (number + 1) * step)
-        yield Interest(version, full and not number, add[part], remove[part], number < count - 1)
+    parts = [(True, part) for part in _parts(add)] + [(False, part) for part in _parts(remove)]
+    for number, (wanted, part) in enumerate(parts or [(True, [])]):
+        more = number < len(parts) - 1
+        yield Interest(
+            version, full and not number, part if wanted else [], [] if wanted else part, more
+        )
+
+
+def _parts(filters: list[str]) -> Iterable[list[str]]:
+    part: list[str] = []
+    size = 0
+    for topic_filter in filters:
+        part.append(topic_filter)
+        size += len(topic_filter)
+        if len(part) >= FILTERS_IN_FRAME_MAX or size > FILTERS_BYTES_MAX:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 class PeersInterest:

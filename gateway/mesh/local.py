@@ -40,6 +40,12 @@ class Local(Protocol):
     def arrived(self, message: Message, stamp: Stamp | None, now: float) -> None:
         """Another gateway accepted this message (or, retained and empty, deleted a topic's)."""
 
+    def caught_up(self, message: Message, stamp: Stamp, now: float) -> None:
+        """Another gateway has this retained (or, empty, deleted): news here, or not."""
+
+    def arrived_run(self, messages: list[Message], now: float) -> None:
+        """Does what `arrived` does for messages of one client, topic and QoS, none retained."""
+
     def filters(self) -> Sequence[str]:
         """Every filter that a session here subscribes to."""
 

@@ -1,8 +1,9 @@
 """Who lives: decided by what is heard on links, never by mDNS.
 
-Any byte is a sign of life. A gateway is suspect when nothing was heard for `suspect_s`, and dead when
-nothing was for `dead_s` and no gateway that lives hears it either: dead on one link is not dead. Must
-not know how messages travel.
+Any byte is a sign of life. A gateway is suspect when nothing was heard for `suspect_s`, or when it says
+that it does not hear this one: what is sent to it would not be taken. It is dead when nothing was heard
+for `dead_s` and no gateway that lives hears it either: dead on one link is not dead, but the link is
+over all the same. Must not know how messages travel.
 """
 
 from gateway.mesh.frames import Beat
@@ -16,7 +17,10 @@ def judge(state: MeshState) -> None:
     cluster = state.identity.cluster
     for peer in state.peers.values():
         silent_s = state.now - max(peer.heard_at, peer.known_since)
-        if silent_s < cluster.suspect_s and peer.link is not None:
+        if silent_s >= cluster.dead_s and peer.link is not None:
+            peer.link.close()
+            unlink(state, peer)
+        if silent_s < cluster.suspect_s and peer.link is not None and peer.hears_us:
             _alive(state, peer)
         elif silent_s < cluster.dead_s or _heard_by_others(state, peer):
             _suspect(state, peer)
@@ -49,6 +53,7 @@ def heard(state: MeshState, peer: Peer, link: Link, frame: Beat) -> None:
     if frame.echo_ms:
         peer.rtt_s = max(0.0, state.now - (frame.echo_ms + frame.echo_held_ms) / 1000)
     peer.hears = frozenset(frame.hears)
+    peer.hears_us = state.identity.gateway in peer.hears
     state.clock.seen(frame.mesh_time_ms, state.now)
 
 
@@ -79,9 +84,6 @@ def _dead(state: MeshState, peer: Peer) -> None:
     state.note("warning", f"{peer.name} ({peer.gateway}) is dead: nothing heard from it")
     peer.life = Life.DEAD
     peer.hears = frozenset()
-    if peer.link is not None:
-        peer.link.close()
-        unlink(state, peer)
     peer.outgoing.forget()
     state.peers_interest.drop(peer)
     state.local.interest_changed()
@@ -92,6 +94,7 @@ def unlink(state: MeshState, peer: Peer) -> None:
     """The peer's link is over. What it has not taken waits for the next one until it is dead."""
     peer.link = None
     peer.streaming = False
+    peer.hears_us = True
     peer.rtt_s = None
     peer.awaiting_interest = peer.awaiting_retained = True
     peer.knows = -1

@@ -60,7 +60,9 @@ class Mesh:
 
     def crowded(self) -> bool:
         """Whether publishers should pause."""
-        return any(peer.outgoing.crowded() for peer in self.state.peers.values())
+        return any(
+            peer.outgoing.crowded() for peer in self.state.peers.values() if peer.life is Life.ALIVE
+        )
 
     def stamp(self, now: float) -> Stamp:
         """A stamp newer than every one seen."""
@@ -157,7 +159,7 @@ class Mesh:
             for link in list(state.links):
                 if link.state in (LinkState.GREETED, LinkState.UP):
                     membership.beat(state, link)
-                elif link.hello_by <= now:
+                elif link.state is LinkState.WAITING and link.hello_by <= now:
                     self._refuse(link, "malformed", "said nothing")
         membership.judge(state)
         for reason, until in list(state.holding.items()):
@@ -182,6 +184,8 @@ class Mesh:
     def drain(self) -> list[Effect]:
         """Closes the turn: what changed in it stands in the links afterwards; effects are returned."""
         state = self.state
+        if not self.crowded():
+            state.local.uncrowd()  # a peer took what waited, or nobody waits for it any more
         delta = state.own_interest.delta()
         for peer in state.peers.values():
             peer.outgoing.seal()

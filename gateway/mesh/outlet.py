@@ -21,7 +21,14 @@ class PeerOutlet:
         self._state = state
 
     def offer(self, message: Message, stamp: Stamp | None, ticket: Ticket | None) -> None:
-        """Adds the message to the peer's stream. Nobody is kept waiting for a silent gateway."""
+        """Adds the message to the peer's stream, if that is not full.
+
+        Nobody is kept waiting for a silent gateway, so for one nothing is kept beyond the bound. One
+        that is heard makes publishers pause long before, and gets what they were promised.
+        """
         heard = self._peer.life is Life.ALIVE and self._peer.link is not None
+        if self._peer.outgoing.full() and not (heard and (message.qos or message.retain)):
+            self._peer.outgoing.dropped += 1
+            return
         entry = entry_of(message, stamp, self._state.now)
         self._peer.outgoing.add(entry, ticket if heard else None)

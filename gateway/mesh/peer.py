@@ -42,6 +42,7 @@ class Peer:
     link: Link | None = None
     rtt_s: float | None = None
     hears: frozenset[str] = frozenset()
+    hears_us: bool = True  # as its last heartbeat on the present link says
     outgoing: Outgoing = field(default_factory=Outgoing)
     incoming: Incoming = field(default_factory=Incoming)
     knows: int = 0

@@ -7,8 +7,9 @@ know links or who else is in the mesh.
 
 from collections.abc import Iterator
 
+from gateway.errors import LinkError
 from gateway.ids import NEVER, Stamp
-from gateway.limits import BATCH_BYTES_MAX, TOPICS_IN_FRAME_MAX
+from gateway.limits import BATCH_BYTES_MAX, TOPIC_BYTES_MAX, TOPICS_IN_FRAME_MAX
 from gateway.mesh.frames import Compare, Digest, Entry, Kept, Retained
 from gateway.mesh.local import RetainedEntry, RetainedStore
 from gateway.mqtt.message import Message, topic_field
@@ -20,9 +21,15 @@ from gateway.mqtt.properties import (
     encode_properties,
 )
 
+LISTING_BYTES_MAX = 1_048_576  # of topics in one frame: a topic may have 64 kB
+ENTRY_OVERHEAD_BYTES = 64  # of the envelope of one retained message, near enough
+
 
 def differences(store: RetainedStore, theirs: Digest) -> list[Compare]:
-    """What to list to the other side, given its digest; nothing if the stores are equal."""
+    """What to list to the other side, given its digest; nothing if the stores are equal.
+
+    A bucket that is too long for one frame is in two: more is sent back than is missing, no less.
+    """
     ours = store.digest()
     differing = [
         number for number, digest in enumerate(ours) if digest != _at(theirs.buckets, number)
@@ -30,12 +37,18 @@ def differences(store: RetainedStore, theirs: Digest) -> list[Compare]:
     frames: list[Compare] = []
     buckets: list[int] = []
     topics: list[tuple[str, tuple[int, int, str]]] = []
+    size = 0
     for number in differing:
         buckets.append(number)
-        topics.extend((topic, _plain(entry.stamp)) for topic, entry in store.bucket(number))
+        for topic, entry in store.bucket(number):
+            topics.append((topic, _plain(entry.stamp)))
+            size += len(topic)
+            if size > LISTING_BYTES_MAX:
+                frames.append(Compare(buckets, topics, last=False))
+                buckets, topics, size = [number], [], 0
         if len(topics) >= TOPICS_IN_FRAME_MAX:
             frames.append(Compare(buckets, topics, last=False))
-            buckets, topics = [], []
+            buckets, topics, size = [], [], 0
     if differing:
         frames.append(Compare(buckets, topics, last=True))
     return frames
@@ -50,10 +63,10 @@ def newer_here(store: RetainedStore, theirs: Compare, now: float) -> Iterator[Re
         for topic, entry in store.bucket(number):
             if entry.stamp > stamps.get(topic, NEVER):
                 kept.append(_kept(topic, entry, now))
-                size += len(kept[-1].payload or b"") + len(topic)
-        if size > BATCH_BYTES_MAX:
-            yield Retained(kept, last=False)
-            kept, size = [], 0
+                size += _size(kept[-1])
+            if size > BATCH_BYTES_MAX:
+                yield Retained(kept, last=False)
+                kept, size = [], 0
     if kept or theirs.last:
         yield Retained(kept, last=theirs.last)
 
@@ -75,21 +88,31 @@ def entry_of(message: Message, stamp: Stamp | None, now: float) -> Entry:
 
 
 def message_of(entry: Entry, now: float) -> Message:
-    """A message as it came over a link. Raises ProtocolError if its properties are not MQTT's."""
+    """A message as it came over a link.
+
+    Raises LinkError, ProtocolError or UnicodeDecodeError for what is none.
+    """
+    if int.from_bytes(entry.field[:2], "big") != len(entry.field) - 2 or not 0 <= entry.qos <= 2:
+        raise LinkError("malformed", "a message that is not MQTT's")
     return Message(
         entry.field[2:].decode(),
         entry.field,
         entry.payload,
         entry.qos,
         entry.stamp is not None,
-        _properties(entry.properties),
+        _properties(entry.properties) if entry.properties else NO_PROPERTIES,
         entry.publisher,
         None if entry.expires_ms is None else now + entry.expires_ms / 1000,
     )
 
 
 def kept_message(kept: Kept, now: float) -> tuple[Message, Stamp]:
-    """A retained message as another gateway keeps it; an empty payload for one that was deleted."""
+    """A retained message as another gateway keeps it; an empty payload for one that was deleted.
+
+    Raises LinkError or ProtocolError for what is none.
+    """
+    if not 0 <= kept.qos <= 2 or len(kept.topic.encode()) > TOPIC_BYTES_MAX:
+        raise LinkError("malformed", "a retained message that is not MQTT's")
     message = Message(
         kept.topic,
         topic_field(kept.topic),
@@ -101,6 +124,11 @@ def kept_message(kept: Kept, now: float) -> tuple[Message, Stamp]:
         None if kept.expires_ms is None else now + kept.expires_ms / 1000,
     )
     return message, Stamp(*kept.stamp)
+
+
+def _size(kept: Kept) -> int:
+    text = len(kept.topic) + len(kept.publisher) + len(kept.properties)
+    return len(kept.payload or b"") + text + ENTRY_OVERHEAD_BYTES
 
 
 def _kept(topic: str, entry: RetainedEntry, now: float) -> Kept:

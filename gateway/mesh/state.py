@@ -12,7 +12,7 @@ from gateway.mesh.dialling import Dialling
 from gateway.mesh.frames import Vitals
 from gateway.mesh.identity import Identity
 from gateway.mesh.interest import Barriers, OwnInterest, PeersInterest
-from gateway.mesh.link import Link, LinkState
+from gateway.mesh.link import Link
 from gateway.mesh.local import Local
 from gateway.mesh.peer import Life, Peer
 from gateway.mesh.refusals import Refusal, Refusals
@@ -58,7 +58,7 @@ class MeshState:
             peer.gateway
             for peer in self.peers.values()
             if peer.link is not None
-            and peer.link.state is LinkState.UP
+            and not peer.link.closed
             and self.now - peer.heard_at < self.identity.cluster.suspect_s
         ]
 

@@ -32,7 +32,7 @@ class _Batch:
 @dataclass(slots=True)
 class Outgoing:
     """The sending end. `number` is the last one given, `taken_number` the last one taken by the
-    other side; `dropped` counts QoS 0 beyond the bound, `unsent` is sealed and not yet on a link.
+    other side; `dropped` counts messages beyond the bound, `unsent` is sealed and not yet on a link.
     """
 
     number: int = 0
@@ -48,12 +48,9 @@ class Outgoing:
 
     def add(self, entry: Entry, ticket: Ticket | None) -> None:
         """Appends an entry; holds the ticket until the other side has taken it."""
-        if entry.qos == 0 and entry.stamp is None and self._untaken_bytes > UNTAKEN_BYTES_MAX:
-            self.dropped += 1
-            return
         self.number += 1
         self._entries.append(entry)
-        self._entries_bytes += len(entry.payload) + len(entry.field) + ENTRY_OVERHEAD_BYTES
+        self._entries_bytes += _size(entry)
         # entries of one ticket come one after the other: to hold it once is enough
         if ticket is not None and (not self._tickets or self._tickets[-1] is not ticket):
             ticket.hold()
@@ -78,7 +75,9 @@ class Outgoing:
         self.unsent = [batch.frame for batch in self._untaken]
 
     def taken(self, number: int) -> None:
-        """The other side has everything up to `number`."""
+        """The other side has everything up to `number`. Raises LinkError if there is no such one."""
+        if number > self.number:
+            raise LinkError("malformed", f"entry {number} is taken, {self.number} is the last one")
         self.taken_number = max(self.taken_number, number)
         while self._untaken and self._untaken[0].last <= number:
             batch = self._untaken.popleft()
@@ -103,6 +102,10 @@ class Outgoing:
         self._untaken_bytes = self._entries_bytes = 0
         self.taken_number = self.number
 
+    def full(self) -> bool:
+        """Whether more waits than may: what can be dropped should be."""
+        return self._untaken_bytes + self._entries_bytes > UNTAKEN_BYTES_MAX
+
     def crowded(self) -> bool:
         """Whether publishers should pause: between the high and the low mark, as last passed."""
         return self._crowded
@@ -110,6 +113,12 @@ class Outgoing:
     def untaken(self) -> int:
         """Entries that the other side has not taken, in messages."""
         return self.number - self.taken_number
+
+
+def _size(entry: Entry) -> int:
+    """In a frame, near enough; a client chooses how long each part is."""
+    text = len(entry.publisher) + len(entry.properties)
+    return len(entry.payload) + len(entry.field) + text + ENTRY_OVERHEAD_BYTES
 
 
 def _release(tickets: list[Ticket]) -> None:
@@ -120,17 +129,15 @@ def _release(tickets: list[Ticket]) -> None:
 
 @dataclass(slots=True)
 class Incoming:
-    """The receiving end, keyed by the sender's store and boot: another one starts anew."""
+    """The receiving end. `number` is the last one taken."""
 
-    store: str = ""
-    boot: int = 0
     number: int = 0
 
-    def known(self, store: str, boot: int) -> int:
-        """The last number taken of this sender's stream; 0 if it is a new one."""
-        if (store, boot) != (self.store, self.boot):
-            self.store, self.boot, self.number = store, boot, 0
-        return self.number
+    def start(self, number: int) -> None:
+        """The stream goes on behind `number`. Raises LinkError if that was taken long ago."""
+        if number < self.number:
+            raise LinkError("malformed", f"the stream goes back from {self.number} to {number}")
+        self.number = number
 
     def take(self, frame: Entries) -> list[Entry]:
         """The entries of the frame that are new here. Raises LinkError if some are missing."""

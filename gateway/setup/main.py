@@ -151,9 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     step failed."""
     options = _arguments(arguments)
     log_to_stderr("info")
-    os.umask(
-        0o022
-    )  # sshd looks for the keys of gw as gw, so folders are open; files have their own
+    os.umask(0o022)  # sshd reads the keys of gw as gw, so folders are open; files have a mode
     return 0 if set_up(Path(options.installer), Path(options.root).resolve()) else 1
 
 

@@ -5,19 +5,29 @@ Carries bytes and back-pressure both ways. Must not know what a packet is.
 
 import asyncio
 import ipaddress
+import logging
 from typing import cast
 
 from gateway.broker.connection import Connection
 from gateway.shell.runtime import Runtime
+
+logger = logging.getLogger("gatewayd")
 
 WRITE_BYTES_HIGH = 1_048_576  # unsent to one client: from here on it is congested
 WRITE_BYTES_LOW = 262_144
 CLOSE_TIMEOUT_S = 5.0  # for a client that does not read what is said before the close
 
 
-def is_loopback(address: str) -> bool:
-    """Whether a peer's address is this machine's own; an empty one is a local socket's."""
-    return not address or ipaddress.ip_address(address.split("%")[0]).is_loopback
+def is_local(transport: asyncio.BaseTransport) -> bool:
+    """Whether the other end is on this machine: by loopback, or from the address it connects to."""
+    peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+    if not isinstance(own, tuple):
+        return isinstance(own, str)  # a local socket has a path
+    if not isinstance(peer, tuple):
+        return False  # gone before it could be asked for; what it sent is read all the same
+    ip = ipaddress.ip_address(peer[0].split("%")[0])
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return peer[0] == own[0] or (mapped or ip).is_loopback
 
 
 class ClientProtocol(asyncio.Protocol):
@@ -35,12 +45,17 @@ class ClientProtocol(asyncio.Protocol):
         peer = transport.get_extra_info("peername") or ("",)
         address = peer[0] if isinstance(peer, tuple) else ""
         runtime = self._runtime
-        self._connection = runtime.node.broker.open(address, is_loopback(address), runtime.now())
+        self._connection = runtime.node.broker.open(address, is_local(transport), runtime.now())
         self._connection.outbox.owner = self
 
     def data_received(self, data: bytes) -> None:
         assert self._connection is not None
-        self._connection.receive(data, self._runtime.now())
+        try:
+            self._connection.receive(data, self._runtime.now())
+        except Exception:  # a mistake of ours costs this client its connection, and nobody else
+            logger.exception("a client's bytes were not understood; it is cut off")
+            assert self._transport is not None
+            self._transport.abort()
         self._runtime.schedule()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -74,6 +89,7 @@ class ClientProtocol(asyncio.Protocol):
             else:
                 self._transport.resume_reading()
                 self._connection.resume()
+                self._runtime.schedule()
 
     def _congested(self, congested: bool) -> None:
         assert self._connection is not None

@@ -31,7 +31,7 @@ from gateway.report import Reporter
 from gateway.shell.clients import ClientProtocol
 from gateway.shell.control_socket import ControlSocket
 from gateway.shell.discovery import Announcement, Discovery, Sighting
-from gateway.shell.hardware import Measures, measure
+from gateway.shell.hardware import Measures, addresses, measure
 from gateway.shell.peers import Peers
 from gateway.shell.runtime import Runtime
 from gateway.shell.store import Store, StoreError
@@ -67,9 +67,8 @@ class Daemon:
         self._peers: Peers | None = None
         self._runtime = Runtime(self.node, self._dial, self._save)
         self._measures: Measures | None = None
-        self._reporter = Reporter(
-            self.node, config.gateway.name, self._gateway, self._address(), __version__
-        )
+        self._reporter = Reporter(self.node, config.gateway.name, self._gateway, __version__)
+        self._address = config.gateway.advertise or config.gateway.address
         self._control = ControlSocket(config.gateway.control_socket, self._status)
         self._tasks: list[asyncio.Task[None]] = []
         self._server: asyncio.Server | None = None
@@ -130,10 +129,6 @@ class Daemon:
             cluster,
         )
 
-    def _address(self) -> str:
-        gateway = self._config.gateway
-        return gateway.advertise or gateway.address
-
     async def _listen_for_peers(self) -> None:
         cluster, gateway = self._config.cluster, self._config.gateway
         assert cluster is not None and self._keys is not None and self.node.mesh is not None
@@ -162,8 +157,11 @@ class Daemon:
         self._tasks.append(task)
 
     async def _measuring(self) -> None:
+        everywhere = _everywhere(self._address)
         while True:
             self._measures = await asyncio.to_thread(measure, self._config.gateway.state_dir)
+            if everywhere:  # which address that is may change while we run
+                self._address = (await asyncio.to_thread(addresses) or [self._address])[0]
             if self.node.mesh is not None:
                 self.node.mesh.measured(self._vitals(), self._runtime.now())
                 self._runtime.schedule()
@@ -209,7 +207,7 @@ class Daemon:
         )
 
     def _status(self) -> Status:
-        return self._reporter.status(self._vitals(), self._runtime.now())
+        return self._reporter.status(self._vitals(), self._address, self._runtime.now())
 
 
 def _everywhere(address: str) -> bool:

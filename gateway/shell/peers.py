@@ -6,9 +6,10 @@ the cluster's key. Must not know what a frame is.
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import cast
 
 from gateway.effects import Dial
@@ -18,6 +19,9 @@ from gateway.mesh.mesh import Mesh
 from gateway.shell.runtime import Runtime
 from gateway.shell.tls import LinkContexts, certified_gateway
 
+logger = logging.getLogger("gatewayd")
+
+ACCEPT_PAUSE_S = 0.5  # after an accept that failed
 ACCEPTING_MAX = 64  # handshakes under way at once; more are closed
 WRITE_BYTES_HIGH = 1_048_576
 CLOSE_TIMEOUT_S = 2.0
@@ -32,13 +36,16 @@ class LinkProtocol(asyncio.Protocol):
         self._mesh = mesh
         self._link: Link | None = None
         self._early: list[bytes] = []  # came with the end of the handshake
+        self._lost = False
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
     def begin(self, transport: asyncio.Transport, address: tuple[str, int], dialled: bool) -> None:
-        """TLS stands: from here on this is a link."""
+        """TLS stands: from here on this is a link. Raises OSError if it is over already."""
+        if self._lost:
+            raise ConnectionResetError("lost with the end of the handshake")
         self.transport = transport
         transport.set_write_buffer_limits(WRITE_BYTES_HIGH)
         certified = certified_gateway(transport.get_extra_info("peercert"))
@@ -56,6 +63,7 @@ class LinkProtocol(asyncio.Protocol):
         self._runtime.schedule()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
         if self._link is None:
             return
         if isinstance(
@@ -85,14 +93,16 @@ class Peers:
         self._contexts = contexts
         self._source = source  # the address to dial from; empty: the system's choice
         self._runtime: Runtime | None = None
-        self._server: asyncio.Server | None = None
+        self._listening: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepting = 0
 
     async def listen(self, runtime: Runtime, address: str, port: int) -> None:
         """Opens the link port. Raises OSError if that cannot be."""
         self._runtime = runtime
-        self._server = await runtime.loop.create_server(self._accepted, address, port)
+        self._listening = socket.create_server((address, port), backlog=ACCEPTING_MAX)
+        self._listening.setblocking(False)
+        self._start(self._accept_all(runtime.loop, self._listening))
 
     def dial(self, effect: Dial) -> None:
         """Opens a link; the mesh is told how it went."""
@@ -100,11 +110,11 @@ class Peers:
 
     async def close(self) -> None:
         """Ends listening and what is under way; open links are closed by their machines."""
-        if self._server is not None:
-            self._server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._listening is not None:
+            self._listening.close()
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         assert self._runtime is not None, "dialled before listening"
@@ -121,38 +131,49 @@ class Peers:
                 transport, protocol = await runtime.loop.create_connection(
                     lambda: LinkProtocol(runtime, mesh), host, port, local_addr=local
                 )
-                await self._secure(transport, protocol, (host, port), dialled=True)
+                await self._secure(transport, protocol, (host, port))
         except ssl.SSLError:
             mesh.refused("key", host, REFUSED_BY_TLS, runtime.now())
             mesh.dial_failed((host, port), runtime.now())
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError, ValueError, OverflowError):  # or no address at all
             mesh.dial_failed((host, port), runtime.now())
         runtime.schedule()
 
-    def _accepted(self) -> asyncio.Protocol:
-        assert self._runtime is not None
-        return _Accepting(self._take)
+    async def _accept_all(self, loop: asyncio.AbstractEventLoop, listening: socket.socket) -> None:
+        """Hands every connection to a handshake of its own.
 
-    def _take(self, transport: asyncio.Transport) -> None:
-        if self._accepting >= ACCEPTING_MAX:
-            transport.abort()
-            return
-        self._accepting += 1
-        self._start(self._accept(transport))
+        Accepts plain sockets, not transports: uvloop reads on when connection_made has paused it,
+        and what the other side says first would be gone before TLS begins.
+        """
+        while True:
+            try:
+                plain, address = await loop.sock_accept(listening)
+            except OSError as error:  # out of file descriptors, or gone before it was taken
+                logger.warning("a link could not be accepted: %s", error)
+                await asyncio.sleep(ACCEPT_PAUSE_S)
+                continue
+            if self._accepting >= ACCEPTING_MAX:
+                plain.close()
+                continue
+            self._accepting += 1
+            self._start(self._accept(plain, address[:2]))
 
-    async def _accept(self, transport: asyncio.Transport) -> None:
+    async def _accept(self, plain: socket.socket, address: tuple[str, int]) -> None:
         runtime, mesh = self._runtime, self._mesh
         assert runtime is not None
         protocol = LinkProtocol(runtime, mesh)
-        address = transport.get_extra_info("peername")[:2]
         try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             async with asyncio.timeout(HELLO_TIMEOUT_S):
-                await self._secure(transport, protocol, address, dialled=False)
+                transport, _ = await runtime.loop.connect_accepted_socket(
+                    lambda: protocol, plain, ssl=self._contexts.accepting
+                )
+            protocol.begin(transport, address, dialled=False)
         except ssl.SSLError:
             mesh.refused("key", address[0], REFUSED_BY_TLS, runtime.now())
             runtime.schedule()
         except (OSError, TimeoutError):
-            transport.abort()
+            plain.close()
         finally:
             self._accepting -= 1
 
@@ -161,27 +182,12 @@ class Peers:
         transport: asyncio.Transport,
         protocol: LinkProtocol,
         address: tuple[str, int],
-        dialled: bool,
     ) -> None:
         assert self._runtime is not None
         plain = transport.get_extra_info("socket")
         with contextlib.suppress(OSError):
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        context = self._contexts.dialling if dialled else self._contexts.accepting
-        secured = await self._runtime.loop.start_tls(
-            transport, protocol, context, server_side=not dialled
-        )
-        assert secured is not None, "closed within the handshake"
-        protocol.begin(secured, address, dialled)
-
-
-class _Accepting(asyncio.Protocol):
-    """An accepted socket before TLS: nothing is read until the handshake takes over."""
-
-    def __init__(self, take: Callable[[asyncio.Transport], None]) -> None:
-        self._take = take
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        plain = cast(asyncio.Transport, transport)
-        plain.pause_reading()
-        self._take(plain)
+        secured = await self._runtime.loop.start_tls(transport, protocol, self._contexts.dialling)
+        if secured is None:
+            raise ConnectionResetError("closed within the handshake")
+        protocol.begin(secured, address, dialled=True)

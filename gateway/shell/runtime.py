@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime
+from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime, Writer
 from gateway.node import Node
 
 WAKE_MAX_S = 0.1  # how late a deadline that was set meanwhile may be noticed
@@ -63,11 +63,9 @@ class Runtime:
         for effect in effects:
             self._do(effect)
         for outbox in outboxes:
-            if outbox.owner is not None:
-                outbox.owner.flush()
+            _flush(outbox.owner)
         for link in links:
-            if link.owner is not None:
-                link.owner.flush()
+            _flush(link.owner)
 
     def stop(self) -> None:
         """No more wakes."""
@@ -76,11 +74,14 @@ class Runtime:
 
     def _wake(self) -> None:
         now = self.now()
-        if self.node.deadline() <= now:
-            self.node.wake(now)
-            self.turn()
-        delay_s = min(max(self.node.deadline() - now, 0.0), WAKE_MAX_S)
-        self._timer = self.loop.call_later(delay_s, self._wake)
+        delay_s = WAKE_MAX_S
+        try:
+            if self.node.deadline() <= now:
+                self.node.wake(now)
+                self.turn()
+            delay_s = min(max(self.node.deadline() - now, 0.0), WAKE_MAX_S)
+        finally:  # a mistake of ours is logged by the loop, and must not stop the clock
+            self._timer = self.loop.call_later(delay_s, self._wake)
 
     def _do(self, effect: Effect) -> None:
         match effect:
@@ -90,3 +91,12 @@ class Runtime:
                 self._dial(effect)
             case SaveMember() | SaveMeshTime():
                 self._save(effect)
+
+
+def _flush(owner: Writer | None) -> None:
+    """A mistake of ours on one connection must not keep the others from being written."""
+    if owner is not None:
+        try:
+            owner.flush()
+        except Exception:
+            logger.exception("a connection could not be written")

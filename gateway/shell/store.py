@@ -22,6 +22,13 @@ from gateway.mesh.frames import Member
 FILE_NAME = "state.db"
 LOCK_NAME = "gatewayd.pid"  # holds the process id, and is locked while that process lives
 
+# Errors that say nothing against what the file holds: a full or read-only disk must not cost the
+# gateway its identity.
+_NOT_THE_FILE = (
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM),
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM),
+)
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS member (
@@ -53,7 +60,15 @@ class Store:
         self._gateway = gateway
         self._lock = self._take_lock()
         self._thread = ThreadPoolExecutor(1, "store")
-        self._database, self.kept = self._thread.submit(self._open).result()
+        try:
+            self._database, self.kept = self._thread.submit(self._open).result()
+        except sqlite3.Error as error:
+            self._thread.shutdown()
+            os.close(self._lock)
+            raise StoreError(
+                f"the state directory {self._directory} cannot be written: {error};"
+                " see whether the disk is full or broken, or name another with gateway.state_dir"
+            ) from error
 
     def save(self, effect: SaveMember | SaveMeshTime) -> Future[None]:
         """Puts it on disk, in the background and in order; the future tells when, or the error."""
@@ -90,34 +105,43 @@ class Store:
 
     def _open(self) -> tuple[sqlite3.Connection, Kept]:
         try:
-            database = self._connect()
-            values = self._values(database)
+            database, values = self._read()
         except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _NOT_THE_FILE:
+                raise
             self._set_aside("broken", f"cannot be read ({error})")
-            database = self._connect()
-            values = self._values(database)
+            database, values = self._read()
         if values.get("gateway", self._gateway) != self._gateway:
             database.close()
             self._set_aside("foreign", "was made on another box")
-            database = self._connect()
-            values = {}
+            database, values = self._read()
         return database, self._begin(database, values)
 
-    def _connect(self) -> sqlite3.Connection:
-        path = self._directory / FILE_NAME
-        database = sqlite3.connect(path, isolation_level=None, check_same_thread=True)
-        os.chmod(path, 0o600)
+    def _read(self) -> tuple[sqlite3.Connection, dict[str, str]]:
+        database = sqlite3.connect(self._directory / FILE_NAME, isolation_level=None)
+        try:
+            self._prepare(database)
+            return database, self._values(database)
+        except sqlite3.Error:
+            database.close()
+            raise
+
+    def _prepare(self, database: sqlite3.Connection) -> None:
+        os.chmod(self._directory / FILE_NAME, 0o600)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.executescript(_SCHEMA)
-        return database
 
     def _values(self, database: sqlite3.Connection) -> dict[str, str]:
         """Reads everything once, so that a broken page is found now."""
         problems = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        values = dict(database.execute("SELECT key, value FROM about"))
+        numbers = (values.get(key, "0") for key in ("boot", "mesh_time_ms"))
+        if problems == "ok" and not all(number.isdecimal() for number in numbers):
+            problems = "a number is none"
         if problems != "ok":
             raise sqlite3.DatabaseError(problems)
-        return dict(database.execute("SELECT key, value FROM about"))
+        return values
 
     def _begin(self, database: sqlite3.Connection, values: dict[str, str]) -> Kept:
         """Counts this start, on disk before anybody hears of it."""

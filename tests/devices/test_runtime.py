@@ -1,6 +1,8 @@
 """A mistake of our own ends the process, so that systemd can start it anew."""
 
 import asyncio
+import os
+import signal
 from random import Random
 
 import pytest
@@ -42,3 +44,23 @@ def test_a_mistake_ends_the_process(
     with pytest.raises(AssertionError, match="a mistake"):
         asyncio.run(run(config, fails_on))
     assert "a mistake" in caplog.text
+
+
+def test_a_socket_that_is_gone_before_it_is_watched_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def run_until_told_to_stop() -> None:
+        station = Station("box", (), 1000, Random(1))
+        config = Config(mqtt=MqttSection(port=free_port()))
+        reading, writing = os.pipe()
+        os.close(reading)
+        os.close(writing)
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.add_writer, writing, print)
+        loop.call_soon(os.kill, os.getpid(), signal.SIGTERM)
+        async with asyncio.timeout(10):
+            await Runtime(station, config).run()
+
+    with caplog.at_level("DEBUG", "gateway.devices"):
+        asyncio.run(run_until_told_to_stop())
+    assert "Bad file descriptor" in caplog.text

@@ -1,0 +1,127 @@
+"""The short roads give what the long way gives (gateway/broker/lanes.py)."""
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.broker import lanes
+from gateway.broker.broker import Broker
+from gateway.broker.connection import Lane
+from gateway.mqtt.encode import encode
+from gateway.mqtt.packets import Packet, PubAck, Publish, Subscribe, Subscription, Version
+from tests.broker.test_any_bytes import connect, conversations, heard
+from tests.broker.world import V5, V311, Client, World
+from tests.mqtt.strategies import repeatable
+
+
+def world_with(roads: Mapping[int, Lane]) -> World:
+    world = World()
+    connection = world.broker.open("192.0.2.1", True, world.now)
+    connection._moves.lanes = roads  # shared by every connection of this broker
+    connection.lost(world.now)
+    return world
+
+
+def listeners(world: World) -> list[Client]:
+    everything, old, narrow, mine = (
+        world.connected("w"),
+        world.connected("o", V311),
+        world.connected("n", maximum_packet_size_bytes=130),
+        world.connected("m", receive_maximum=2),
+    )
+    everything.subscribe("#", 2)
+    old.subscribe("a/#", 1)
+    narrow.subscribe("a", 1)
+    mine.subscribe("a/b", 1, no_local=True)
+    return [everything, old, narrow, mine]
+
+
+@pytest.mark.slow
+@repeatable
+@given(data=st.data(), version=st.sampled_from(Version))
+def test_the_same_traffic_with_and_without_the_short_roads(
+    data: st.DataObject, version: Version
+) -> None:
+    runs = data.draw(st.lists(conversations(version), max_size=6))
+    acked = data.draw(st.lists(st.integers(0, 3), max_size=6))
+    answers = []
+    for roads in (lanes.LANES, {}):
+        world = world_with(roads)
+        clients = [*listeners(world), world.client("c", version)]
+        clients[-1].send(connect(version))
+        said: list[list[list[Packet]]] = []
+        for number, packets in enumerate(runs):
+            # a second time, so that the routes of the first are known
+            clients[-1].send(*packets)
+            clients[-1].send(*packets)
+            for index, client in enumerate(clients):
+                answer = heard(client)
+                said.append(answer)
+                if number < len(acked) and acked[number] >= index:
+                    messages = [each for each in answer[1] if isinstance(each, Publish)]
+                    client.send(*(PubAck(each.packet_id) for each in messages if each.qos == 1))
+                    said.append(heard(client))
+        vitals = world.broker.vitals
+        counts = (vitals.messages_in, vitals.messages_out, vitals.dropped(), world.broker.waiting())
+        answers.append((said, counts))
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("sender", Version)
+@pytest.mark.parametrize("receiver", Version)
+def test_frames_of_several_topics_and_lengths_in_one_read(
+    sender: Version, receiver: Version
+) -> None:
+    world = World()
+    subscriber, publisher = world.connected("s", receiver), world.connected("p", sender)
+    subscriber.send(Subscribe(1, (Subscription("#", 1),)))
+    messages = [
+        Publish(topic, payload, qos, packet_id=number + 1 if qos else 0)
+        for number, (topic, payload, qos) in enumerate(
+            (topic, payload, qos)
+            for payload in (b"", b"1", b"2", bytes(120), bytes(130), bytes(70_000))
+            for topic in ("a", "a", "b")
+            for qos in (0, 0, 1, 1)
+        )
+    ]
+    for _ in range(2):
+        publisher.send(*messages)
+        came = [packet for packet in subscriber.take() if isinstance(packet, Publish)]
+        subscriber.send(*(PubAck(each.packet_id) for each in came if each.qos))
+        given = [(each.topic, each.payload, each.qos) for each in came]
+        assert given == [(each.topic, each.payload, each.qos) for each in messages]
+
+
+def test_a_topic_that_reaches_beyond_its_frame_is_malformed() -> None:
+    world = World()
+    subscriber, publisher = world.connected("s", V311), world.connected("p", V311)
+    subscriber.subscribe("#")
+    topic = "a0 " + "x" * 6
+    publisher.publish(topic, b"warm")
+    assert subscriber.payloads() == [b"warm"]
+    # a frame of three bytes whose topic claims nine: with the next frame's it would be the known one
+    publisher.send_bytes(b"\x30\x03\x00\x09a" + b"0 " + b"x" * 32)
+    assert publisher.closed
+    assert subscriber.take() == []
+
+
+def test_a_packet_id_of_0_is_no_acknowledged_message() -> None:
+    for version in (V311, V5):
+        world = World()
+        subscriber, publisher = world.connected("s"), world.connected("p", version)
+        subscriber.subscribe("t")
+        good = encode(Publish("t", b"x", 1, packet_id=1), version)
+        bad = good.replace(b"t\x00\x01", b"t\x00\x00")
+        publisher.send_bytes(good)
+        publisher.send_bytes(good + bad + good)
+        assert publisher.closed
+        assert subscriber.payloads() == [b"x", b"x"]
+
+
+def test_a_broker_has_the_short_roads() -> None:
+    world = World()
+    assert isinstance(world.broker, Broker)
+    connection = world.broker.open("", True, world.now)
+    assert set(connection._moves.lanes) == {0x30, 0x32, 0x40}

@@ -1,0 +1,279 @@
+"""Gateways in one room: whole nodes, joined by hand, with a clock that is set by hand.
+
+Nothing is random and nothing is late: `settle` carries what stands in the links until all is said. What
+was said can be read in `talk`, one line a frame.
+"""
+
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Any
+
+import msgspec
+
+from gateway.broker.connection import Connection
+from gateway.config import ClusterSection, MqttSection
+from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime
+from gateway.mesh.frames import AnyFrame, Frame, Member, encode, split
+from gateway.mesh.identity import Identity
+from gateway.mesh.link import Link
+from gateway.mesh.mesh import Mesh
+from gateway.mesh.peer import Peer
+from gateway.mqtt.decode import decode
+from gateway.mqtt.encode import encode as encode_packet
+from gateway.mqtt.framing import split as split_packets
+from gateway.mqtt.packets import (
+    Connect,
+    Packet,
+    PacketType,
+    PubAck,
+    Publish,
+    Subscribe,
+    Subscription,
+    Version,
+)
+from gateway.node import Node
+
+PORT = 7883
+STEP_S = 0.1
+TURNS_MAX = 1_000
+CLUSTER = ClusterSection("room", "not used here", PORT, discovery=False)
+
+
+class Gate:
+    """One gateway. Its id is its name; a smaller letter is a lower id."""
+
+    def __init__(self, room: "Room", name: str, **identity: Any) -> None:
+        self.room = room
+        self.name = name
+        said = {"store": f"store-{name}", "boot": 1, "nonce": f"nonce-{name}-1", "cluster": CLUSTER}
+        self.said = {**said, **identity}
+        self.saved_ms = 0
+        self.members: dict[str, Member] = {}
+        self.notes: list[str] = []
+        self.dials: list[tuple[str, int]] = []
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, or starts it again: its memory is empty."""
+        said = self.said
+        identity = Identity(
+            *(said.get("gateway", self.name), self.name, said["store"], said["boot"]),
+            *(said["nonce"], "1.0", self.name, 1883, said["cluster"]),
+        )
+        settings = MqttSection(allow_anonymous="everywhere")
+        members = tuple(self.members.values())
+        self.node = Node(settings, identity, Random(1), self.room.now, self.saved_ms, members)
+
+    def restart(self) -> None:
+        """The process ends and begins anew: its links are over."""
+        for line in list(self.room.lines):
+            if self in line.gates:
+                line.cut()
+        self.said["boot"] += 1
+        self.said["nonce"] = f"nonce-{self.name}-{self.said['boot']}"
+        self.start()
+
+    @property
+    def mesh(self) -> Mesh:
+        """Its mesh."""
+        assert self.node.mesh is not None
+        return self.node.mesh
+
+    def peer(self, name: str) -> Peer:
+        """How it sees another one."""
+        return self.mesh.state.peers[name]
+
+    def do(self, effects: Iterable[Effect]) -> None:
+        """What a shell would do, but that nobody is dialled."""
+        for effect in effects:
+            match effect:
+                case Note():
+                    self.notes.append(effect.text)
+                case Dial():
+                    self.dials.append((effect.address, effect.port))
+                case SaveMeshTime():
+                    self.saved_ms = effect.time_ms
+                case SaveMember():
+                    self.members[effect.gateway] = Member(
+                        effect.gateway, effect.name, effect.address, effect.port
+                    )
+
+    def client(self, name: str, version: Version = Version.MQTT311) -> "Client":
+        """A client that is connected here."""
+        return Client(self, name, version)
+
+
+class Line:
+    """One connection between two gates; `gates[0]` dialled. What `muted` sides say waits."""
+
+    def __init__(self, room: "Room", dialling: Gate, accepting: Gate) -> None:
+        self.room = room
+        self.gates = (dialling, accepting)
+        now = room.now
+        self.links = (
+            dialling.mesh.opened((accepting.name, PORT), accepting.name, True, now),
+            accepting.mesh.opened((dialling.name, 40_000), dialling.name, False, now),
+        )
+        self.muted: set[int] = set()
+        self.waiting = [b"", b""]
+        self.over = False
+
+    def carry(self) -> bool:
+        """Moves what stands in the links; True if there was something."""
+        moved = False
+        for side, link in enumerate(self.links):
+            self.waiting[side] += b"".join(link.out)
+            link.out.clear()
+            if self.waiting[side] and side not in self.muted and not self.over:
+                data, self.waiting[side] = self.waiting[side], b""
+                self.room.hear(self.gates[side], self.gates[1 - side], data)
+                self.gates[1 - side].mesh.receive(self.links[1 - side], data, self.room.now)
+                moved = True
+        if not self.over and not self.muted and any(link.closed for link in self.links):
+            self.cut()
+            moved = True
+        return moved
+
+    def cut(self) -> None:
+        """The connection is over, and both sides know."""
+        if self.over:
+            return
+        self.over = True
+        self.room.lines.remove(self)
+        for gate, link in zip(self.gates, self.links, strict=True):
+            gate.mesh.lost(link, self.room.now)
+
+
+class Room:
+    """`talk` has a line for each frame; `frames` the frames themselves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.lines: list[Line] = []
+        self.gates: list[Gate] = []
+        self.talk: list[str] = []
+        self.frames: list[tuple[str, str, AnyFrame]] = []
+
+    def gate(self, name: str, **identity: Any) -> Gate:
+        """A gateway that starts now."""
+        gate = Gate(self, name, **identity)
+        self.gates.append(gate)
+        return gate
+
+    def linked(self, *names: str) -> list[Gate]:
+        """Gateways that are all linked with each other, after their first words."""
+        gates = [self.gate(name) for name in names]
+        for number, gate in enumerate(gates):
+            for other in gates[number + 1 :]:
+                self.line(gate, other)
+        self.settle()
+        return gates
+
+    def line(self, dialling: Gate, accepting: Gate) -> Line:
+        """A connection, with nothing carried yet."""
+        line = Line(self, dialling, accepting)
+        self.lines.append(line)
+        return line
+
+    def settle(self) -> None:
+        """Turns, until nothing is said any more."""
+        for _ in range(TURNS_MAX):
+            for gate in self.gates:
+                gate.do(self.drain(gate))
+            moved = [line.carry() for line in list(self.lines)]
+            if not any(moved):
+                return
+        raise AssertionError("they talk without end")
+
+    def drain(self, gate: Gate) -> list[Effect]:
+        """One turn of a gate."""
+        return gate.node.drain()[2]
+
+    def wait(self, seconds: float) -> None:
+        """Time passes; everybody is awake."""
+        for _ in range(round(seconds / STEP_S)):
+            self.now = round(self.now + STEP_S, 6)
+            for gate in self.gates:
+                if gate.node.deadline() <= self.now:
+                    gate.node.wake(self.now)
+            self.settle()
+
+    def hear(self, source: Gate, target: Gate, data: bytes) -> None:
+        """Writes down what goes over a line."""
+        for frame in split(data)[0]:
+            self.frames.append((source.name, target.name, frame))
+            self.talk.append(f"{source.name} > {target.name}  {_line(frame)}")
+
+
+class Client:
+    """A client at a gate, its packets by hand."""
+
+    def __init__(self, gate: Gate, name: str, version: Version) -> None:
+        self.gate, self.version, self.name = gate, version, name
+        self.connection: Connection = gate.node.broker.open("192.0.2.1", True, gate.room.now)
+        self._packet_id = 0
+        self.send(Connect(version, name, True, 0))
+        self.got()
+
+    def send(self, packet: Packet) -> None:
+        """Says a packet."""
+        self.connection.receive(encode_packet(packet, self.version), self.gate.room.now)
+
+    def subscribe(self, topic_filter: str, qos: int = 1) -> None:
+        """Says SUBSCRIBE."""
+        self._packet_id += 1
+        self.send(Subscribe(self._packet_id, (Subscription(topic_filter, qos),)))
+
+    def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> None:
+        """Says PUBLISH."""
+        if qos:
+            self._packet_id += 1
+        self.send(Publish(topic, payload, qos, retain, packet_id=self._packet_id if qos else 0))
+
+    def got(self) -> list[Packet]:
+        """What it was told since the last call."""
+        data = self.connection.outbox.take()
+        frames, rest = split_packets(data, 20_000_000)
+        assert rest == len(data)
+        packets = [decode(first, data[start:end], self.version) for first, start, end in frames]
+        for packet in packets:
+            if isinstance(packet, Publish) and packet.qos == 1:
+                self.send(PubAck(packet.packet_id))
+        return packets
+
+    def payloads(self) -> list[bytes]:
+        """The payloads that it got since the last call."""
+        return [packet.payload for packet in self.got() if isinstance(packet, Publish)]
+
+    def kinds(self) -> list[str]:
+        """What kinds of packets it was told since the last call."""
+        return [type(packet).__name__ for packet in self.got()]
+
+
+def stranger(room: Room, gate: Gate) -> tuple[Link, Callable[[Frame | bytes], list[AnyFrame]]]:
+    """A link to a gateway z that is played by hand, and how to say something and hear the answer."""
+    link = gate.mesh.opened(("192.0.2.9", 40_000), "z", False, room.now)
+
+    def say(frame: Frame | bytes) -> list[AnyFrame]:
+        data = frame if isinstance(frame, bytes) else encode(frame)
+        gate.mesh.receive(link, data, room.now)
+        gate.do(room.drain(gate))
+        heard = split(b"".join(link.out))[0]
+        link.out.clear()
+        return heard
+
+    return link, say
+
+
+def _line(frame: AnyFrame) -> str:
+    """A frame in words that a person can compare."""
+    fields = msgspec.structs.asdict(frame)
+    if "buckets" in fields:
+        fields["buckets"] = f"{len(fields['buckets'])}"
+    for name in ("sent_ms", "echo_ms", "echo_held_ms", "mesh_time_ms"):
+        fields.pop(name, None)
+    text = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+    return f"{type(frame).__name__.lower()} {text}".rstrip()
+
+
+__all__ = ["CLUSTER", "PORT", "Client", "Gate", "Line", "PacketType", "Room", "stranger"]

@@ -1,0 +1,168 @@
+"""Who lives, and what is done about it."""
+
+import pytest
+
+from gateway.mesh.frames import Bye
+from gateway.mesh.link import LinkState
+from gateway.mesh.peer import Life
+from tests.mesh.room import Line, Room
+
+LIVES = [Life.ALIVE, Life.SUSPECT, Life.DEAD]
+
+
+def between(room: Room, one: str, other: str) -> Line:
+    """The line between two gates."""
+    return next(line for line in room.lines if {gate.name for gate in line.gates} == {one, other})
+
+
+def test_a_silent_gateway_is_suspect_then_dead() -> None:
+    room = Room()
+    a, _b = room.linked("a", "b")
+    room.wait(10)
+    assert a.peer("b").life is Life.ALIVE
+    between(room, "a", "b").muted = {1}
+    seen = []
+    for _ in range(40):
+        room.wait(0.1)
+        seen.append(a.peer("b").life)
+    assert seen == sorted(seen, key=LIVES.index)
+    assert 9 <= seen.index(Life.SUSPECT) <= 15  # it was heard up to half a second before
+    assert 24 <= seen.index(Life.DEAD) <= 30
+
+
+def test_a_lost_link_makes_suspect_at_once_and_dead_in_time() -> None:
+    room = Room()
+    a, _ = room.linked("a", "b")
+    between(room, "a", "b").cut()
+    assert a.peer("b").life is Life.SUSPECT
+    room.wait(3.1)
+    assert a.peer("b").life is Life.DEAD
+
+
+def test_dead_on_one_link_is_not_dead() -> None:
+    room = Room()
+    a, b, c = room.linked("a", "b", "c")
+    between(room, "a", "b").muted = {0, 1}
+    room.wait(20)
+    assert a.peer("b").life is Life.SUSPECT
+    assert b.peer("a").life is Life.SUSPECT
+    assert c.peer("a").life is c.peer("b").life is Life.ALIVE
+    assert a.peer("b").link is None, "the link is over: both must dial again"
+    between(room, "b", "c").cut()
+    room.wait(4)
+    assert a.peer("b").life is Life.DEAD
+
+
+def test_a_gateway_that_does_not_hear_this_one_is_suspect() -> None:
+    room = Room()
+    a, _b, _c = room.linked("a", "b", "c")
+    between(room, "a", "b").muted = {0}  # a hears b, b does not hear a
+    room.wait(2.2)
+    assert between(room, "a", "b").links[0].state is LinkState.UP
+    assert a.peer("b").life is Life.SUSPECT
+
+
+def test_an_acknowledgement_does_not_wait_for_a_gateway_that_hears_nothing() -> None:
+    room = Room()
+    a, b, _c = room.linked("a", "b", "c")
+    b.client("reader").subscribe("t")
+    room.settle()
+    between(room, "a", "b").muted = {0}
+    writer = a.client("writer")
+    writer.publish("t", b"1")
+    room.settle()
+    assert writer.kinds() == []
+    room.wait(2.2)
+    assert writer.kinds() == ["PubAck"]
+    writer.publish("t", b"2")
+    assert writer.kinds() == ["PubAck"]
+
+
+def test_a_gateway_that_stopped_on_purpose_dies_although_others_may_hear_it() -> None:
+    room = Room()
+    a, b, _c = room.linked("a", "b", "c")
+    b.mesh.stop(room.now)
+    room.settle()
+    assert any(isinstance(frame, Bye) for _, _, frame in room.frames)
+    assert a.peer("b").stopping
+    between(room, "a", "b").cut()
+    room.wait(3.1)
+    assert a.peer("b").life is Life.DEAD
+
+
+def test_a_dead_gateway_that_comes_back_without_a_restart_has_all_it_should() -> None:
+    """The cut was longer than a death: each forgot the other's interest and dropped its stream."""
+    room = Room()
+    a, b = room.linked("a", "b")
+    reader, writer = b.client("reader"), a.client("writer")
+    reader.subscribe("t/#")
+    room.settle()
+    reader.got()
+    writer.publish("t/1", b"before")
+    room.settle()
+    between(room, "a", "b").cut()
+    writer.publish("t/1", b"lost", qos=1)
+    writer.publish("t/kept", b"kept", qos=1, retain=True)
+    room.wait(4)
+    assert a.peer("b").life is b.peer("a").life is Life.DEAD
+    assert writer.kinds() == ["PubAck"] * 3, "nobody waits for the dead"
+    room.line(b, a)
+    room.settle()
+    assert a.peer("b").life is b.peer("a").life is Life.ALIVE
+    writer.publish("t/1", b"after")
+    room.settle()
+    assert reader.payloads() == [b"before", b"kept", b"after"]
+    assert writer.kinds() == ["PubAck"]
+    assert a.peer("b").outgoing.untaken() == 0
+
+
+@pytest.mark.parametrize("dead_for", ["a", "b"])
+def test_one_side_that_thought_the_other_dead_does_not_matter(dead_for: str) -> None:
+    """Asymmetry: one closed the link after a death, the other only saw it close."""
+    room = Room()
+    a, b = room.linked("a", "b")
+    readers = [a.client("reader-a"), b.client("reader-b")]
+    for reader in readers:
+        reader.subscribe("t/#")
+    room.settle()
+    for reader in readers:
+        reader.got()
+    line = between(room, "a", "b")
+    line.muted = {1 if dead_for == "a" else 0}
+    room.wait(3.2)
+    lives = {"a": a.peer("b").life, "b": b.peer("a").life}
+    assert lives.pop(dead_for) is Life.DEAD
+    assert list(lives.values()) == [Life.SUSPECT]
+    line.cut()
+    room.line(a, b)
+    room.settle()
+    a.client("writer-a").publish("t/a", b"from a")
+    b.client("writer-b").publish("t/b", b"from b")
+    room.settle()
+    for reader in readers:
+        assert sorted(reader.payloads()) == [b"from a", b"from b"]
+
+
+def test_a_gateway_that_slept_does_not_call_the_others_dead() -> None:
+    room = Room()
+    a, _b = room.linked("a", "b")
+    room.wait(1)
+    room.now += 8  # a was stopped; b's heartbeats stand in its socket
+    a.node.wake(room.now)
+    assert a.peer("b").life is Life.ALIVE
+
+
+def test_a_will_between_hello_and_sync_reaches_the_other_side() -> None:
+    room = Room()
+    a, b = room.linked("a", "b")
+    between(room, "a", "b").cut()
+    room.wait(4)
+    line = room.line(b, a)
+    line.carry()  # hellos only
+    line.carry()  # and what each has of the other's stream, with digests
+    a.node.broker.publish("gone", b"offline", 1, True, room.now)
+    room.settle()
+    reader = b.client("reader")
+    reader.subscribe("gone")
+    room.settle()
+    assert b"offline" in reader.payloads()

@@ -1,0 +1,37 @@
+"""python -m tests.sim --seed 17          one seed, with its trace
+python -m tests.sim --seeds 1000        many; those that fail, and what is wrong with them"""
+
+import argparse
+import sys
+
+from tests.sim.run import run
+
+SHOWN = 20  # problems of one seed
+
+
+def main() -> int:
+    """Exit status 1 when a seed failed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
+    parser.add_argument("--seed", type=int, help="replay this one and print its trace")
+    parser.add_argument("--seeds", type=int, default=100, help="how many (default: %(default)s)")
+    parser.add_argument("--first", type=int, default=1, help="where to begin")
+    options = parser.parse_args()
+    if options.seed is not None:
+        outcome = run(options.seed)
+        print("\n".join([*outcome.trace, *outcome.problems]))
+        return bool(outcome.problems)
+    failed = deliveries = 0
+    for seed in range(options.first, options.first + options.seeds):
+        outcome = run(seed)
+        deliveries += outcome.deliveries
+        if outcome.problems:
+            failed += 1
+            print(f"{outcome.replay()}   # {len(outcome.problems)} problems", flush=True)
+            for problem in outcome.problems[:SHOWN]:
+                print(f"    {problem}", flush=True)
+    print(f"{options.seeds} seeds, {failed} failed, {deliveries} deliveries")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,338 @@
+"""A gateway as hardware: a node that runs or does not, a disk that stays, the shell's part in between.
+
+Does the effects of a node as the shells do: it dials, it saves, it writes what stands in outboxes and
+links once a turn, it stops reading from clients when their connection asks for that. Must not know
+what is tested.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from gateway.broker.connection import Connection
+from gateway.config import ClusterSection, MqttSection
+from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime
+from gateway.ids import gateway_id
+from gateway.limits import HELLO_TIMEOUT_S
+from gateway.mesh.frames import Member
+from gateway.mesh.identity import Identity
+from gateway.mesh.link import Link
+from gateway.node import Node
+from tests.sim.network import Network, Wire
+from tests.sim.world import World
+
+LINK_PORT = 7883
+WAKE_MAX_S = 0.1  # the shell looks at the deadline this often
+CLUSTER = ClusterSection("sim", "a key that is not used here", LINK_PORT, discovery=False)
+
+
+@dataclass
+class Disk:
+    """What a gateway keeps over a restart."""
+
+    store: str
+    boot: int = 0
+    mesh_time_ms: int = 0
+    members: dict[str, Member] = field(default_factory=dict)
+
+    def copy(self) -> "Disk":
+        """A backup."""
+        return replace(self, members=dict(self.members))
+
+
+class Box:
+    """One gateway; `name` is its address as well."""
+
+    def __init__(self, world: World, network: Network, name: str, peers: tuple[str, ...]) -> None:
+        self.world = world
+        self.network = network
+        self.name = name
+        self.gateway = gateway_id(name)
+        self.disk = Disk(f"{world.random.getrandbits(128):032x}")
+        self.peers = peers
+        self.boxes: dict[str, Box] = {}  # whom it can dial, by address
+        self.node: Node | None = None
+        self.asleep = False
+        self.wires: dict[Wire, int] = {}  # the side that this box holds
+        self._late: list[Callable[[], None]] = []
+        self._offset = 0.0
+        self._generation = 0
+        self._turning = False
+        self._wake_at = float("inf")
+
+    @property
+    def serving(self) -> bool:
+        """Whether it runs and is not stopped."""
+        return self.node is not None and not self.asleep
+
+    def clock(self) -> float:
+        """Its own monotonic clock: no two gateways agree."""
+        return self.world.now + self._offset
+
+    def start(self) -> None:
+        """Switches it on."""
+        assert self.node is None
+        self._generation += 1
+        self._offset = self.world.random.uniform(1.0, 1_000_000.0)
+        self.disk.boot += 1
+        nonce = f"{self.world.random.getrandbits(64):016x}"
+        identity = Identity(
+            *(self.gateway, self.name, self.disk.store, self.disk.boot, nonce, "sim", self.name),
+            1883,
+            CLUSTER,
+        )
+        now = self.clock()
+        settings = MqttSection(allow_anonymous="everywhere")
+        members = list(self.disk.members.values())
+        self.node = Node(
+            settings, identity, self.world.random, now, self.disk.mesh_time_ms, members
+        )
+        assert self.node.mesh is not None
+        for peer in self.peers:
+            self.node.mesh.found("", peer, LINK_PORT, now)
+        self.network.down.pop(self.name, None)
+        self.say("starts")
+        self._turn_soon()
+
+    def kill(self, power: bool) -> None:
+        """Ends the process; with the power gone nobody is told by its kernel."""
+        self.say("loses its power" if power else "is killed")
+        self.node, self.asleep, self._late = None, False, []
+        self._generation += 1
+        self._turning, self._wake_at = False, float("inf")
+        wires, self.wires = self.wires, {}
+        if power:
+            self.network.down[self.name] = None
+        for wire, side in wires.items():
+            if power:
+                wire.abandon(side)
+            else:
+                wire.close(side)
+
+    def sleep(self) -> None:
+        """The process is stopped; its sockets stay, and what comes waits in them."""
+        self.say("sleeps")
+        self.asleep = True
+
+    def awake(self) -> None:
+        """The process goes on: first what stands in the sockets, then what is overdue."""
+        if not self.asleep:
+            return
+        self.say("goes on")
+        self.asleep = False
+        late, self._late = self._late, []
+        for call in late:
+            call()
+        self._turn_soon()
+        self._wake()
+
+    def input(self, call: Callable[[Node], None]) -> Callable[[], None]:
+        """Something that the node is told, if it is still the same one then."""
+        generation = self._generation
+
+        def tell() -> None:
+            if generation != self._generation or self.node is None:
+                return
+            if self.asleep:
+                self._late.append(tell)
+                return
+            call(self.node)
+            self._turn_soon()
+
+        return tell
+
+    def take_link(self, wire: Wire, side: int, other: "Box") -> None:
+        """TLS stands on this wire."""
+        assert self.node is not None and self.node.mesh is not None
+        port = LINK_PORT if side == 0 else 40_000
+        link = self.node.mesh.opened(
+            (other.name, port), other.gateway, dialled=side == 0, now=self.clock()
+        )
+        _LinkEnd(self, wire, side, link)
+        self._turn_soon()
+
+    def say(self, text: str) -> None:
+        """Adds a line to the trace."""
+        self.world.say(f"{self.name} {text}")
+
+    def turn_soon(self) -> None:
+        """The shell was asked for a turn."""
+        self._turn_soon()
+
+    def _turn_soon(self) -> None:
+        if not self._turning:
+            self._turning = True
+            self.world.after(0.0, self._guarded(self._turn))
+
+    def _guarded(self, call: Callable[[], None]) -> Callable[[], None]:
+        generation = self._generation
+
+        def guarded() -> None:
+            if generation != self._generation:
+                return
+            if self.asleep:
+                self._late.append(guarded)
+            else:
+                call()
+
+        return guarded
+
+    def _turn(self) -> None:
+        assert self.node is not None
+        self._turning = False
+        outboxes, links, effects = self.node.drain()
+        for effect in effects:
+            self._do(effect)
+        for writer in (*outboxes, *links):
+            if writer.owner is not None:
+                writer.owner.flush()
+        self._plan_wake()
+
+    def _plan_wake(self) -> None:
+        assert self.node is not None
+        due = max(self.node.deadline() - self.clock(), 0.0)
+        at = self.world.now + due + self.world.random.uniform(0.0, 0.01)
+        if at < self._wake_at:
+            self._wake_at = at
+            self.world.after(at - self.world.now, self._guarded(self._wake))
+
+    def _wake(self) -> None:
+        assert self.node is not None
+        self._wake_at = float("inf")
+        if self.node.deadline() <= self.clock():
+            self.node.wake(self.clock())
+            self._turn()
+        else:
+            self._plan_wake()
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Note():
+                self.say(f"notes: {effect.text}")
+            case Dial():
+                self._dial(effect)
+            case SaveMember():
+                member = Member(effect.gateway, effect.name, effect.address, effect.port)
+                self.disk.members[effect.gateway] = member
+            case SaveMeshTime():
+                assert effect.time_ms >= self.disk.mesh_time_ms, "mesh time went back"
+                self.disk.mesh_time_ms = effect.time_ms
+
+    def _dial(self, effect: Dial) -> None:
+        address = (effect.address, effect.port)
+        generation = self._generation
+
+        def fail() -> None:
+            self.input(lambda node: node.mesh.dial_failed(address, self.clock()))()  # type: ignore[union-attr]
+
+        def arrive() -> None:
+            other = self.boxes.get(effect.address)
+            if generation != self._generation:
+                return
+            if other is None or self._apart(other) or other.name in self.network.down:
+                self.world.after(HELLO_TIMEOUT_S, guarded_fail)
+            elif other.node is None:
+                self.world.after(self.network.delay(), guarded_fail)
+            elif other.asleep:
+                self.world.after(HELLO_TIMEOUT_S, guarded_fail)
+            else:
+                self._connect(other, guarded_fail)
+
+        guarded_fail = self._guarded(fail)
+        self.world.after(self.network.delay(), arrive)
+
+    def _apart(self, other: "Box") -> bool:
+        cut = self.network.is_cut
+        return cut(self.name, other.name) or cut(other.name, self.name)
+
+    def _connect(self, other: "Box", fail: Callable[[], None]) -> None:
+        """Both sides of a handshake end at times of their own; now and then one of them fails."""
+        wire = self.network.wire(self.name, other.name)
+        generation = self._generation
+        other.take_link(wire, 1, self)
+
+        def stands() -> None:
+            if generation != self._generation or self.node is None:
+                wire.close(0)
+            elif self._apart(other) or self.world.random.random() < 0.05:
+                wire.close(0)
+                fail()
+            else:
+                self.take_link(wire, 0, other)
+
+        self.world.after(self.network.delay(), self._guarded(stands))
+
+
+class _LinkEnd:
+    """The shell of one link."""
+
+    def __init__(self, box: Box, wire: Wire, side: int, link: Link) -> None:
+        self._box, self._wire, self._side, self._link = box, wire, side, link
+        self._early: deque[bytes] = deque()
+        box.wires[wire] = side
+        wire.attach(side, self)
+        link.owner = self
+
+    def received(self, data: bytes) -> None:
+        self._box.input(
+            lambda node: node.mesh.receive(self._link, data, self._box.clock())  # type: ignore[union-attr]
+        )()
+
+    def lost(self) -> None:
+        def tell(node: Node) -> None:
+            self._link.owner = None
+            assert node.mesh is not None
+            node.mesh.lost(self._link, self._box.clock())
+
+        self._box.wires.pop(self._wire, None)
+        self._box.input(tell)()
+
+    def flush(self) -> None:
+        if self._link.out:
+            self._wire.send(self._side, b"".join(self._link.out))
+            self._link.out.clear()
+        if self._link.closed:
+            self._wire.close(self._side)
+
+
+class ClientEnd:
+    """The gateway's side of a client's wire."""
+
+    def __init__(self, box: Box, wire: Wire) -> None:
+        assert box.node is not None
+        self._box, self._wire = box, wire
+        self._paused = False
+        self._unread: list[bytes] = []
+        self.connection: Connection = box.node.broker.open(wire.hosts[0], True, box.clock())
+        self.connection.outbox.owner = self
+        box.wires[wire] = 1
+        wire.attach(1, self)
+
+    def received(self, data: bytes) -> None:
+        if self._paused:
+            self._unread.append(data)
+        else:
+            self._box.input(lambda node: self.connection.receive(data, self._box.clock()))()
+
+    def lost(self) -> None:
+        def tell(node: Node) -> None:
+            self.connection.outbox.owner = None
+            self.connection.lost(self._box.clock())
+
+        self._box.wires.pop(self._wire, None)
+        self._box.input(tell)()
+
+    def flush(self) -> None:
+        data = self.connection.outbox.take()
+        if data:
+            self._wire.send(1, data)
+        if self.connection.outbox.ended:
+            self._wire.close(1)
+        elif self._paused == self.connection.reading:
+            self._paused = not self._paused
+            if not self._paused:
+                unread, self._unread = b"".join(self._unread), []
+                self.connection.work()
+                if unread:
+                    self.received(unread)
+                self._box.turn_soon()

@@ -1,0 +1,29 @@
+"""G2 as far as this mesh goes: a clean session gets no message twice, nor one that is not for it."""
+
+from gateway.mqtt.topics import matches
+from tests.sim.history import History
+
+
+def check(history: History) -> list[str]:
+    """Never twice, never a stray, never altered."""
+    problems = []
+    published = {each.ident: each for each in history.publications if each.ident}
+    for session in history.sessions:
+        who = f"{session.client} ({session.number})"
+        seen: dict[str, None] = {}
+        for delivery in session.deliveries:
+            if not any(
+                matches(granted.topic_filter, delivery.topic) for granted in session.granted
+            ):
+                problems.append(f"{who} got {delivery.ident} on {delivery.topic} unasked")
+            if not delivery.ident:
+                continue
+            publication = published.get(delivery.ident)
+            if publication is None or publication.topic != delivery.topic:
+                problems.append(f"{who} got {delivery.ident}, which nobody sent there")
+            if delivery.retain:
+                continue  # what was there at SUBSCRIBE: it may come live as well
+            if delivery.ident in seen:
+                problems.append(f"{who} got {delivery.ident} twice, again at {delivery.at:.4f}")
+            seen[delivery.ident] = None
+    return problems

@@ -1,0 +1,24 @@
+"""G3: what one publisher says on one topic at one QoS arrives in the order in which it was said."""
+
+from tests.sim.history import History
+
+
+def check(history: History) -> list[str]:
+    """Per session, and per connection of the publisher."""
+    problems = []
+    published = {each.ident: each for each in history.publications if each.ident}
+    for session in history.sessions:
+        last: dict[tuple[str, int, str, int], int] = {}
+        for delivery in session.deliveries:
+            publication = published.get(delivery.ident)
+            if publication is None or delivery.retain:
+                continue
+            key = (*(publication.publisher, publication.connection), publication.topic)
+            line = (*key, publication.qos)
+            if publication.number < last.get(line, 0):
+                problems.append(
+                    f"{session.client} ({session.number}) got {delivery.ident}"
+                    f" behind number {last[line]} at {delivery.at:.4f}"
+                )
+            last[line] = publication.number
+    return problems

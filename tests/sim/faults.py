@@ -1,0 +1,116 @@
+"""What goes wrong: each fault begins at once and gives back what ends it.
+
+Must not know clients or checkers.
+"""
+
+from collections.abc import Callable
+
+from tests.sim.box import Box
+from tests.sim.network import Network
+from tests.sim.world import World
+
+End = Callable[[], None]
+
+
+class Faults:
+    """Dice over what can go wrong between and in these boxes."""
+
+    def __init__(self, world: World, network: Network, boxes: list[Box]) -> None:
+        self._world, self._network, self._boxes = world, network, boxes
+        self._kinds: list[Callable[[], End]] = [
+            self._killed,
+            self._power_lost,
+            self._asleep,
+            self._two_apart,
+            self._one_way,
+            self._split,
+            self._links_break,
+            self._slow,
+            self._restored,
+        ]
+
+    def begin(self) -> End:
+        """One of them."""
+        return self._world.random.choice(self._kinds)()
+
+    def _running(self) -> Box | None:
+        running = [box for box in self._boxes if box.serving]
+        return self._world.random.choice(running) if len(running) > 1 else None
+
+    def _killed(self) -> End:
+        return self._down(power=False)
+
+    def _power_lost(self) -> End:
+        return self._down(power=True)
+
+    def _down(self, power: bool) -> End:
+        box = self._running()
+        if box is None:
+            return nothing
+        box.kill(power)
+        return box.start
+
+    def _restored(self) -> End:
+        """Its card is replaced by a copy that was made a start ago."""
+        box = self._running()
+        if box is None:
+            return nothing
+        backup = box.disk.copy()
+        backup.boot -= 1
+        box.kill(power=True)
+        box.disk = backup
+        return box.start
+
+    def _asleep(self) -> End:
+        box = self._running()
+        if box is None:
+            return nothing
+        box.sleep()
+        return box.awake
+
+    def _two_apart(self) -> End:
+        one, other = self._world.random.sample(self._boxes, 2)
+        return self._cut([(one, other), (other, one)])
+
+    def _one_way(self) -> End:
+        one, other = self._world.random.sample(self._boxes, 2)
+        return self._cut([(one, other)])
+
+    def _split(self) -> End:
+        boxes = list(self._boxes)
+        self._world.random.shuffle(boxes)
+        at = self._world.random.randint(1, len(boxes) - 1)
+        left, right = boxes[:at], boxes[at:]
+        pairs = [(a, b) for a in left for b in right]
+        return self._cut(pairs + [(b, a) for a, b in pairs])
+
+    def _cut(self, pairs: list[tuple[Box, Box]]) -> End:
+        self._world.say("cut: " + ", ".join(f"{a.name} to {b.name}" for a, b in pairs))
+        heals = [self._network.cut(one.name, other.name) for one, other in pairs]
+
+        def end() -> None:
+            self._world.say("healed")
+            for heal in heals:
+                heal()
+
+        return end
+
+    def _links_break(self) -> End:
+        names = [box.name for box in self._boxes]
+        for wire in self._network.wires:
+            if wire.hosts[0] in names and self._world.random.random() < 0.6:
+                self._world.say(f"the wire from {wire.hosts[0]} to {wire.hosts[1]} breaks")
+                wire.breaks()
+        return nothing
+
+    def _slow(self) -> End:
+        self._network.slow_s = self._world.random.uniform(0.02, 0.3)
+
+        def end() -> None:
+            self._network.slow_s = 0.0
+
+        return end
+
+
+def nothing() -> None:
+    """For faults that are over at once."""

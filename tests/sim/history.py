@@ -1,0 +1,93 @@
+"""What clients did and saw, as the checkers read it. Plain data; times are virtual seconds."""
+
+from dataclasses import dataclass, field
+
+NEVER = float("inf")
+
+
+@dataclass
+class Publication:
+    """One PUBLISH. `acked_at` is PUBACK, or PUBCOMP; an empty `ident` deletes a retained topic."""
+
+    ident: str
+    publisher: str
+    connection: int
+    box: str
+    topic: str
+    qos: int
+    retain: bool
+    number: int
+    sent_at: float
+    acked_at: float = NEVER
+    refused: bool = False
+
+
+@dataclass
+class Delivery:
+    """One PUBLISH that a client got."""
+
+    at: float
+    ident: str
+    topic: str
+    qos: int
+    retain: bool
+
+
+@dataclass
+class Granted:
+    """One subscription; granted when SUBACK came."""
+
+    topic_filter: str
+    qos: int
+    sent_at: float
+    granted_at: float = NEVER
+
+
+@dataclass
+class Session:
+    """One connection of a client, and its clean session."""
+
+    client: str
+    box: str
+    number: int
+    opened_at: float = NEVER
+    closed_at: float = NEVER
+    granted: list[Granted] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+
+
+@dataclass
+class Request:
+    """Something that a client waits for."""
+
+    what: str
+    client: str
+    box: str
+    sent_at: float
+    answered_at: float = NEVER
+
+
+@dataclass
+class Awake:
+    """A stretch of time in which a box ran and was not stopped."""
+
+    box: str
+    begin: float
+    end: float = NEVER
+
+
+@dataclass
+class History:
+    """All of a run. `calm` are stretches without a fault in which all gateways were linked."""
+
+    publications: list[Publication] = field(default_factory=list)
+    sessions: list[Session] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    awake: list[Awake] = field(default_factory=list)
+    calm: list[tuple[float, float]] = field(default_factory=list)
+    settled_at: float = NEVER
+    ended_at: float = 0.0
+
+    def is_calm(self, begin: float, end: float) -> bool:
+        """Whether nothing was wrong from `begin` to `end`."""
+        return any(start <= begin and end <= stop for start, stop in self.calm)

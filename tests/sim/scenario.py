@@ -1,0 +1,205 @@
+"""One run: gateways, clients with their work, faults, and then peace in which all must be well.
+
+    calm      the gateways find each other, clients work
+    faults    clients work while things go wrong, one after the other and several at once
+    heal      everything is switched on and joined; within SETTLE_S all gateways must be linked
+    peace     clients work, nothing goes wrong
+    quiet     clients are silent, so that everything arrives
+
+Must not know what is checked.
+"""
+
+from collections.abc import Callable
+
+from gateway.mesh.peer import Life
+from tests.sim.box import Box
+from tests.sim.client import Client
+from tests.sim.faults import Faults
+from tests.sim.history import Awake, History, Session
+from tests.sim.network import Network
+from tests.sim.world import World
+
+CALM_S = 4.0
+FAULTS_S = 25.0
+SETTLE_S = 15.0
+PEACE_S = 5.0
+QUIET_S = 4.0
+SIZES = (2, 3, 3, 5)
+PERIOD_S = 0.1  # between two looks at the whole
+GIVES_UP_S = 3.0  # a client whose gateway lost its power
+
+LIVE_TOPICS = ("live/a", "live/b", "live/c/d")
+SHARED_TOPICS = ("kept/shared/1", "kept/shared/2")  # several publishers, QoS 0: the last one counts
+FILTERS = ("live/#", "live/a", "live/+", "live/c/d", "kept/#", "kept/+/1", "kept/shared/2", "#")
+
+
+class Scenario:
+    """Everything of one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.world = World(seed)
+        self.network = Network(self.world)
+        self.history = History()
+        names = [f"gw{number}" for number in range(1, self.world.random.choice(SIZES) + 1)]
+        # all know the first, and the first knows nobody: the others must hear of each other
+        star = self.world.random.random() < 0.3
+        self.boxes = [
+            Box(self.world, self.network, name, (names[0],) if star else tuple(names))
+            for name in names
+        ]
+        for box in self.boxes:
+            box.boxes = {other.name: other for other in self.boxes}
+        self.subscribers: list[Client] = []
+        self.publishers: list[Client] = []
+        self._home: dict[str, Box] = {}
+        self._topics: dict[str, list[str]] = {}
+        self._faults = Faults(self.world, self.network, self.boxes)
+        self._going: list[Callable[[], None]] = []
+        self._working = True
+        self._calm_since: float | None = None
+        for box in self.boxes:
+            self._people(box)
+
+    def run(self) -> History:
+        """From the switch to the end."""
+        world = self.world
+        for box in self.boxes:
+            world.after(world.random.uniform(0.0, 1.0), box.start)
+        world.after(0.0, self._watch)
+        for client in (*self.subscribers, *self.publishers):
+            self._live(client)
+        world.run(CALM_S)
+        while world.now < CALM_S + FAULTS_S:
+            self._disturb()
+        for end in self._going:
+            end()
+        self._going = []
+        healed_at = world.now
+        while self._calm_since is None and world.now < healed_at + SETTLE_S:
+            world.run(world.now + PERIOD_S)
+        self.history.settled_at = world.now if self._calm_since is not None else float("inf")
+        world.run(world.now + PEACE_S)
+        self._working = False
+        world.run(world.now + QUIET_S)
+        self._end_calm()
+        self.history.ended_at = world.now
+        return self.history
+
+    def _people(self, box: Box) -> None:
+        world = self.world
+        for number in range(2):
+            client = Client(world, self.network, self.history, f"sub-{box.name}-{number}")
+            self._home[client.name] = box
+            self.subscribers.append(client)
+        client = Client(world, self.network, self.history, f"pub-{box.name}")
+        self._home[client.name] = box
+        self._topics[client.name] = [*LIVE_TOPICS, f"kept/{box.name}/1", f"kept/{box.name}/2"]
+        self.publishers.append(client)
+        if world.random.random() < 0.5:
+            roaming = Client(world, self.network, self.history, f"roam-{box.name}")
+            self._topics[roaming.name] = [*LIVE_TOPICS, *SHARED_TOPICS]
+            self.publishers.append(roaming)
+
+    def _disturb(self) -> None:
+        """Begins a fault; it ends by itself, or with the rest."""
+        world = self.world
+        self._end_calm()
+        end = self._faults.begin()
+        self._going.append(end)
+        self._rescue_clients()
+
+        def over() -> None:
+            if end in self._going:
+                self._going.remove(end)
+                end()
+
+        world.after(world.random.choice((0.3, 1.0, 2.0, 4.0, 8.0)), over)
+        world.run(world.now + world.random.choice((0.1, 1.0, 5.0, 9.0)))
+
+    def _rescue_clients(self) -> None:
+        """A client whose gateway lost its power finds out by its keep-alive."""
+        for client in (*self.subscribers, *self.publishers):
+            session = client.session
+            if session is not None and not client.away and session.box in self.network.down:
+                session.closed_at = self.world.now
+                delay_s = self.world.random.uniform(0.5, GIVES_UP_S)
+                self.world.after(delay_s, lambda c=client, s=session: self._give_up(c, s))  # type: ignore[misc]
+
+    def _give_up(self, client: Client, session: Session) -> None:
+        if client.session is session:
+            client.leave()
+
+    def _live(self, client: Client) -> None:
+        """One step of a client's life, and the next one planned."""
+        random = self.world.random
+        pause_s = random.uniform(0.02, 0.3)
+        if client.away:
+            box = self._home.get(client.name) or random.choice(self.boxes)
+            if box.serving:
+                client.connect(box)
+            pause_s = random.uniform(0.2, 1.0)
+        elif client in self.subscribers:
+            self._subscriber_step(client)
+            pause_s = random.uniform(0.2, 1.5)
+        elif client.connected and self._working:
+            self._publisher_step(client)
+        self.world.after(pause_s, lambda: self._live(client))
+
+    def _subscriber_step(self, client: Client) -> None:
+        random = self.world.random
+        session = client.session
+        assert session is not None
+        if client.connected and self._working and len(session.granted) < 3:
+            have = [granted.topic_filter for granted in session.granted]
+            free = [name for name in FILTERS if name not in have]
+            client.subscribe((random.choice(free), random.choice((0, 1, 1, 2))))
+        elif self._working and random.random() < 0.02:
+            client.leave()
+
+    def _publisher_step(self, client: Client) -> None:
+        random = self.world.random
+        for _ in range(random.choice((1, 1, 1, 4))):
+            topic = random.choice(self._topics[client.name])
+            retain = topic.startswith("kept")
+            qos = 0 if topic in SHARED_TOPICS else random.choice((0, 1, 1, 2))
+            client.publish(topic, qos, retain, delete=retain and random.random() < 0.15)
+        if client.name not in self._home and random.random() < 0.02:
+            client.leave()
+
+    def _watch(self) -> None:
+        """Notes when all is well, and who is awake."""
+        if self.settled() and not self._going and not self.network.slow_s:
+            if self._calm_since is None:
+                self._calm_since = self.world.now
+        else:
+            self._end_calm()
+        for box in self.boxes:
+            self._note_awake(box)
+        self.world.after(PERIOD_S, self._watch)
+
+    def _note_awake(self, box: Box) -> None:
+        latest = next((a for a in reversed(self.history.awake) if a.box == box.name), None)
+        open_ = latest is not None and latest.end == float("inf")
+        if box.serving and not open_:
+            self.history.awake.append(Awake(box.name, self.world.now))
+        elif not box.serving and open_:
+            assert latest is not None
+            latest.end = self.world.now
+
+    def _end_calm(self) -> None:
+        if self._calm_since is not None:
+            self.history.calm.append((self._calm_since, self.world.now))
+            self._calm_since = None
+
+    def settled(self) -> bool:
+        """Whether every gateway is linked with every other, and synced."""
+        for box in self.boxes:
+            if box.node is None or not box.serving or box.node.mesh is None:
+                return False
+            state = box.node.mesh.state
+            peers = list(state.peers.values())
+            if len(peers) != len(self.boxes) - 1 or state.holding:
+                return False
+            if not all(peer.synced and peer.life is Life.ALIVE for peer in peers):
+                return False
+        return True

@@ -1,0 +1,34 @@
+"""A bounded number of runs; by hand more: python -m tests.sim --seeds 1000."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.sim.run import run
+
+SEEDS = 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, SEEDS + 1))
+def test_what_is_promised_holds_whatever_goes_wrong(seed: int) -> None:
+    outcome = run(seed)
+    assert outcome.deliveries > 500, "a run in which nothing happens proves nothing"
+    assert not outcome.problems, "\n".join([f"replay: {outcome.replay()}", *outcome.problems])
+
+
+@pytest.mark.slow
+def test_a_seed_is_the_same_run_whatever_the_hashes_are() -> None:
+    traces = [_trace(hash_seed) for hash_seed in ("1", "2")]
+    assert traces[0] == traces[1]
+    assert len(traces[0]) > 1000
+
+
+def _trace(hash_seed: str) -> list[str]:
+    command = [sys.executable, "-m", "tests.sim", "--seed", "2"]
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert not done.stderr
+    return done.stdout.splitlines()
