@@ -31,6 +31,7 @@ in_twin() { chroot "$TWIN" /usr/bin/env -i PATH=/usr/sbin:/usr/bin LC_ALL=C.UTF-
 
 # The mirror: MIRROR, else the one that this machine's own packages come from.
 mirrors() {
+    # shellcheck disable=SC2016 # apt fills these in
     apt-get indextargets --format '$(IDENTIFIER) $(ORIGIN) $(LABEL) $(COMPONENT) $(REPO_URI)' |
         awk -v label="$1" '$1 == "Packages" && $2 == "Debian" && $3 == label && $4 == "main" { print $5 }'
 }

@@ -23,7 +23,7 @@ wheels_for() { # ARCHITECTURE MACHINE
     $pip install -q --no-deps --no-compile --no-index --find-links "$cache" --require-hashes \
         -r "$BUILD/requirements.txt" --target "$site" "${platform[@]}"
     $pip install -q --no-deps --no-compile --no-index --target "$site" --upgrade "$BUILD"/wheel/*.whl
-    rm -rf "$site/bin"
+    rm -rf "${site:?}/bin" # made for this machine; image/lay.sh makes ours
 }
 wheels_for "$TWIN_ARCH" x86_64
 wheels_for "$ROOT_ARCH" aarch64

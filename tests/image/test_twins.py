@@ -94,12 +94,17 @@ def test_nothing_listens_that_is_not_ours(twins: list[Twin]) -> None:
 def test_a_message_crosses_from_the_first_to_the_third(site: Site, mesh: list[View]) -> None:
     needs("mosquitto_sub")
     wait_s = 20
-    words = f"mosquitto_sub -h 10.77.0.3 -t plant/# -q 1 -C 1 -W {wait_s} -v".split()
-    listener = subprocess.Popen(site.inside(*words), stdout=subprocess.PIPE, text=True)
+    one_message = ("-t", "plant/#", "-q", "1", "-C", "1", "-W", str(wait_s), "-v")
+    listener = subprocess.Popen(
+        site.inside("mosquitto_sub", "-h", "10.77.0.3", *one_message),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
     def has_arrived() -> bool:
         """Sends until somebody listens: nothing tells when the subscription is known at gw1."""
-        sent = site.run(*"mosquitto_pub -h 10.77.0.1 -t plant/door -m open -q 1".split())
+        topic = ("-t", "plant/door", "-q", "1")
+        sent = site.run("mosquitto_pub", "-h", "10.77.0.1", *topic, "-m", "open")
         assert sent.returncode == 0, sent.stderr
         return listener.poll() is not None
 

@@ -1,12 +1,10 @@
 #!/usr/bin/env bash
-# The board's packages, only fetched and unpacked: no program of theirs runs here. Every package of the twin, the
-# essential ones too, and those for the board alone.
+# Fetches the board's packages: every package of the twin, the essential ones too, and those for the board alone.
 . image/common.sh
 
 debs="$CACHE/debs-$ROOT_ARCH"
 mapfile -t same < <(cut -d ' ' -f 1 "$BUILD/packages-$TWIN_ARCH.txt")
 mapfile -t board < <(entries "$RECIPE/packages-board.list")
-mapfile -t without < <(entries "$RECIPE/dpkg-excludes.list" | sed 's/^/--/')
 
 say "root: fetching for $ROOT_ARCH"
 image/apt-of-board.sh "$BUILD/apt" "$debs"
@@ -20,29 +18,6 @@ apt-get autoclean -qq
 printf '/%s_\n' "${same[@]}" "${board[@]}" "$kernel" >"$BUILD/wanted.txt"
 find "$debs" -name '*.deb' | { grep -v -F -f "$BUILD/wanted.txt" || true; } | xargs -r rm
 (cd "$debs" && { compgen -G "${kernel}_*.deb" >/dev/null || apt-get download -qq "$kernel"; })
-
-list_name() { # what dpkg calls the list of a package's files
-    case "$(dpkg-deb --field "$1" Multi-Arch)" in
-    same) dpkg-deb --showformat '${Package}:${Architecture}' --show "$1" ;;
-    *) dpkg-deb --showformat '${Package}' --show "$1" ;;
-    esac
-}
-
-say "root: unpacking"
-rm -rf "$ROOT"
-mkdir -p "$ROOT/var/lib/dpkg/info"
-# base-files first: it has the links /bin, /lib and /sbin. What dpkg would remember of each package is its list of files.
-for deb in "$debs"/base-files_*.deb "$debs"/*.deb; do
-    dpkg-deb --fsys-tarfile "$deb" | mmtarfilter "${without[@]}" |
-        tar --extract --directory "$ROOT" --keep-directory-symlink --preserve-permissions --numeric-owner \
-            --verbose | sed 's|^\.||; s|/$||; s|^$|/.|' >"$ROOT/var/lib/dpkg/info/$(list_name "$deb").list"
-done
-# What the firmware starts is no part of the system: it goes on a boot partition.
-rm -rf "$BUILD/board"
-mkdir "$BUILD/board"
-mv "$ROOT"/usr/lib/raspi-firmware "$ROOT"/usr/lib/linux-image-*/broadcom "$ROOT"/boot/vmlinuz-* "$BUILD/board"
-rm -rf "$ROOT"/usr/lib/linux-image-* "$ROOT"/boot/{System.map,config}-*
-say "root: $(du -sm "$ROOT" | cut -f 1) MB, kernel ${kernel#linux-image-}"
 
 image/dpkg-status.sh "$debs" >"$BUILD/dpkg-status"
 awk '$1 == "Package:" { package = $2 } $1 == "Version:" { print package, $2 }' "$BUILD/dpkg-status" |
