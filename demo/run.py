@@ -207,6 +207,8 @@ def main() -> None:
     except KeyboardInterrupt:
         print("\nstopping")
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # once is enough: what was started must end
         demo.stop()
 
 

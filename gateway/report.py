@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from gateway.control import (
+    NUMBER_MAX,
     GatewayState,
     GatewayStatus,
     Health,
@@ -18,6 +19,7 @@ from gateway.control import (
     worst_first,
 )
 from gateway.mesh.frames import Vitals
+from gateway.mesh.losses import Losses
 from gateway.mesh.peer import Life, Peer
 from gateway.mesh.refusals import Refusal
 from gateway.node import Node
@@ -109,7 +111,7 @@ class Reporter:
                 ProblemStatus(Severity.WARNING, f"two gateways are called {name}", remedy)
             )
         problems += [_refusal_problem(refusal) for refusal in mesh.refusals(now)]
-        return problems
+        return problems + _loss_problems(mesh.losses, now)
 
     def _own_problems(self, now: float) -> list[ProblemStatus]:
         vitals = self._node.broker.vitals
@@ -122,6 +124,19 @@ class Reporter:
         )
         remedy = "see which clients are away or slow; mqtt.queue_messages_max is the limit"
         return [ProblemStatus(Severity.WARNING, text, remedy)]
+
+
+def _loss_problems(losses: Losses, now: float) -> list[ProblemStatus]:
+    problems = []
+    if now - losses.dropped_at < DROPS_SHOWN_S:
+        text = f"{losses.dropped} messages for other gateways were dropped since the start"
+        remedy = "they did not take them for long: see to their network and load"
+        problems.append(ProblemStatus(Severity.ERROR, text, remedy))
+    if now - losses.unknown_at < DROPS_SHOWN_S:
+        text = f"{losses.unknown} subscriptions were confirmed before every gateway knew them"
+        remedy = "a gateway answers slowly: see its round trip and load"
+        problems.append(ProblemStatus(Severity.WARNING, text, remedy))
+    return problems
 
 
 def _row(
@@ -247,10 +262,18 @@ def _port_row(gateway: str, port: Any) -> SerialPortStatus | None:
             name=str(port["name"])[:64],
             path=str(port.get("path", ""))[:256],
             state=PortState(port["state"]),
-            readings=max(0, int(port.get("readings", 0))),
-            errors=max(0, int(port.get("errors", 0))),
-            last_reading_s=None if last_s is None else max(0.0, float(last_s)),
+            readings=int(_figure(port.get("readings", 0))),
+            errors=int(_figure(port.get("errors", 0))),
+            last_reading_s=None if last_s is None else _figure(last_s),
             detail=str(port.get("detail", ""))[:256],
         )
     except (KeyError, ValueError, TypeError, OverflowError):
         return None
+
+
+def _figure(value: Any) -> float:
+    """A figure that the document can carry. Raises ValueError or TypeError for what is none."""
+    number = float(value)
+    if not 0 <= number <= NUMBER_MAX:  # also what is not a number
+        raise ValueError("not a figure")
+    return number

@@ -96,8 +96,8 @@ def _publish_run(
     route = connection.broker.routes.cache.get(data[start:topic_end])
     if topic_end + id_bytes + dialect > end or route is None:
         return index
-    if not (route.targets or route.elsewhere):
-        return index
+    if dialect and not (route.targets or route.elsewhere):
+        return index  # a 5.0 client is told that nobody listens
     session = connection.session
     assert session is not None, "open without a session"
     begin = frames[index - 1][2] if index else 0

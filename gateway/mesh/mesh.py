@@ -18,6 +18,7 @@ from gateway.mesh.frames import Bye, Member, Refuse, Taken, Vitals
 from gateway.mesh.identity import Identity
 from gateway.mesh.link import Link, LinkState
 from gateway.mesh.local import Local
+from gateway.mesh.losses import Losses
 from gateway.mesh.outlet import PeerOutlet
 from gateway.mesh.peer import Life, Peer
 from gateway.mesh.refusals import Refusal
@@ -36,6 +37,7 @@ class Mesh:
         self.state = MeshState(identity, clock, Dialling(identity.gateway, random), local, now)
         self._next_beat = now
         self._outlets: dict[str, PeerOutlet] = {}
+        self.losses = Losses()
 
     def start(self, members: Iterable[Member], now: float) -> None:
         """Clients wait until the gateways that the disk remembers have spoken, or are dead."""
@@ -140,6 +142,7 @@ class Mesh:
         """How this gateway is; told to the others."""
         self.state.now = now
         self.state.vitals = vitals
+        self.losses.count(self.state, now)
         for link in self._up():
             link.say(vitals)
 

@@ -21,7 +21,7 @@ from gateway.mqtt.properties import (
     encode_properties,
 )
 
-LISTING_BYTES_MAX = 1_048_576  # of topics in one frame: a topic may have 64 kB
+LISTING_BYTES_MAX = 8_388_608  # of topics in one frame: a topic may have 64 kB
 ENTRY_OVERHEAD_BYTES = 64  # of the envelope of one retained message, near enough
 
 
@@ -55,7 +55,13 @@ def differences(store: RetainedStore, theirs: Digest) -> list[Compare]:
 
 
 def newer_here(store: RetainedStore, theirs: Compare, now: float) -> Iterator[Retained]:
-    """What this side has newer than the list says, or the list does not have at all."""
+    """What this side has newer than the list says, or the list does not have at all.
+
+    Raises LinkError for a bucket that does not exist.
+    """
+    count = len(store.digest())
+    if not all(0 <= number < count for number in theirs.buckets):
+        raise LinkError("malformed", "a bucket that does not exist")
     stamps = {topic: Stamp(*stamp) for topic, stamp in theirs.topics}
     kept: list[Kept] = []
     size = 0

@@ -22,12 +22,13 @@ from gateway.mqtt.packets import (
     Version,
     Will,
 )
-from gateway.mqtt.properties import Properties
+from gateway.mqtt.properties import NO_PROPERTIES, Properties
 from tests.broker.world import EVERY_VERSION, V5, Client, World
 from tests.mqtt.strategies import packets_of, repeatable
 
 ACKNOWLEDGEMENTS = (PubAck, PubRec, PubComp)  # these leave behind the other answers to one read
 
+TOLD = Properties(content_type="text")
 topics = st.sampled_from(["a", "a/b", "a/$c", "$d", "b" * 130])
 filters = st.sampled_from(["a", "a/+", "#", "+/b", "$d", "b" * 130])
 qos = st.integers(0, 2)
@@ -47,10 +48,11 @@ def conversations(version: Version) -> st.SearchStrategy[list[Packet]]:
         *(topics, payloads, qos, st.booleans(), st.booleans(), ids),
     )
     plain = st.builds(
-        lambda topic, payload, qos, packet_id: Publish(
-            topic, payload, qos, packet_id=packet_id if qos else 0
+        lambda topic, payload, qos, packet_id, told: Publish(
+            *(topic, payload, qos, False, False, packet_id if qos else 0),
+            TOLD if told and version is V5 else NO_PROPERTIES,
         ),
-        *(topics, payloads, st.integers(0, 1), ids),
+        *(topics, payloads, st.integers(0, 1), ids, st.sampled_from([False, False, True])),
     )
     subscription = st.builds(Subscription, filters, qos, *options)
     lines = st.lists(subscription, min_size=1, max_size=3).map(tuple)

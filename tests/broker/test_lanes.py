@@ -11,6 +11,7 @@ from gateway.broker.broker import Broker
 from gateway.broker.connection import Lane
 from gateway.mqtt.encode import encode
 from gateway.mqtt.packets import Packet, PubAck, Publish, Subscribe, Subscription, Version
+from gateway.mqtt.properties import Properties
 from tests.broker.test_any_bytes import connect, conversations, heard
 from tests.broker.world import V5, V311, Client, World
 from tests.mqtt.strategies import repeatable
@@ -92,6 +93,20 @@ def test_frames_of_several_topics_and_lengths_in_one_read(
         subscriber.send(*(PubAck(each.packet_id) for each in came if each.qos))
         given = [(each.topic, each.payload, each.qos) for each in came]
         assert given == [(each.topic, each.payload, each.qos) for each in messages]
+
+
+def test_properties_among_plain_frames_do_not_become_payload() -> None:
+    world = World()
+    old, publisher = world.connected("o", V311), world.connected("p")
+    old.subscribe("t", 1)
+    told = Properties(content_type="text")
+    for qos in (0, 1):
+        packet_id = 7 if qos else 0
+        plain = Publish("t", b"x", qos, packet_id=packet_id)
+        special = Publish("t", b"x", qos, False, False, packet_id, told)
+        publisher.send(plain)
+        publisher.send(plain, special, plain, special)
+        assert old.payloads() == [b"x"] * 5
 
 
 def test_a_topic_that_reaches_beyond_its_frame_is_malformed() -> None:

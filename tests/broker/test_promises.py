@@ -31,8 +31,8 @@ from tests.mqtt.strategies import repeatable
 
 NAMES = ("a", "b", "c")
 names = st.sampled_from(NAMES)
-topics = st.sampled_from(["t", "t/1", "t/2", "u"])
-filters = st.sampled_from(["t", "t/+", "t/#", "#", "+", "u", "will/+"])
+topics = st.sampled_from(["t", "t/1"])
+filters = st.sampled_from(["t", "t/+", "#", "will/+"])
 qos = st.integers(0, 2)
 
 
@@ -139,6 +139,11 @@ class Promises(RuleBasedStateMachine):
     def connected(self) -> bool:
         return any(person.client for person in self.people.values())
 
+    def present(self, name: str) -> Person | None:
+        """This one, or else another who is connected, so that most steps do something."""
+        here = [person for person in self.people.values() if person.client is not None]
+        return next((each for each in here if each.name == name), here[0] if here else None)
+
     @rule(name=names, politely=st.booleans(), acknowledging=st.booleans())
     def leave(self, name: str, politely: bool, acknowledging: bool) -> None:
         person = self.people[name]
@@ -153,9 +158,9 @@ class Promises(RuleBasedStateMachine):
 
     @rule(name=names, topic_filter=filters, qos=qos)
     def subscribe(self, name: str, topic_filter: str, qos: int) -> None:
-        person = self.people[name]
-        if person.client is not None:
-            self.read(name, False)
+        person = self.present(name)
+        if person is not None and person.client is not None:
+            self.read(person.name, False)
             person.client.subscribe(topic_filter, qos)
             person.subscriptions[topic_filter] = qos
             for topic, (payload, at) in self.kept.items():
@@ -164,9 +169,9 @@ class Promises(RuleBasedStateMachine):
 
     @rule(name=names, topic_filter=filters)
     def unsubscribe(self, name: str, topic_filter: str) -> None:
-        person = self.people[name]
-        if person.client is not None:
-            self.read(name, False)
+        person = self.present(name)
+        if person is not None and person.client is not None:
+            self.read(person.name, False)
             person.client.send(Unsubscribe(9, (topic_filter,)))
             person.client.box = person.client.take()[:-1]
             person.subscriptions.pop(topic_filter, None)
@@ -174,8 +179,8 @@ class Promises(RuleBasedStateMachine):
     @rule(name=names, topic=topics, qos=qos, retain=st.booleans(), count=st.integers(1, 4))
     @precondition(connected)
     def publish(self, name: str, topic: str, qos: int, retain: bool, count: int) -> None:
-        person = self.people[name]
-        if person.client is None:
+        person = self.present(name)
+        if person is None or person.client is None:
             return
         packets = []
         for _ in range(count):

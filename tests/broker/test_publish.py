@@ -405,6 +405,22 @@ def test_who_sends_and_does_not_read_the_answers_is_not_read_for_ever() -> None:
 # -- Expiry ----------------------------------------------------------------------------------------
 
 
+def test_nothing_is_written_to_a_client_that_is_gone() -> None:
+    world = World()
+    publisher = world.connected("p")
+    subscriber = world.connected("s", session_expiry_interval_s=600)
+    subscriber.subscribe("t", 1)
+    publisher.publish("t", b"here")
+    assert subscriber.payloads() == [b"here"]
+    subscriber.lose()
+    subscriber.take()
+    world.broker.drain()
+    for qos in (0, 1, 2):
+        publisher.publish("t", b"gone", qos)
+    assert subscriber.take() == []
+    assert subscriber.connection.outbox not in world.broker.drain()[0]
+
+
 def test_a_queued_message_expires_and_what_is_left_is_told() -> None:
     world = World()
     subscriber = world.connected("s", session_expiry_interval_s=600)

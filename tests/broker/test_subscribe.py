@@ -60,11 +60,16 @@ def test_a_filter_that_cannot_be_ends_the_connection(version: Version, topic_fil
 def test_unsubscribe_ends_what_there_was_and_says_what_was_not() -> None:
     world = World()
     client = world.connected("c")
+    publisher = world.connected("p")
     client.subscribe("a")
+    publisher.publish("a", b"before")
     client.send(Unsubscribe(9, ("a", "b", "a")))
     none = Reason.NO_SUBSCRIPTION_EXISTED
-    assert client.take() == [UnsubAck(9, (Reason.SUCCESS, none, none))]
-    world.connected("p").publish("a")
+    before, answer = client.take()
+    assert isinstance(before, Publish)
+    assert answer == UnsubAck(9, (Reason.SUCCESS, none, none))
+    for qos in (0, 1, 2):
+        publisher.publish("a", b"after", qos)
     assert client.take() == []
     assert world.broker.filters() == []
 

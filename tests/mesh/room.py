@@ -1,7 +1,7 @@
 """Gateways in one room: whole nodes, joined by hand, with a clock that is set by hand.
 
 Nothing is random and nothing is late: `settle` carries what stands in the links until all is said. What
-was said can be read in `talk`, one line a frame.
+was said can be read in `frames` and, one line a frame, in `talk`.
 """
 
 from collections.abc import Callable, Iterable
@@ -145,13 +145,12 @@ class Line:
 
 
 class Room:
-    """`talk` has a line for each frame; `frames` the frames themselves."""
+    """`frames` is what was said, by whom to whom."""
 
     def __init__(self) -> None:
         self.now = 1000.0
         self.lines: list[Line] = []
         self.gates: list[Gate] = []
-        self.talk: list[str] = []
         self.frames: list[tuple[str, str, AnyFrame]] = []
 
     def gate(self, name: str, **identity: Any) -> Gate:
@@ -202,7 +201,11 @@ class Room:
         """Writes down what goes over a line."""
         for frame in split(data)[0]:
             self.frames.append((source.name, target.name, frame))
-            self.talk.append(f"{source.name} > {target.name}  {_line(frame)}")
+
+    @property
+    def talk(self) -> list[str]:
+        """What was said, a line a frame."""
+        return [f"{source} > {target}  {_line(frame)}" for source, target, frame in self.frames]
 
 
 class Client:

@@ -1,5 +1,7 @@
 """A3: who has a SUBACK sees what is published anywhere from then on, or it is counted that not."""
 
+import pytest
+
 from gateway.limits import INTEREST_TIMEOUT_S
 from gateway.mesh.interest import FILTERS_BYTES_MAX, OwnInterest
 from tests.mesh.room import Room
@@ -109,6 +111,7 @@ def test_interest_is_in_frames_of_bounded_size_and_only_the_last_completes_it() 
     assert [frame.more for frame in frames] == [True] * (len(frames) - 1) + [False]
 
 
+@pytest.mark.slow
 def test_a_client_with_very_long_filters_does_not_bring_the_links_down() -> None:
     room = Room()
     a, b = room.linked("a", "b")

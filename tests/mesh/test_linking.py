@@ -42,7 +42,7 @@ def test_link_up() -> None:
     a.client("reader").subscribe("plant/+/level")
     b.client("writer").publish("plant/1/level", b"full", retain=True)
     room.settle()
-    room.talk.clear()
+    room.frames.clear()
     room.line(a, b)
     room.settle()
     check("link-up", room.talk)

@@ -22,7 +22,7 @@ def test_a_message_goes_once_to_each_interested_gateway_and_never_further() -> N
     room = Room()
     a, _b, _c = room.linked("a", "b", "c")
     readers = [reading(room, "b"), reading(room, "c")]
-    room.talk.clear()
+    room.frames.clear()
     writer = a.client("writer")
     writer.publish("t/1", b"hello")
     room.settle()
@@ -35,7 +35,7 @@ def test_nothing_goes_where_nobody_listens() -> None:
     room = Room()
     a, _b, _c = room.linked("a", "b", "c")
     reading(room, "b")
-    room.talk.clear()
+    room.frames.clear()
     a.client("writer").publish("t/1", b"hello", qos=0)
     room.settle()
     assert [line[:5] for line in room.talk if "entries" in line] == ["a > b"]
@@ -70,7 +70,7 @@ def test_a_broken_link_goes_on_without_loss_or_doubling() -> None:
     room.lines[0].cut()
     writer.publish("t/1", b"4")  # while there is none
     room.settle()
-    room.talk.clear()
+    room.frames.clear()
     room.line(a, b)
     writer.publish("t/1", b"5")
     room.settle()
@@ -105,7 +105,7 @@ def test_a_peer_that_started_anew_gets_nothing_of_before() -> None:
     room.settle()
     b.restart()
     room.line(a, b)
-    room.talk.clear()
+    room.frames.clear()
     reader = b.client("reader")
     reader.subscribe("t/#")
     room.settle()

@@ -4,6 +4,8 @@ The table of properties is a second reading of the specification's table 2-4 and
 with the one in gateway/mqtt/properties.py.
 """
 
+from functools import cache
+
 from hypothesis import settings
 from hypothesis import strategies as st
 
@@ -86,6 +88,7 @@ def properties(carrier: str, version: Version, always: str = "") -> st.SearchStr
     return st.fixed_dictionaries(needed, optional=mine).map(lambda given: Properties(**given))
 
 
+@cache  # made anew for each example, strategies fill hypothesis' own caches and slow it down
 def packets_of(version: Version) -> st.SearchStrategy[packets.Packet]:
     """Any packet of a version."""
     kinds = [

@@ -12,6 +12,8 @@ from gateway.mqtt.packets import Connect, Packet, Version
 from gateway.mqtt.reasons import Reason
 from tests.mqtt.strategies import often, packets_of, publishes, repeatable
 
+PACKET_BYTES_MAX = 2_000  # more than the strategies build, less than a bad length says
+
 VERSIONS = pytest.mark.parametrize("version", Version, ids=lambda version: version.name)
 any_version = st.sampled_from(Version)
 any_packet = any_version.flatmap(lambda version: st.tuples(st.just(version), packets_of(version)))
@@ -102,7 +104,7 @@ def outcome(stream: bytes, chunk_bytes: int) -> tuple[list[bytes], int | None]:
         buffer += stream[at : at + chunk_bytes]
         while True:
             try:
-                packets, rest = split(buffer, 200)
+                packets, rest = split(buffer, PACKET_BYTES_MAX)
             except ProtocolError as error:
                 return found, error.reason
             begin = 0

@@ -7,6 +7,7 @@ import sys
 from tests.sim.run import run
 
 SHOWN = 20  # problems of one seed
+PROGRESS = 50  # seeds from one sign of life to the next
 
 
 def main() -> int:
@@ -29,6 +30,9 @@ def main() -> int:
             print(f"{outcome.replay()}   # {len(outcome.problems)} problems", flush=True)
             for problem in outcome.problems[:SHOWN]:
                 print(f"    {problem}", flush=True)
+        done = seed - options.first + 1
+        if done % PROGRESS == 0:
+            print(f"# {done} seeds, {failed} failed", flush=True)
     print(f"{options.seeds} seeds, {failed} failed, {deliveries} deliveries")
     return bool(failed)
 

@@ -3,6 +3,8 @@
 Its sessions are clean ones. Must not know what is checked.
 """
 
+from collections.abc import Callable
+
 from gateway.mqtt.decode import decode
 from gateway.mqtt.encode import encode
 from gateway.mqtt.framing import split
@@ -38,6 +40,7 @@ class Client:
         self.version = world.random.choice((Version.MQTT311, Version.MQTT5))
         self.session: Session | None = None
         self.connected = False
+        self.on_granted: Callable[[list[Granted]], None] = void
         self._world, self._network, self._history = world, network, history
         self._wire: Wire | None = None
         self._connections = 0
@@ -154,6 +157,7 @@ class Client:
                 request.answered_at = self._world.now
                 for each in granted:
                     each.granted_at = self._world.now
+                self.on_granted(granted)
             case _:
                 self._world.say(f"{self.name} is told {packet}")
 

@@ -56,7 +56,7 @@ class Session:
     deliveries: list[Delivery] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(eq=False)
 class Request:
     """Something that a client waits for."""
 

@@ -15,7 +15,7 @@ from gateway.mesh.peer import Life
 from tests.sim.box import Box
 from tests.sim.client import Client
 from tests.sim.faults import Faults
-from tests.sim.history import Awake, History, Session
+from tests.sim.history import Awake, Granted, History, Session
 from tests.sim.network import Network
 from tests.sim.world import World
 
@@ -26,6 +26,7 @@ PEACE_S = 5.0
 QUIET_S = 4.0
 SIZES = (2, 3, 3, 5)
 PERIOD_S = 0.1  # between two looks at the whole
+ASKED_MAX = 12  # subscriptions of one session
 GIVES_UP_S = 3.0  # a client whose gateway lost its power
 
 LIVE_TOPICS = ("live/a", "live/b", "live/c/d")
@@ -56,6 +57,7 @@ class Scenario:
         self._faults = Faults(self.world, self.network, self.boxes)
         self._going: list[Callable[[], None]] = []
         self._working = True
+        self._asked = 0
         self._calm_since: float | None = None
         for box in self.boxes:
             self._people(box)
@@ -90,6 +92,7 @@ class Scenario:
         for number in range(2):
             client = Client(world, self.network, self.history, f"sub-{box.name}-{number}")
             self._home[client.name] = box
+            client.on_granted = self._tell_publishers
             self.subscribers.append(client)
         client = Client(world, self.network, self.history, f"pub-{box.name}")
         self._home[client.name] = box
@@ -155,6 +158,16 @@ class Scenario:
             client.subscribe((random.choice(free), random.choice((0, 1, 1, 2))))
         elif self._working and random.random() < 0.02:
             client.leave()
+        elif self._working and client.connected and len(session.granted) < ASKED_MAX:
+            self._asked += 1  # a topic that no other session wants
+            client.subscribe((f"asked/{client.name}/{self._asked}", 1))
+
+    def _tell_publishers(self, granted: list[Granted]) -> None:
+        """Who has its SUBACK tells others, by another road than MQTT: they publish at once."""
+        for each in granted:
+            if self._working and each.topic_filter.startswith("asked/"):
+                for client in self.world.random.sample(self.publishers, 2):
+                    client.publish(each.topic_filter, self.world.random.choice((0, 1)), False)
 
     def _publisher_step(self, client: Client) -> None:
         random = self.world.random

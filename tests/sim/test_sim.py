@@ -8,7 +8,7 @@ import pytest
 
 from tests.sim.run import run
 
-SEEDS = 12
+SEEDS = 10
 
 
 @pytest.mark.slow

@@ -1,0 +1,186 @@
+"""What the status says of a mesh: rows, ports, problems in words, the worst first."""
+
+import json
+
+import pytest
+
+from gateway.config import ClusterSection
+from gateway.control import GatewayState, Health, PortState, Severity, Status
+from gateway.mesh.frames import Vitals
+from gateway.report import Reporter
+from tests.mesh.room import PORT, Gate, Room
+
+VITALS = Vitals(60.0, 3, 10.0, 20.0, 5, 0.5, 40.0, 10.0, 45.0)
+
+
+def status(gate: Gate, vitals: Vitals = VITALS) -> Status:
+    """The document that this gateway would answer with."""
+    reporter = Reporter(gate.node, gate.name, gate.name, "1.0")
+    return reporter.status(vitals, "192.0.2.9", gate.room.now)
+
+
+def texts(document: Status) -> list[str]:
+    return [problem.text for problem in document.problems]
+
+
+def say_ports(gate: Gate, name: str, *ports: object, topic: str = "") -> None:
+    payload = json.dumps({"online": True, "ports": ports}).encode()
+    gate.node.broker.publish(topic or f"gateways/{name}/devices", payload, 1, True, gate.room.now)
+    gate.room.settle()
+
+
+def test_a_mesh_that_is_well_is_healthy_and_names_every_gateway() -> None:
+    room = Room()
+    a, b, _ = room.linked("a", "b", "c")
+    b.mesh.measured(VITALS, room.now)
+    room.wait(1)
+    document = status(a)
+    assert document.health is Health.HEALTHY and document.problems == ()
+    assert [(row.name, row.state, row.self) for row in document.gateways] == [
+        ("a", GatewayState.ALIVE, True),
+        ("b", GatewayState.ALIVE, False),
+        ("c", GatewayState.ALIVE, False),
+    ]
+    own, told, silent = document.gateways
+    assert (own.address, own.clients, own.rtt_ms) == ("192.0.2.9", 3, None)
+    assert (told.clients, told.waiting, told.temperature_c) == (3, 5, 45.0)
+    assert told.uptime_s == pytest.approx(61, abs=0.2) and told.rtt_ms is not None
+    assert silent.clients is None  # it has not said how it is
+
+
+def test_a_dead_gateway_is_an_error_with_its_address_and_its_ports_are_offline() -> None:
+    room = Room()
+    a, b = room.linked("a", "b")
+    say_ports(b, "b", {"name": "boiler", "path": "/dev/ttyUSB0", "state": "open", "readings": 7})
+    assert [(port.gateway, port.state, port.readings) for port in status(a).serial_ports] == [
+        ("b", PortState.OPEN, 7)
+    ]
+    room.lines[0].muted |= {0, 1}
+    room.wait(4)
+    document = status(a)
+    assert document.health is Health.DEGRADED
+    assert document.gateways[1].state is GatewayState.DEAD
+    assert document.gateways[1].clients is None
+    assert document.serial_ports[0].state is PortState.OFFLINE
+    first = document.problems[0]
+    assert first.severity is Severity.ERROR
+    assert first.text == "b is dead: nothing heard from it for 4 s"
+    assert "(b)" in first.remedy  # where it was
+
+
+def test_a_gateway_that_was_stopped_on_purpose_is_no_error() -> None:
+    room = Room()
+    a, b = room.linked("a", "b")
+    b.node.stop(room.now)
+    room.settle()
+    room.lines[0].cut()
+    room.gates.remove(b)
+    room.wait(4)
+    assert [(p.severity, p.text) for p in status(a).problems] == [
+        (Severity.WARNING, "b was stopped on purpose")
+    ]
+
+
+def test_missing_gateways_are_counted_against_the_expected() -> None:
+    cluster = ClusterSection("room", "not used here", PORT, discovery=False, expected_gateways=3)
+    room = Room()
+    a, b = room.gate("a", cluster=cluster), room.gate("b")
+    room.line(a, b)
+    room.settle()
+    assert texts(status(a)) == ["2 of 3 expected gateways are here"]
+
+
+def test_who_stays_out_is_named_and_another_cluster_is_only_a_notice() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    a.mesh.refused("other-cluster", "gw7", "it belongs to the cluster 'office'", room.now)
+    document = status(a)
+    assert document.health is Health.HEALTHY
+    assert [(p.severity, p.text) for p in document.problems] == [
+        (Severity.NOTICE, "gw7 stays out: it belongs to the cluster 'office'")
+    ]
+    a.mesh.refused("key", "gw8", "its cluster key is another one", room.now)
+    document = status(a)
+    assert document.health is Health.DEGRADED
+    assert [p.severity for p in document.problems] == [Severity.WARNING, Severity.NOTICE]
+    room.wait(61)
+    assert status(a).problems == ()
+
+
+def test_two_gateways_of_one_name_are_a_problem() -> None:
+    room = Room()
+    a = room.gate("a")
+    b = room.gate("a", gateway="b", store="store-b")
+    room.line(a, b).links[0].certified = "b"
+    room.settle()
+    assert texts(status(a)) == ["two gateways are called a"]
+
+
+def test_full_disks_full_memories_and_heat_are_named() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    vitals = Vitals(1.0, 0, 0.0, 0.0, 0, 0.1, 95.0, 96.0, 85.0)
+    assert texts(status(a, vitals)) == [
+        "the disk of a is 96% full",
+        "the memory of a is 95% full",
+        "a is 85 degrees hot",
+    ]
+
+
+def test_ports_that_are_not_open_are_problems_with_their_reason() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    say_ports(
+        a,
+        "a",
+        {"name": "one", "state": "missing", "detail": "no such device"},
+        {"name": "two", "state": "open", "last_reading_s": 1.5},
+    )
+    document = status(a)
+    assert texts(document) == ["serial port one of a is missing: no such device"]
+    assert [port.last_reading_s for port in document.serial_ports] == [None, 1.5]
+
+
+def test_nonsense_on_the_topics_of_devices_is_not_shown_and_harms_nothing() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    for ports in ([1], ["x"], [{"name": "p"}], [{"name": "p", "state": "melted"}], 7, None):
+        payload = json.dumps({"ports": ports}).encode()
+        a.node.broker.publish("gateways/a/devices", payload, 0, True, room.now)
+        assert status(a).serial_ports == ()
+    for payload in (
+        b"\xff",
+        b"[]",
+        b"{",
+        b'{"ports":[{"name":"p","state":"open","readings":1e999}]}',
+    ):
+        a.node.broker.publish("gateways/a/devices", payload, 0, True, room.now)
+        assert status(a).serial_ports == ()
+
+
+def test_a_limit_that_was_reached_is_shown_for_ten_minutes() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    a.node.broker.vitals.dropped_queue_full += 4
+    room.wait(2)
+    assert texts(status(a)) == [
+        "4 messages were dropped since the start (4 at full queues, 0 to clients that do not read)"
+    ]
+    room.now += 601
+    assert status(a).problems == ()
+
+
+def test_what_the_mesh_lost_is_shown_for_ten_minutes() -> None:
+    room = Room()
+    a, _ = room.linked("a", "b")
+    a.peer("b").outgoing.dropped = 3
+    a.mesh.state.barriers.timeouts = 2
+    a.mesh.measured(VITALS, room.now)
+    assert [(p.severity, p.text) for p in status(a).problems] == [
+        (Severity.ERROR, "3 messages for other gateways were dropped since the start"),
+        (Severity.WARNING, "2 subscriptions were confirmed before every gateway knew them"),
+    ]
+    for _ in range(601):
+        room.wait(1)
+    a.mesh.measured(VITALS, room.now)
+    assert status(a).problems == ()
