@@ -91,6 +91,15 @@ def test_nothing_listens_that_is_not_ours(twins: list[Twin]) -> None:
     assert {(row[0], int(row[4].rpartition(":")[2])) for row in rows} == PORTS
 
 
+@pytest.mark.usefixtures("mesh")
+def test_nobody_has_a_password(twins: list[Twin]) -> None:
+    rows = [
+        line.split() for line in twins[0].run("passwd", "--all", "--status").stdout.splitlines()
+    ]
+    assert {"root", "gw", "gateway"} <= {row[0] for row in rows}
+    assert {row[1] for row in rows} == {"L"}  # locked
+
+
 def test_a_message_crosses_from_the_first_to_the_third(site: Site, mesh: list[View]) -> None:
     needs("mosquitto_sub")
     wait_s = 20
