@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ENVIRONMENT := $(VENV)/.installed
 TEST_ENVIRONMENT := $(VENV)/.installed-test
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench image test-image clean
 
 run: $(ENVIRONMENT)
 	$(BIN)/python -m demo.run --gateways $(GATEWAYS)
@@ -22,6 +22,13 @@ lint: $(TEST_ENVIRONMENT)
 bench: $(TEST_ENVIRONMENT)
 	tests/packages.sh
 	$(BIN)/python -m bench
+
+image: $(ENVIRONMENT)
+	image/build.sh
+
+test-image: $(TEST_ENVIRONMENT)
+	tests/packages.sh
+	$(BIN)/pytest tests/image
 
 clean:
 	rm -rf $(VENV) var build

@@ -5,7 +5,7 @@ set -eu
 
 # What is needed, and the package that brings it: the tests ask for the same commands (tests/requires.py).
 needed='mosquitto:mosquitto mosquitto_pub:mosquitto-clients ip:iproute2 iptables:iptables systemd-analyze:systemd
-node:nodejs npm:npm ssh:openssh-client sshd:openssh-server dpkg:dpkg flock:util-linux'
+shellcheck:shellcheck node:nodejs npm:npm ssh:openssh-client sshd:openssh-server dpkg:dpkg flock:util-linux'
 
 PATH="$PATH:/usr/sbin:/sbin"
 
