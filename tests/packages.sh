@@ -3,15 +3,16 @@
 # something is missing; else says in one line what will be skipped. In CI (CI=true) a missing package is a failure.
 set -eu
 
-# What is needed, and the package that brings it: the tests ask for the same commands (tests/requires.py).
+# What is needed, a command or a file, and the package that brings it: the tests ask for the same (tests/requires.py).
 needed='mosquitto:mosquitto mosquitto_pub:mosquitto-clients ip:iproute2 iptables:iptables systemd-analyze:systemd
-shellcheck:shellcheck node:nodejs npm:npm ssh:openssh-client sshd:openssh-server dpkg:dpkg flock:util-linux'
+shellcheck:shellcheck avahi-daemon:avahi-daemon openssl:openssl node:nodejs npm:npm ssh:openssh-client sshd:openssh-server dpkg:dpkg flock:util-linux
+/lib/x86_64-linux-gnu/libnss_mdns4_minimal.so.2:libnss-mdns'
 
 PATH="$PATH:/usr/sbin:/sbin"
 
 missing() {
     for pair in $needed; do
-        command -v "${pair%%:*}" >/dev/null || echo "${pair##*:}"
+        command -v "${pair%%:*}" >/dev/null || [ -e "${pair%%:*}" ] || echo "${pair##*:}"
     done
 }
 
