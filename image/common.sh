@@ -17,7 +17,6 @@ export SOURCE_DATE_EPOCH
 
 # The architectures as Debian, the kernel's multi-arch folders, and Python's wheels name them.
 export TWIN_ARCH=amd64 ROOT_ARCH=arm64
-export TWIN_TRIPLET=x86_64-linux-gnu
 
 mkdir -p "$CACHE" "$BUILD"
 

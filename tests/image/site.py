@@ -13,6 +13,7 @@ import subprocess
 import uuid
 from pathlib import Path
 
+from tests.image.cgroup import ControlGroup
 from tests.image.installer import InstallerFile
 from tests.image.waiting import wait_until
 
@@ -37,6 +38,7 @@ class Twin:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._leader = 0
+        self._group: ControlGroup | None = None
         self.name = file.name
         self.address = file.address.partition("/")[0]
         self.bootcfg = folder / "bootcfg"
@@ -73,9 +75,15 @@ class Twin:
             *(f"--machine={self.name}", f"--network-bridge={BRIDGE}"),
             *(f"--bind={self.bootcfg}:/boot/config", *binds),
         ]
+        if self._group is None:
+            self._group = ControlGroup(f"gateway-test-{os.getpid()}-{self.name}")
         with (self._folder / "console.log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self._group.entering(*command),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         wait_until(self._has_leader, START_S, f"{self.name} begins", self.story)
 
@@ -96,7 +104,7 @@ class Twin:
         """What the console shows, and the journal where it can be read."""
         journal = ""
         if self._leader and self._process is not None and self._process.poll() is None:
-            journal = self.run("journalctl", "--no-pager", "--boot", "--lines=80").stdout
+            journal = self.run("journalctl", "--no-pager", "--boot", "--lines=600").stdout
         return (self._folder / "console.log").read_text(errors="replace") + journal
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
@@ -125,6 +133,8 @@ class Twin:
             else:
                 self._process.kill()
                 self._process.wait(STOP_S)
+        if self._group is not None:
+            self._group.remove()
         for kind in ("propagate", "unix-export"):  # nspawn leaves its empty folders
             with contextlib.suppress(OSError):
                 Path("/run/systemd/nspawn", kind, self.name).rmdir()
