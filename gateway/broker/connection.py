@@ -228,17 +228,19 @@ class Connection:
         ticket, acks = self._ticket, self.acks
         if not acks:
             return
+        if ticket is None and not self._pending and self.state is not State.CLOSED:
+            self.outbox.send(*acks)
+            acks.clear()
+            return
         self.acks, self._ticket = [], None
         if self.state is State.CLOSED:
-            return
-        if ticket is None and not self._pending:
-            self.outbox.send(*acks)
             return
         if ticket is None:
             ticket = Ticket(self._answer_pending)
             ticket.hold()
         self._pending.append((ticket, acks))
         ticket.release()
+        self.outbox.touch()  # perhaps it is to be read no further
 
     def _answer_pending(self) -> None:
         """A ticket is free: what waits at the head of the line leaves [MQTT-4.6.0-2]."""

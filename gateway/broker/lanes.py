@@ -103,12 +103,8 @@ def _publish_run(
     begin = frames[index - 1][2] if index else 0
     head = data[begin:topic_end]
     size, offset = end - begin, topic_end - begin
-    key, topic, field, client_id = (
-        dialect << 3 | qos << 1,
-        route.topic,
-        route.field,
-        session.client_id,
-    )
+    topic, field, client_id = route.topic, route.field, session.client_id
+    key, nothing = dialect << 3 | qos << 1, NO_PROPERTIES
     acks, messages = connection.acks, []
     while data.startswith(head, begin) and index < len(frames):
         at, end = begin + offset, begin + size
@@ -116,12 +112,9 @@ def _publish_run(
         if packet_id == b"\0\0" or (dialect and tail[0]):
             break
         payload = tail[1:] if dialect else tail
-        messages.append(
-            Message(
-                *(topic, field, payload, qos, False, NO_PROPERTIES, client_id, None),
-                *(key, (head, tail)),
-            )
-        )
+        encoded = (head, tail)
+        message = Message(topic, field, payload, qos, False, nothing, client_id, None, key, encoded)
+        messages.append(message)
         if qos:
             acks.append(b"\x40\x02" + packet_id)
         begin = end

@@ -10,7 +10,16 @@ from gateway.effects import Writer
 class Outbox:
     """Appending to `pieces` directly is allowed in hot loops that do what `send` does."""
 
-    __slots__ = ("congested", "dialect", "ended", "owner", "packet_bytes_max", "pieces", "touched")
+    __slots__ = (
+        "congested",
+        "dialect",
+        "ended",
+        "look",
+        "owner",
+        "packet_bytes_max",
+        "pieces",
+        "touched",
+    )
 
     def __init__(self, touched: "list[Outbox]") -> None:
         self.pieces: list[bytes] = []
@@ -18,6 +27,7 @@ class Outbox:
         self.dialect = 0
         self.packet_bytes_max = 0  # what the client takes; 0: no limit of its own
         self.congested = False  # the client does not read as fast as it is written to
+        self.look = False  # the shell is to look at more than the pieces: the flow, the end
         self.ended = False  # close the connection once these pieces are written
         self.owner: Writer | None = None
 
@@ -29,6 +39,7 @@ class Outbox:
 
     def touch(self) -> None:
         """Has the shell look at this connection at the end of the turn, pieces or not."""
+        self.look = True
         if not self.pieces:
             self.touched.append(self)
 

@@ -107,7 +107,8 @@ class Session:
                 self.deliver(message, qos, False, now)
             return
         self.vitals.messages_out += len(messages)
-        outbox.touch()
+        if not outbox.pieces:
+            outbox.touched.append(outbox)
         pieces, dialect = outbox.pieces, outbox.dialect
         if qos == 0:
             for message in messages:

@@ -56,7 +56,8 @@ class ClientProtocol(asyncio.Protocol):
             logger.exception("a client's bytes were not understood; it is cut off")
             assert self._transport is not None
             self._transport.abort()
-        self._runtime.schedule()
+        if not self._runtime.scheduled:
+            self._runtime.schedule()
 
     def connection_lost(self, exc: Exception | None) -> None:
         assert self._connection is not None
@@ -73,22 +74,27 @@ class ClientProtocol(asyncio.Protocol):
     def flush(self) -> None:
         """Writes the outbox; closes, or stops and starts reading, as the connection asks."""
         assert self._connection is not None and self._transport is not None
-        if self._transport.is_closing():
-            self._connection.outbox.take()
-            return
-        data = self._connection.outbox.take()
+        outbox = self._connection.outbox
+        data = outbox.take()
         if data:
-            self._transport.write(data)
-        if self._connection.outbox.ended:
-            self._transport.close()
-            self._runtime.loop.call_later(CLOSE_TIMEOUT_S, self._transport.abort)
-        elif self._paused == self._connection.reading:
+            self._transport.write(data)  # says nothing if the connection is over already
+        if outbox.look:
+            outbox.look = False
+            self._look(self._connection, self._transport)
+
+    def _look(self, connection: Connection, transport: asyncio.Transport) -> None:
+        if transport.is_closing():
+            return
+        if connection.outbox.ended:
+            transport.close()
+            self._runtime.loop.call_later(CLOSE_TIMEOUT_S, transport.abort)
+        elif self._paused == connection.reading:
             self._paused = not self._paused
             if self._paused:
-                self._transport.pause_reading()
+                transport.pause_reading()
             else:
-                self._transport.resume_reading()
-                self._connection.resume()
+                transport.resume_reading()
+                connection.resume()
                 self._runtime.schedule()
 
     def _congested(self, congested: bool) -> None:

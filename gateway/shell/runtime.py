@@ -29,6 +29,8 @@ class Runtime:
     `dial` opens links and `save` puts what must survive on disk; both return at once.
     """
 
+    now = staticmethod(time.monotonic)  # monotonic seconds
+
     def __init__(
         self,
         node: Node,
@@ -39,12 +41,8 @@ class Runtime:
         self.loop = asyncio.get_running_loop()
         self._dial = dial
         self._save = save
-        self._scheduled = False
+        self.scheduled = False
         self._timer: asyncio.TimerHandle | None = None
-
-    def now(self) -> float:
-        """Monotonic seconds."""
-        return time.monotonic()
 
     def start(self) -> None:
         """Begins to wake the node at its deadlines."""
@@ -52,13 +50,13 @@ class Runtime:
 
     def schedule(self) -> None:
         """Something was put into the node: a turn ends when the loop has read what there is."""
-        if not self._scheduled:
-            self._scheduled = True
+        if not self.scheduled:
+            self.scheduled = True
             self.loop.call_soon(self.turn)
 
     def turn(self) -> None:
         """Writes what stands in the node, and does what it asks."""
-        self._scheduled = False
+        self.scheduled = False
         outboxes, links, effects = self.node.drain()
         for effect in effects:
             self._do(effect)
