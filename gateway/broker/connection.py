@@ -229,7 +229,10 @@ class Connection:
         if not acks:
             return
         if ticket is None and not self._pending and self.state is not State.CLOSED:
-            self.outbox.send(*acks)
+            outbox = self.outbox
+            if not outbox.pieces:
+                outbox.touched.append(outbox)
+            outbox.pieces += acks
             acks.clear()
             return
         self.acks, self._ticket = [], None

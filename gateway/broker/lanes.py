@@ -38,7 +38,7 @@ def publish_plain(connection: Connection, data: bytes, frames: list[Frame], inde
         if route is None:
             return index
         if route.live is None:
-            return _publish_run(connection, data, frames, index, 0)
+            return publish_run_of(connection, data, frames, index)
         run = index
         while run < total:
             first, start, end = frames[run]
@@ -55,42 +55,10 @@ def publish_plain(connection: Connection, data: bytes, frames: list[Frame], inde
     return index
 
 
-def publish_acknowledged(
-    connection: Connection, data: bytes, frames: list[Frame], index: int
-) -> int:
-    """PUBLISH at QoS 1."""
-    return _publish_run(connection, data, frames, index, 1)
-
-
-def acknowledge(connection: Connection, data: bytes, frames: list[Frame], index: int) -> int:
-    """PUBACK of two bytes: success."""
-    session = connection.session
-    assert session is not None, "open without a session"
-    inflight = session.inflight
-    total = len(frames)
-    while index < total:
-        first, start, end = frames[index]
-        if first != PUBACK or end - start != 2:
-            break
-        inflight.pop(data[start] << 8 | data[start + 1], None)
-        index += 1
-    if session.queue:
-        session.send_waiting(connection.broker.now)
-    return index
-
-
-LANES = {
-    PLAIN_PUBLISH: publish_plain,
-    ACKNOWLEDGED_PUBLISH: publish_acknowledged,
-    PUBACK: acknowledge,
-}
-
-
-def _publish_run(
-    connection: Connection, data: bytes, frames: list[Frame], index: int, qos: int
-) -> int:
-    """A run of frames of one topic, length and QoS (0 or 1) is published together."""
-    _, start, end = frames[index]
+def publish_run_of(connection: Connection, data: bytes, frames: list[Frame], index: int) -> int:
+    """PUBLISH at QoS 1, or at 0: a run of frames of one topic, length and QoS goes together."""
+    first, start, end = frames[index]
+    qos = first >> 1 & 1
     dialect, id_bytes = connection.outbox.dialect, 2 if qos else 0
     topic_end = start + 2 + (data[start] << 8 | data[start + 1]) if end - start > 2 else end
     route = connection.broker.routes.cache.get(data[start:topic_end])
@@ -124,6 +92,30 @@ def _publish_run(
         if route.elsewhere:
             check_crowding(connection)
     return index
+
+
+def acknowledge(connection: Connection, data: bytes, frames: list[Frame], index: int) -> int:
+    """PUBACK of two bytes: success."""
+    session = connection.session
+    assert session is not None, "open without a session"
+    inflight = session.inflight
+    total = len(frames)
+    while index < total:
+        first, start, end = frames[index]
+        if first != PUBACK or end - start != 2:
+            break
+        inflight.pop(data[start] << 8 | data[start + 1], None)
+        index += 1
+    if session.queue:
+        session.send_waiting(connection.broker.now)
+    return index
+
+
+LANES = {
+    PLAIN_PUBLISH: publish_plain,
+    ACKNOWLEDGED_PUBLISH: publish_run_of,
+    PUBACK: acknowledge,
+}
 
 
 def _forward(

@@ -50,6 +50,7 @@ class Outbox:
 
     def take(self) -> bytes:
         """All that waits, as one write; the box is empty afterwards."""
-        data = b"".join(self.pieces)
-        self.pieces.clear()
+        pieces = self.pieces
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
         return data

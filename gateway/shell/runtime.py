@@ -9,7 +9,9 @@ import logging
 import time
 from collections.abc import Callable
 
-from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime, Writer
+from gateway.broker.outbox import Outbox
+from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime
+from gateway.mesh.link import Link
 from gateway.node import Node
 
 WAKE_MAX_S = 0.1  # how late a deadline that was set meanwhile may be noticed
@@ -60,10 +62,14 @@ class Runtime:
         outboxes, links, effects = self.node.drain()
         for effect in effects:
             self._do(effect)
-        for outbox in outboxes:
-            _flush(outbox.owner)
-        for link in links:
-            _flush(link.owner)
+        machines: list[Outbox | Link] = [*outboxes, *links]
+        for machine in machines:
+            owner = machine.owner
+            if owner is not None:
+                try:
+                    owner.flush()
+                except Exception:  # one connection's trouble must not keep the others waiting
+                    logger.exception("a connection could not be written")
 
     def stop(self) -> None:
         """No more wakes."""
@@ -89,12 +95,3 @@ class Runtime:
                 self._dial(effect)
             case SaveMember() | SaveMeshTime():
                 self._save(effect)
-
-
-def _flush(owner: Writer | None) -> None:
-    """A mistake of ours on one connection must not keep the others from being written."""
-    if owner is not None:
-        try:
-            owner.flush()
-        except Exception:
-            logger.exception("a connection could not be written")
