@@ -4,9 +4,9 @@ A test that takes `broker` runs once with each of BROKERS. To add one, write a c
 methods and put it there.
 """
 
-import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +16,8 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.requires import needs
 
 WAIT_S = 20.0  # for anything that should happen soon; reached only when it does not happen
 
@@ -45,12 +47,17 @@ class Mosquitto:
     """Debian's broker. Sessions are on disk, so that a restart keeps a subscriber's queue."""
 
     host = "127.0.0.1"
+    option = "-c"
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()
-        self._log = (folder / "mosquitto.log").open("ab")
-        self._config = folder / "mosquitto.conf"
-        self._config.write_text(
+        self._log = (folder / "broker.log").open("ab")
+        self._config = folder / "broker.conf"
+        self._config.write_text(self._settings(folder))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def _settings(self, folder: Path) -> str:
+        return (
             f"listener {self.port} {self.host}\n"
             "allow_anonymous true\n"
             "user root\n"
@@ -60,22 +67,18 @@ class Mosquitto:
             "autosave_interval 1\n"
             "max_queued_messages 0\n"
         )
-        self._process: subprocess.Popen[bytes] | None = None
 
     @staticmethod
-    def program() -> str | None:
-        """Where it is installed; Debian puts it where a user's PATH does not look."""
-        return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+    def program() -> str:
+        """Where it is installed; without it the test ends here."""
+        return needs("mosquitto")
 
     def start(self) -> None:
         """Starts it, again on the same port; returns when it serves."""
-        program = self.program()
-        assert program is not None
         assert self._process is None
-        self._process = subprocess.Popen(
-            [program, "-c", str(self._config)], stdout=self._log, stderr=self._log
-        )
-        wait_until(self._serves, "mosquitto")
+        command = [self.program(), self.option, str(self._config)]
+        self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
+        wait_until(self._serves, "the broker")
 
     def kill(self) -> None:
         """Ends it as a power cut does."""
@@ -98,7 +101,7 @@ class Mosquitto:
 
     def _serves(self) -> bool:
         assert self._process is not None
-        assert self._process.poll() is None, "mosquitto ended; see mosquitto.log"
+        assert self._process.poll() is None, "the broker ended; see broker.log"
         try:
             with socket.create_connection((self.host, self.port), 1) as asking:
                 # The kernel accepts before the broker is ready, and until then it ignores SIGTERM.
@@ -108,16 +111,32 @@ class Mosquitto:
             return False
 
 
-BROKERS = {"mosquitto": Mosquitto}
+class Gatewayd(Mosquitto):
+    """Ours. Its sessions live in memory: a restart forgets a subscriber's queue."""
+
+    option = "--config"
+
+    @staticmethod
+    def program() -> str:
+        return str(Path(sys.executable).parent / "gatewayd")
+
+    def _settings(self, folder: Path) -> str:
+        return (
+            f'[gateway]\nname = "box"\naddress = "{self.host}"\nserial_number = "{folder}"\n'
+            f'state_dir = "{folder}/state"\ncontrol_socket = "{folder}/control.sock"\n'
+            f"[mqtt]\nport = {self.port}\n"
+        )
+
+
+BROKERS = {"gateway": Gatewayd, "mosquitto": Mosquitto}
+# For a test whose subscriber must find its queue after a restart of the broker.
+keeps_sessions = pytest.mark.parametrize("broker", ["mosquitto"], indirect=True)
 
 
 @pytest.fixture(params=sorted(BROKERS))
 def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Mosquitto]:
     """A running broker, of each kind in turn."""
-    kind = BROKERS[request.param]
-    if kind.program() is None:
-        pytest.skip(f"{request.param} is not installed")
-    running = kind(tmp_path)
+    running = BROKERS[request.param](tmp_path)
     running.start()
     try:
         yield running

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from bench.brokers import Cores, Product, Running, mosquitto, mosquitto_path
+from tests.requires import missing
 
 ANY_CORE = Cores(None, ())
 
@@ -13,7 +14,7 @@ ANY_CORE = Cores(None, ())
 def product() -> Product:
     path = mosquitto_path()
     if path is None:
-        pytest.skip("Mosquitto is missing: apt install mosquitto")
+        missing("Mosquitto is not installed: apt install mosquitto")
     return mosquitto(path)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.brokers import WAIT_S, Listener, Mosquitto, wait_until
+from tests.brokers import WAIT_S, Listener, Mosquitto, keeps_sessions, wait_until
 from tests.devices.conftest import Daemon, Line, status, wait_for_port
 
 pytestmark = pytest.mark.slow
@@ -182,6 +182,7 @@ def test_two_ports_do_not_disturb_each_other(
     other.unplug()
 
 
+@keeps_sessions
 def test_readings_taken_while_the_broker_is_dead_arrive_in_order(
     sensor: Daemon, broker: Mosquitto, listener: Listener, line: Line
 ) -> None:
@@ -197,6 +198,7 @@ def test_readings_taken_while_the_broker_is_dead_arrive_in_order(
     assert sensor.log.count("no broker") == 1
 
 
+@keeps_sessions
 def test_a_stream_goes_through_restarts_of_the_broker(
     sensor: Daemon, broker: Mosquitto, listener: Listener, line: Line
 ) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -93,7 +94,24 @@ def mosquitto(broker: Broker, folder: Path) -> subprocess.Popen[bytes]:
         )
 
 
-BROKERS = {"mosquitto": mosquitto}
+def gatewayd(broker: Broker, folder: Path) -> subprocess.Popen[bytes]:
+    configuration = folder / f"{broker.address}.toml"
+    own = broker.address  # below the folder: a socket's whole path would be too long
+    configuration.write_text(
+        f'[gateway]\nname = "gw"\naddress = "{broker.address}"\nserial_number = "{own}"\n'
+        f'state_dir = "{own}"\ncontrol_socket = "{own}.sock"\n[mqtt]\nport = {broker.port}\n'
+    )
+    log = (folder / f"{broker.address}.log").open("wb")
+    with log:
+        return subprocess.Popen(
+            [Path(sys.executable).parent / "gatewayd", "--config", configuration],
+            cwd=folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+BROKERS = {"gateway": gatewayd, "mosquitto": mosquitto}
 
 
 @pytest.fixture(params=BROKERS)
