@@ -78,7 +78,8 @@ class Demo:
         for number in range(1, self._gateways + 1):
             self._prepare(number)
         sensor = self._folder(1) / "sensor"
-        self._run(1, "sensor.log", sys.executable, "demo/sensor.py", "--link", str(sensor))
+        program = str(Path(__file__).with_name("sensor.py"))
+        self._run(1, "sensor.log", sys.executable, program, "--link", str(sensor))
         for number in range(1, self._gateways + 1):
             config = str(self._folder(number) / "gateway.toml")
             self._run(number, "gatewayd.log", str(BIN / "gatewayd"), "--config", config)
