@@ -117,12 +117,15 @@ class Reporter:
         vitals = self._node.broker.vitals
         if not vitals.last_drop_at or now - vitals.last_drop_at > DROPS_SHOWN_S:
             return []
-        text = (
-            f"{vitals.dropped()} messages were dropped since the start"
-            f" ({vitals.dropped_queue_full} at full queues,"
-            f" {vitals.dropped_congested} to clients that do not read)"
-        )
-        remedy = "see which clients are away or slow; mqtt.queue_messages_max is the limit"
+        causes = {
+            "at full queues": vitals.dropped_queue_full,
+            "to clients that do not read": vitals.dropped_congested,
+            "too large for their client": vitals.dropped_too_large,
+            "not retained, for lack of room": vitals.refused_retained_full,
+        }
+        told = ", ".join(f"{count} {cause}" for cause, count in causes.items() if count)
+        text = f"{vitals.dropped()} messages were dropped since the start ({told})"
+        remedy = "see which clients are away or slow; the limits stand in [mqtt]"
         return [ProblemStatus(Severity.WARNING, text, remedy)]
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from gateway.config import ClusterSection
-from gateway.control import GatewayState, Health, PortState, Severity, Status
+from gateway.control import GatewayState, Health, PortState, Severity, Status, encode_answer
 from gateway.mesh.frames import Vitals
 from gateway.report import Reporter
 from tests.mesh.room import PORT, Gate, Room
@@ -162,9 +162,11 @@ def test_a_limit_that_was_reached_is_shown_for_ten_minutes() -> None:
     room = Room()
     (a,) = room.linked("a")
     a.node.broker.vitals.dropped_queue_full += 4
+    a.node.broker.vitals.refused_retained_full += 2
     room.wait(2)
     assert texts(status(a)) == [
-        "4 messages were dropped since the start (4 at full queues, 0 to clients that do not read)"
+        "6 messages were dropped since the start"
+        " (4 at full queues, 2 not retained, for lack of room)"
     ]
     room.now += 601
     assert status(a).problems == ()
@@ -184,3 +186,14 @@ def test_what_the_mesh_lost_is_shown_for_ten_minutes() -> None:
         room.wait(1)
     a.mesh.measured(VITALS, room.now)
     assert status(a).problems == ()
+
+
+@pytest.mark.parametrize("key", ["readings", "last_reading_s"])
+@pytest.mark.parametrize("figure", ["NaN", "1e999", "-1", "1e300", '"many"'])
+def test_a_figure_that_no_answer_can_carry_is_not_shown(key: str, figure: str) -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    payload = f'{{"ports":[{{"name":"p","state":"open","{key}":{figure}}}]}}'.encode()
+    a.node.broker.publish("gateways/a/devices", payload, 0, True, room.now)
+    assert status(a).serial_ports == ()
+    assert encode_answer(status(a))

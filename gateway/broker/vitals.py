@@ -39,4 +39,5 @@ class Vitals:
 
     def dropped(self) -> int:
         """Messages that a limit cost, in all."""
-        return self.dropped_congested + self.dropped_queue_full + self.dropped_too_large
+        lost = self.dropped_congested + self.dropped_queue_full + self.dropped_too_large
+        return lost + self.refused_retained_full
