@@ -19,7 +19,7 @@ def gateway_id(serial_number: str) -> str:
 class Stamp(NamedTuple):
     """When something was set, in the mesh's own order; the larger one is the newer one.
 
-    `time_ms` is mesh time (see `gateway/mesh/clock.py`), `counter` tells apart what one gateway did
+    `time_ms` is mesh time (see `gateway/clock.py`), `counter` tells apart what one gateway did
     within a millisecond, the gateway's id breaks the tie between two gateways.
     """
 

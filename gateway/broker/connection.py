@@ -38,6 +38,7 @@ class State(Enum):
     """Of a connection, as the client has made it."""
 
     WAITING = "waiting for CONNECT"
+    OPENING = "its CONNECT is looked at"
     OPEN = "open"
     CLOSED = "closed"
 
@@ -78,10 +79,11 @@ class Connection:
     def reading(self) -> bool:
         """Whether more may be taken from the client now."""
         congested = self.outbox.congested
-        if not (self._pending or self.crowding or self.broker.holding or congested):
+        opening = self.state is State.OPENING
+        if not (self._pending or self.crowding or self.broker.holding or congested or opening):
             return True
         unanswered = sum(len(acks) for _, acks in self._pending)
-        held = self.broker.holding and self._chunks_bytes > HELD_BYTES_MAX
+        held = (self.broker.holding or opening) and self._chunks_bytes > HELD_BYTES_MAX
         deaf = congested and self.deaf_bytes > DEAF_BYTES_MAX
         return not (held or deaf or self.crowding or unanswered > UNANSWERED_MAX)
 
@@ -116,7 +118,7 @@ class Connection:
         """The network connection is gone, whoever closed it."""
         self.broker.now = now
         self._lost = True
-        if not (self._chunks and self._held()):
+        if self.state is State.OPENING or not (self._chunks and self._held()):
             self.close(with_will=True)
 
     def refuse(self, reason: Reason, detail: str = "") -> None:
@@ -124,7 +126,7 @@ class Connection:
         if self.state is State.CLOSED:
             return
         self._answer()  # nothing may follow a DISCONNECT [MQTT-3.14.4-1]
-        if self.state is State.WAITING:
+        if self.state in (State.WAITING, State.OPENING):
             self.outbox.send(encode(ConnAck(False, reason), self.version))
         elif self.version is Version.MQTT5:
             self.outbox.send(encode(Disconnect(reason), self.version))
@@ -142,6 +144,11 @@ class Connection:
         self._pending.clear()
         self._chunks.clear()
         self._moves.closed(self, with_will)
+
+    def opening(self) -> None:
+        """CONNECT cannot be answered yet: what the client says waits until `open` and `resume`."""
+        assert self.state is State.WAITING, "only a CONNECT is looked at"
+        self.state = State.OPENING
 
     def open(self, session: Session, keep_alive_s: int) -> None:
         """CONNECT was accepted; from here on the other packets are legal."""
@@ -171,7 +178,7 @@ class Connection:
         self.broker.note("info", f"{who} at {self.address}: {text}")
 
     def _held(self) -> bool:
-        return self.broker.holding and self.state is State.OPEN
+        return self.state is State.OPENING or (self.broker.holding and self.state is State.OPEN)
 
     def _work(self, data: bytes) -> None:
         """Handles the whole packets in `data`, in order, and keeps the rest."""
@@ -194,7 +201,7 @@ class Connection:
             self._chunks.append(data)
             self._chunks_bytes = len(data)
             self._wanted = _packet_bytes(data)
-            if self.broker.holding:
+            if self.broker.holding or self.state is State.OPENING:
                 self.outbox.touch()  # perhaps it is to be read no further
 
     def _handle(self, data: bytes, frames: list[Frame], rest: int) -> int:
@@ -254,7 +261,7 @@ class Connection:
             self.outbox.touch()
 
     def _connect_timed_out(self, now: float) -> None:
-        if self.state is State.WAITING:
+        if self.state in (State.WAITING, State.OPENING):
             self.broker.now = now
             self.close(with_will=False)
 

@@ -38,10 +38,11 @@ class Target:
 class Route:
     """`live` holds, per dialect, the outboxes for a plain QoS 0 message, or is None.
 
-    Plain: not retained, no properties, QoS 0. None: some target needs a closer look.
+    Plain: not retained, no properties, QoS 0. None: some target needs a closer look. `durable`: a
+    message of QoS 1 or 2 must reach the disk, for some target is a session that is kept there.
     """
 
-    __slots__ = ("elsewhere", "field", "live", "targets", "topic")
+    __slots__ = ("durable", "elsewhere", "field", "live", "targets", "topic")
 
     def __init__(
         self, topic: str, field: bytes, targets: Sequence[Target], elsewhere: Sequence[Outlet]
@@ -50,6 +51,7 @@ class Route:
         self.field = field
         self.targets = targets
         self.elsewhere = elsewhere
+        self.durable = any(target.qos and target.session.number for target in targets)
         self.live: tuple[list[Outbox], list[Outbox]] | None = _live(targets, elsewhere)
 
 

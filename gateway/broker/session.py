@@ -20,7 +20,8 @@ Redelivery = tuple[Message, int, bool, int]  # and the packet id that it was sen
 
 
 class Session:
-    """`outbox` is None while no client is connected.
+    """`outbox` is None while no client is connected. `number` names a session that the disk keeps; 0: it
+    ends with its connection, and nothing of it is kept.
 
     `inflight` maps a packet id to what was sent under it, in the order of sending; None stands for a
     QoS 2 message that the client has received (PUBREC) and not yet completed (PUBCOMP).
@@ -31,6 +32,7 @@ class Session:
         "client_id",
         "expiry_s",
         "inflight",
+        "number",
         "outbox",
         "queue",
         "queue_bytes",
@@ -50,6 +52,7 @@ class Session:
         self.vitals = vitals
         self.queue_messages_max = queue_messages_max
         self.queue_bytes_max = queue_bytes_max
+        self.number = 0
         self.outbox: Outbox | None = None
         self.subscriptions: dict[str, Subscription] = {}
         self.inflight: dict[int, Delivery | None] = {}

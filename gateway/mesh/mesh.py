@@ -8,11 +8,11 @@ outgoing lists, effects in `drain`. Must not know sockets, TLS or mDNS, only wha
 from collections.abc import Iterable, Sequence
 from random import Random
 
+from gateway.clock import MeshClock
 from gateway.effects import Dial, Effect
 from gateway.errors import LinkError, ProtocolError
 from gateway.ids import Stamp
 from gateway.mesh import conversation, membership
-from gateway.mesh.clock import MeshClock
 from gateway.mesh.dialling import Dialling
 from gateway.mesh.frames import Bye, Member, Refuse, Taken, Vitals
 from gateway.mesh.identity import Identity

@@ -6,8 +6,8 @@ barrier, a link that has not been synced yet), each with the time at which it en
 
 from dataclasses import dataclass, field
 
+from gateway.clock import MeshClock
 from gateway.effects import Effect, Level, Note
-from gateway.mesh.clock import MeshClock
 from gateway.mesh.dialling import Dialling
 from gateway.mesh.frames import Vitals
 from gateway.mesh.identity import Identity

@@ -27,6 +27,8 @@ def topic_field(topic: str) -> bytes:
 class Message(msgspec.Struct, eq=False, gc=False):
     """What was published. `expires_at` is in monotonic seconds of this gateway, None for never.
 
+    `mid` names it on this gateway's disk; 0: it is not there.
+
     A C structure, because one is made for each message. `key` and `encoded` are the form that was
     encoded last; who makes a message from a frame may give them.
     """
@@ -41,6 +43,7 @@ class Message(msgspec.Struct, eq=False, gc=False):
     expires_at: float | None = None
     key: int = -1
     encoded: tuple[bytes, bytes] = (b"", b"")
+    mid: int = 0
 
     def parts(self, dialect: int, qos: int, retain: bool, now: float) -> tuple[bytes, bytes]:
         """Everything before and everything after the packet id (which QoS 0 does not have)."""

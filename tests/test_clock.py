@@ -2,9 +2,9 @@
 
 import pytest
 
+from gateway.clock import SAVE_STEP_MS, TIME_MS_MAX, MeshClock
 from gateway.errors import LinkError
 from gateway.ids import Stamp
-from gateway.mesh.clock import SAVE_STEP_MS, TIME_MS_MAX, MeshClock
 
 
 def test_it_runs_with_the_monotonic_clock_and_jumps_forward_only() -> None:
