@@ -14,6 +14,7 @@ from gateway.broker.connection import Connection, Frame
 from gateway.broker.delivery import publish_run
 from gateway.broker.publishing import check_crowding
 from gateway.broker.routes import Route
+from gateway.broker.session import Session
 from gateway.broker.vitals import Vitals
 from gateway.mqtt.framing import encode_length
 from gateway.mqtt.message import Message
@@ -64,6 +65,8 @@ def publish_run_of(connection: Connection, data: bytes, frames: list[Frame], ind
     route = connection.broker.routes.cache.get(data[start:topic_end])
     if topic_end + id_bytes + dialect > end or route is None:
         return index
+    if qos and route.durable and connection.broker.journal.refusing:
+        return index
     if dialect and not (route.targets or route.elsewhere):
         return index  # a 5.0 client is told that nobody listens
     session = connection.session
@@ -98,6 +101,8 @@ def acknowledge(connection: Connection, data: bytes, frames: list[Frame], index:
     """PUBACK of two bytes: success."""
     session = connection.session
     assert session is not None, "open without a session"
+    if session.number:
+        return _acknowledge_kept(session, data, frames, index, connection.broker.now)
     inflight = session.inflight
     total = len(frames)
     while index < total:
@@ -108,6 +113,19 @@ def acknowledge(connection: Connection, data: bytes, frames: list[Frame], index:
         index += 1
     if session.queue:
         session.send_waiting(connection.broker.now)
+    return index
+
+
+def _acknowledge_kept(
+    session: Session, data: bytes, frames: list[Frame], index: int, now: float
+) -> int:
+    """The same for a session that the disk keeps, which is to hear of it."""
+    while index < len(frames):
+        first, start, end = frames[index]
+        if first != PUBACK or end - start != 2:
+            break
+        session.acknowledged(data[start] << 8 | data[start + 1], now)
+        index += 1
     return index
 
 
