@@ -161,8 +161,16 @@ class Broker:
     def commit_failed(self, why: str, now: float) -> None:
         """The batch that was taken could not be written; `why` says so and what to do."""
         self.state.at(now)
-        self.state.note("error", why)
+        if self.state.journal.refusing != why:
+            self.state.note("error", why)
         self.state.journal.failed(why)
+
+    def refuse(self, why: str, now: float) -> None:
+        """The disk trims and delivers, and takes no new message; `why` says so and what to do."""
+        self.state.at(now)
+        if not self.state.journal.refusing:
+            self.state.note("error", why)
+        self.state.journal.refuse(why)
 
     def restore(
         self, rows: Mapping[tuple[str, str], bytes], batches: Iterable[list[Record]], now: float

@@ -16,7 +16,6 @@ Must not know files, connections or sessions' insides.
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Protocol
 
 from gateway.broker.records import (
@@ -26,6 +25,7 @@ from gateway.broker.records import (
     Received,
     Record,
     Released,
+    Rewrite,
     Row,
     Sent,
     Stored,
@@ -43,14 +43,6 @@ REST_MAX_S = 0.020  # between two commits: the slower the card, the more are put
 RETRY_S = 1.0  # a disk that failed is tried again this often
 REWRITE_BYTES_MAX = 131_072  # of what is written again, in one batch: others wait behind it
 _SMOOTHING = 0.2  # share of the newest commit in the smoothed time
-
-
-class Rewrite(Enum):
-    """What a batch is in the writing again of all that lives, by which old files become free."""
-
-    NONE = "none"
-    BEGIN = "begin"
-    END = "end"
 
 
 class Waiter(Protocol):
@@ -203,12 +195,12 @@ class Journal:
 
     def committed(self, seconds: float, rewrite_wanted: Callable[[], "Rewriter"] | None) -> None:
         """The batch under way is on disk; what waited for it goes on before this returns."""
+        self.refusing = ""
         batch, self._under_way, self._offered = self._under_way, None, False
         assert batch is not None, "nothing was under way"
-        self.refusing = ""
         self._commit_s += _SMOOTHING * (seconds - self._commit_s)
         self._rested = self.now + min(self._commit_s, REST_MAX_S)
-        if batch.rewrite is Rewrite.END:
+        if batch.rewrite in (Rewrite.END, Rewrite.WHOLE):
             self._rewriting = None
         elif rewrite_wanted is not None and self._rewriting is None:
             self._rewriting = _Rewriting(rewrite_wanted())
@@ -229,6 +221,12 @@ class Journal:
         tickets, batch.tickets = batch.tickets, []
         for ticket in tickets:
             ticket.fail(why)
+
+    def last(self) -> list[Record]:
+        """A planned stop: all that is not known to be on disk. Nothing may be reported after it."""
+        under_way = self._under_way.records if self._under_way is not None else []
+        self._rewriting = None
+        return [*under_way, *self._close().records]
 
     def refuse(self, why: str) -> None:
         """No message can be kept from now on ("": it can again), though the disk still trims."""
@@ -353,9 +351,7 @@ class Journal:
             records += self._again(rewriting, item)
             if size > REWRITE_BYTES_MAX:
                 return Rewrite.BEGIN if begins else Rewrite.NONE
-        if begins:  # all of it fits into one batch: the next one, empty or not, is its end
-            return Rewrite.BEGIN
-        return Rewrite.END
+        return Rewrite.WHOLE if begins else Rewrite.END
 
     def _again(self, rewriting: "_Rewriting", item: "Living") -> Iterator[Record]:
         mid = item.message.mid

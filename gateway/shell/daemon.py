@@ -31,7 +31,9 @@ from gateway.report import Reporter
 from gateway.shell.clients import ClientProtocol
 from gateway.shell.control_socket import ControlSocket
 from gateway.shell.discovery import Announcement, Discovery, Sighting
+from gateway.shell.durable import DurableStore, Settings
 from gateway.shell.hardware import Measures, addresses, measure
+from gateway.shell.keeper import Keeper
 from gateway.shell.peers import Peers
 from gateway.shell.runtime import Runtime
 from gateway.shell.store import Store, StoreError
@@ -62,10 +64,21 @@ class Daemon:
         now = time.monotonic()
         random = SystemRandom()
         self.node = Node(
-            config.mqtt, self._identity(), random, now, kept.mesh_time_ms, kept.members
+            config.mqtt,
+            self._identity(),
+            random,
+            now,
+            kept.mesh_time_ms,
+            kept.members,
+            self._gateway,
+            kept.boot,
         )
+        settings = Settings(self._gateway, config.storage.free_bytes_min)
+        self._keeper = Keeper(DurableStore(config.gateway.state_dir, settings))
+        self._keeper.restore(self.node.broker, now)
         self._peers: Peers | None = None
-        self._runtime = Runtime(self.node, self._dial, self._save)
+        self._runtime = Runtime(self.node, self._dial, self._save, self._keeper.commit)
+        self._keeper.serve(self._runtime)
         self._measures: Measures | None = None
         self._reporter = Reporter(self.node, config.gateway.name, self._gateway, __version__)
         self._address = config.gateway.advertise or config.gateway.address
@@ -110,6 +123,7 @@ class Daemon:
             await self._peers.close()
         await self._control.close()
         await asyncio.sleep(0)  # what was written last leaves with this turn of the loop
+        await self._loop.run_in_executor(None, self._keeper.close)
         await self._loop.run_in_executor(None, self._store.close)
 
     def _identity(self) -> Identity | None:
