@@ -1,8 +1,11 @@
 """gatewayd: the broker and the mesh of one gateway as a process.
 
 Puts the shells together in the order in which they are needed: configuration, state directory, MQTT
-port, link port, control socket, mDNS. Must not know what any of them does inside.
+port, link port, control socket, mDNS. What takes long or much memory to load (certificates, links, mDNS)
+is loaded where it is needed: a gateway alone has no links. Must not know what any of them does inside.
 """
+
+from __future__ import annotations
 
 import argparse
 import asyncio
@@ -13,6 +16,7 @@ import sys
 import time
 from collections.abc import Coroutine, Sequence
 from random import SystemRandom
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -30,14 +34,16 @@ from gateway.notify import log_to_stderr, notify, watchdog_interval_s
 from gateway.report import Reporter
 from gateway.shell.clients import ClientProtocol
 from gateway.shell.control_socket import ControlSocket
-from gateway.shell.discovery import Announcement, Discovery, Sighting
 from gateway.shell.durable import DurableStore, Settings
 from gateway.shell.hardware import Measures, addresses, measure
 from gateway.shell.keeper import Keeper
-from gateway.shell.peers import Peers
 from gateway.shell.runtime import Runtime
 from gateway.shell.store import Store, StoreError
-from gateway.shell.tls import ClusterKeys, link_contexts, stretch
+
+if TYPE_CHECKING:
+    from gateway.shell.discovery import Sighting
+    from gateway.shell.peers import Peers
+    from gateway.shell.tls import ClusterKeys
 
 MEASURE_S = 1.0
 BACKLOG = 1_024  # connections that the kernel may hold until they are accepted
@@ -59,6 +65,8 @@ class Daemon:
         self._started = time.monotonic()
         self._keys: ClusterKeys | None = None
         if config.cluster is not None:
+            from gateway.shell.tls import stretch
+
             self._keys = stretch(config.cluster.name, config.cluster.key)
         kept = self._store.kept
         now = time.monotonic()
@@ -144,6 +152,9 @@ class Daemon:
         )
 
     async def _listen_for_peers(self) -> None:
+        from gateway.shell.peers import Peers
+        from gateway.shell.tls import link_contexts
+
         cluster, gateway = self._config.cluster, self._config.gateway
         assert cluster is not None and self._keys is not None and self.node.mesh is not None
         contexts = link_contexts(self._keys, self._gateway)
@@ -185,6 +196,8 @@ class Daemon:
         gateway, cluster = self._config.gateway, self._config.cluster
         if cluster is not None and not cluster.discovery:
             return
+        from gateway.shell.discovery import Announcement, Discovery
+
         announcement = Announcement(
             self._gateway,
             gateway.name,
