@@ -20,7 +20,8 @@ from gateway import __version__
 from gateway.board import serial_number
 from gateway.config import Config, ConfigError
 from gateway.config_loader import DEFAULT_PATH, load_config
-from gateway.control import Status
+from gateway.control import Status, to_document
+from gateway.control_commands import STATUS
 from gateway.effects import Dial, SaveMember, SaveMeshTime
 from gateway.ids import gateway_id
 from gateway.mesh.frames import Vitals
@@ -29,6 +30,7 @@ from gateway.node import Node
 from gateway.notify import log_to_stderr, notify, watchdog_interval_s
 from gateway.report import Reporter
 from gateway.shell.clients import ClientProtocol
+from gateway.shell.commands import Commands
 from gateway.shell.control_socket import ControlSocket
 from gateway.shell.discovery import Announcement, Discovery, Sighting
 from gateway.shell.hardware import Measures, addresses, measure
@@ -69,7 +71,9 @@ class Daemon:
         self._measures: Measures | None = None
         self._reporter = Reporter(self.node, config.gateway.name, self._gateway, __version__)
         self._address = config.gateway.advertise or config.gateway.address
-        self._control = ControlSocket(config.gateway.control_socket, self._status)
+        self.commands = Commands()
+        self.commands.answer(STATUS, lambda _: to_document(self._status()))
+        self._control = ControlSocket(config.gateway.control_socket, self.commands)
         self._tasks: list[asyncio.Task[None]] = []
         self._server: asyncio.Server | None = None
 
