@@ -66,11 +66,37 @@ class Command(NamedTuple):
 
 STATUS = "status"
 
+_CLIENT = Argument("client", Kind.TEXT, "the MQTT client id")
+_LIMIT = Argument(
+    "limit", Kind.COUNT, "show at most so many", LIMIT_DEFAULT, option=True, low=1, high=LIMIT_MAX
+)
+
 COMMANDS: tuple[Command, ...] = (
     Command(
         STATUS,
         "the mesh, its serial ports, and what is wrong",
         description="Shows the mesh, its serial ports, and what is wrong, worst first.",
+    ),
+    Command("clients", "who is connected to this gateway", (_LIMIT,)),
+    Command("client", "one client: its connection, session and subscriptions", (_CLIENT, _LIMIT)),
+    Command(
+        "sessions",
+        "the sessions that this gateway keeps",
+        (Argument("orphans", Kind.SWITCH, "only those whose client is away", False, True), _LIMIT),
+    ),
+    Command(
+        "retained",
+        "the retained messages",
+        (Argument("filter", Kind.TEXT, "a topic filter, such as sensors/#", "#"), _LIMIT),
+    ),
+    Command("queue", "what waits for a client, the next first", (_CLIENT, _LIMIT)),
+    Command(
+        "kick",
+        "disconnects a client; it may come back",
+        (_CLIENT,),
+        description="Disconnects a client with reason 0x98 (administrative action). Its will is sent, "
+        "its session stays as it asked for, and nothing keeps it from coming back.",
+        changes=True,
     ),
 )
 

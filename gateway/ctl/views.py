@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from gateway.ctl.table import Column, table
-from gateway.ctl.text import Line, Span, Style, clean, wrap
+from gateway.ctl.text import Line, Span, Style, clean, keep_ends, keep_head, keep_tail, wrap
 from gateway.ctl.units import count, duration
 
 Form: TypeAlias = Callable[[Any], str]
@@ -62,8 +62,91 @@ class Sheet(NamedTuple):
     listings: tuple[Listing, ...] = ()
 
 
-LISTINGS: Mapping[str, Listing] = {}
-SHEETS: Mapping[str, Sheet] = {}
+CLIENT = Field("client", "client", words, keep_ends)
+TOPIC = Field("topic", "topic", words, keep_ends)
+PAYLOAD = Field("payload", "payload", words, keep_head)
+WAITING = (Field("in_flight", "sent", figure), Field("queued", "queued", figure))
+
+LISTINGS: Mapping[str, Listing] = {
+    "clients": Listing(
+        "clients",
+        (
+            CLIENT,
+            Field("address", "address", words, keep_tail),
+            Field("version", "MQTT"),
+            Field("connected_s", "up", seconds),
+            Field("silent_s", "silent", seconds),
+            Field("subscriptions_total", "subs", figure),
+            *WAITING,
+        ),
+        "no client is connected",
+    ),
+    "sessions": Listing(
+        "sessions",
+        (
+            CLIENT,
+            Field("connected", "here"),
+            Field("expiry_s", "kept for", seconds),
+            Field("subscriptions_total", "subs", figure),
+            *WAITING,
+            Field("queued_bytes", "bytes", figure),
+        ),
+        "there is no session",
+    ),
+    "retained": Listing(
+        "retained",
+        (
+            TOPIC,
+            Field("qos", "QoS"),
+            Field("bytes", "bytes", figure),
+            Field("expires_s", "left", seconds),
+            PAYLOAD,
+        ),
+        "no retained message is there",
+    ),
+    "queue": Listing(
+        "messages",
+        (
+            Field("state", "state"),
+            TOPIC,
+            Field("qos", "QoS"),
+            Field("bytes", "bytes", figure),
+            Field("expires_s", "left", seconds),
+            PAYLOAD,
+        ),
+        "nothing waits",
+    ),
+}
+SHEETS: Mapping[str, Sheet] = {
+    "client": Sheet(
+        (
+            CLIENT,
+            Field("connected", "connected"),
+            Field("address", "address"),
+            Field("version", "MQTT"),
+            Field("connected_s", "since", seconds),
+            Field("silent_s", "last heard", seconds),
+            Field("keep_alive_s", "keep-alive", seconds),
+            Field("expiry_s", "session kept", seconds),
+            Field("in_flight", "sent, not acknowledged", figure),
+            Field("queued", "queued", figure),
+            Field("queued_bytes", "queued bytes", figure),
+            Field("unreleased", "QoS 2 not released", figure),
+            Field("congested", "reads too slowly"),
+        ),
+        (
+            Listing(
+                "subscriptions",
+                (
+                    Field("filter", "subscription", words, keep_ends),
+                    Field("qos", "QoS"),
+                    Field("no_local", "no local"),
+                ),
+                "no subscription",
+            ),
+        ),
+    ),
+}
 VIEWS: Mapping[str, Callable[[dict[str, Any], int], list[Line]]] = {}
 
 

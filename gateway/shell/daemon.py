@@ -34,6 +34,7 @@ from gateway.shell.commands import Commands
 from gateway.shell.control_socket import ControlSocket
 from gateway.shell.discovery import Announcement, Discovery, Sighting
 from gateway.shell.hardware import Measures, addresses, measure
+from gateway.shell.look import register as register_look
 from gateway.shell.peers import Peers
 from gateway.shell.runtime import Runtime
 from gateway.shell.store import Store, StoreError
@@ -73,6 +74,7 @@ class Daemon:
         self._address = config.gateway.advertise or config.gateway.address
         self.commands = Commands()
         self.commands.answer(STATUS, lambda _: to_document(self._status()))
+        register_look(self.commands, self._runtime)
         self._control = ControlSocket(config.gateway.control_socket, self.commands)
         self._tasks: list[asyncio.Task[None]] = []
         self._server: asyncio.Server | None = None
