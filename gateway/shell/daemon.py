@@ -240,7 +240,8 @@ class Daemon:
         )
 
     def _status(self) -> Status:
-        return self._reporter.status(self._vitals(), self._address, self._runtime.now())
+        now, store = self._runtime.now(), self._keeper.status()
+        return self._reporter.status(self._vitals(), self._address, now, store)
 
 
 def _everywhere(address: str) -> bool:
