@@ -82,7 +82,8 @@ def _store(store: StoreStatus, width: int) -> list[Line]:
     words += f" {milliseconds(store.commit_ms)}; {count(store.messages_never_written)} messages"
     words += f" needed no disk; {size(store.free_bytes)} free"
     if store.card_life_days is not None:
-        words += f"; at this rate a card lasts {duration(min(store.card_life_days, LIFE_DAYS_MAX) * 86_400)}"
+        days = min(store.card_life_days, LIFE_DAYS_MAX)
+        words += f"; at this rate a card lasts {duration(days * 86_400)}"
     head, indent = f"disk: {store.state}", " " * 2
     first, *more = wrap(f"{head}. {words}.", width - len(indent))
     style = Style.GOOD if store.state is StoreState.OK else Style.BAD

@@ -54,7 +54,7 @@ def duration(seconds: float | None) -> str:
 
 def size(value_bytes: float) -> str:
     """At most five characters: 0B, 1.5kB, 12MB, 999GB."""
-    return count(value_bytes).replace(" ", "") + "B"
+    return count(value_bytes) + "B"
 
 
 def milliseconds(value: float | None) -> str:
