@@ -16,6 +16,7 @@ from gateway.toml_lines import Path
 def check(mqtt: Values, cluster: Values | None, ports: list[Values], report: Report) -> None:
     """Asks every rule but that of the cluster's key, which `with_key` asks."""
     _check_mqtt(mqtt, report)
+    _check_tls_port(mqtt, report)
     if cluster is not None:
         _check_times(cluster, report)
         _check_link_port(mqtt, cluster, report)
@@ -40,6 +41,13 @@ def _check_times(cluster: Values, report: Report) -> None:
             text = f"{less} is {cluster[less]:g} and {more} is {cluster[more]:g}"
             remedy = "allowed: heartbeat_s below suspect_s below dead_s"
             report.add_to_last_written(("cluster",), pair, text, remedy)
+
+
+def _check_tls_port(mqtt: Values, report: Report) -> None:
+    if report.fine(("mqtt",), "port", "tls_port") and mqtt["port"] == mqtt["tls_port"]:
+        text = f"{mqtt['port']} is used for both port and tls_port"
+        remedy = "allowed: two different ports, or 0 for no TLS"
+        report.add_to_last_written(("mqtt",), ("port", "tls_port"), text, remedy)
 
 
 def _check_link_port(mqtt: Values, cluster: Values, report: Report) -> None:
