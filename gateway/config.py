@@ -74,6 +74,13 @@ class MqttSection:
 
 
 @dataclass(frozen=True, slots=True)
+class StorageSection:
+    """[storage]: what the gateway keeps on its disk."""
+
+    free_bytes_min: int = 67_108_864  # below this no new message is taken that must be kept
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSection:
     """[cluster]: the mesh. Absent: one gateway alone, no link port."""
 
@@ -116,3 +123,4 @@ class Config:
     mqtt: MqttSection = field(default_factory=MqttSection)
     cluster: ClusterSection | None = None
     serial: tuple[SerialPort, ...] = ()
+    storage: StorageSection = field(default_factory=StorageSection)

@@ -1,8 +1,11 @@
 """gatewayd: the broker and the mesh of one gateway as a process.
 
 Puts the shells together in the order in which they are needed: configuration, state directory, MQTT
-port, link port, control socket, mDNS. Must not know what any of them does inside.
+port, link port, control socket, mDNS. What takes long or much memory to load (certificates, links, mDNS)
+is loaded where it is needed: a gateway alone has no links. Must not know what any of them does inside.
 """
+
+from __future__ import annotations
 
 import argparse
 import asyncio
@@ -15,6 +18,7 @@ import time
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from random import SystemRandom
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -38,12 +42,16 @@ from gateway.shell.certificate import (
 )
 from gateway.shell.clients import ClientProtocol, watch_for_dead_peers
 from gateway.shell.control_socket import ControlSocket
-from gateway.shell.discovery import Announcement, Discovery, Sighting
+from gateway.shell.durable import DurableStore, Settings
 from gateway.shell.hardware import Measures, addresses, measure
-from gateway.shell.peers import Peers
+from gateway.shell.keeper import Keeper
 from gateway.shell.runtime import Runtime
 from gateway.shell.store import Store, StoreError
-from gateway.shell.tls import ClusterKeys, link_contexts, stretch
+
+if TYPE_CHECKING:
+    from gateway.shell.discovery import Sighting
+    from gateway.shell.peers import Peers
+    from gateway.shell.tls import ClusterKeys
 
 MEASURE_S = 1.0
 BACKLOG = 1_024  # connections that the kernel may hold until they are accepted
@@ -66,15 +74,28 @@ class Daemon:
         self._started = time.monotonic()
         self._keys: ClusterKeys | None = None
         if config.cluster is not None:
+            from gateway.shell.tls import stretch
+
             self._keys = stretch(config.cluster.name, config.cluster.key)
         kept = self._store.kept
         now = time.monotonic()
         random = SystemRandom()
         self.node = Node(
-            config.mqtt, self._identity(), random, now, kept.mesh_time_ms, kept.members
+            config.mqtt,
+            self._identity(),
+            random,
+            now,
+            kept.mesh_time_ms,
+            kept.members,
+            self._gateway,
+            kept.boot,
         )
+        settings = Settings(self._gateway, config.storage.free_bytes_min)
+        self._keeper = Keeper(DurableStore(config.gateway.state_dir, settings))
+        self._keeper.restore(self.node.broker, now)
         self._peers: Peers | None = None
-        self._runtime = Runtime(self.node, self._dial, self._save)
+        self._runtime = Runtime(self.node, self._dial, self._save, self._keeper.commit)
+        self._keeper.serve(self._runtime)
         self._measures: Measures | None = None
         self._reporter = Reporter(self.node, config.gateway.name, self._gateway, __version__)
         self._address = config.gateway.advertise or config.gateway.address
@@ -122,6 +143,7 @@ class Daemon:
             await self._peers.close()
         await self._control.close()
         await asyncio.sleep(0)  # what was written last leaves with this turn of the loop
+        await self._loop.run_in_executor(None, self._keeper.close)
         await self._loop.run_in_executor(None, self._store.close)
 
     async def _listen(self, port: int, context: ssl.SSLContext | None) -> None:
@@ -161,6 +183,9 @@ class Daemon:
         )
 
     async def _listen_for_peers(self) -> None:
+        from gateway.shell.peers import Peers
+        from gateway.shell.tls import link_contexts
+
         cluster, gateway = self._config.cluster, self._config.gateway
         assert cluster is not None and self._keys is not None and self.node.mesh is not None
         contexts = link_contexts(self._keys, self._gateway)
@@ -202,6 +227,8 @@ class Daemon:
         gateway, cluster = self._config.gateway, self._config.cluster
         if cluster is not None and not cluster.discovery:
             return
+        from gateway.shell.discovery import Announcement, Discovery
+
         announcement = Announcement(
             self._gateway,
             gateway.name,
