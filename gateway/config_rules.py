@@ -51,12 +51,13 @@ def _check_tls_port(mqtt: Values, report: Report) -> None:
 
 
 def _check_link_port(mqtt: Values, cluster: Values, report: Report) -> None:
-    fine = report.fine(("mqtt",), "port") and report.fine(("cluster",), "link_port")
-    if fine and mqtt["port"] == cluster["link_port"]:
-        text = f"{cluster['link_port']} is also the port of MQTT"
-        remedy = "allowed: a port that mqtt.port does not use"
-        table = "cluster" if ("cluster", "link_port") in report.lines else "mqtt"
-        report.add((table, "link_port" if table == "cluster" else "port"), text, remedy)
+    for key, meaning in (("port", "MQTT"), ("tls_port", "MQTT by TLS")):
+        fine = report.fine(("mqtt",), key) and report.fine(("cluster",), "link_port")
+        if fine and mqtt[key] == cluster["link_port"]:
+            text = f"{cluster['link_port']} is also the port of {meaning}"
+            remedy = f"allowed: a port that mqtt.{key} does not use"
+            table = "cluster" if ("cluster", "link_port") in report.lines else "mqtt"
+            report.add((table, "link_port" if table == "cluster" else key), text, remedy)
 
 
 def with_key(cluster: Values, read_file: Callable[[str], str], report: Report) -> Values:

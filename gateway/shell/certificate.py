@@ -1,26 +1,19 @@
 """The certificate that MQTT clients see, and the TLS settings around it.
 
-A gateway without one makes its own at the first start: ECDSA P-256, which small devices know, valid
-from 1970 to 9999, because these boxes have no clock when they boot. Key and certificate stand in one
-file of the state directory, which only the daemon may read, and stay the same from then on, so that
-a client may pin the fingerprint. Must not know MQTT, nor the keys of the links.
+A gateway without one makes its own at the first start (`self_made.py`). Key and certificate stand in
+one file of the state directory, which only the daemon may read, and stay the same from then on, so
+that a client may pin the fingerprint. Must not know MQTT, nor the keys of the links.
 """
 
 import contextlib
-import ipaddress
+import hashlib
 import os
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-from gateway.shell.tls import NOT_AFTER, NOT_BEFORE
-
 FILE_NAME = "server.pem"
+_HEAD, _FOOT = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
 class CertificateError(Exception):
@@ -35,6 +28,8 @@ def server_context(path: Path, names: Sequence[str], addresses: Sequence[str]) -
     """
     try:
         if not path.exists():
+            from gateway.shell.self_made import self_made  # later starts do without its memory
+
             _write(path, self_made(names, addresses))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -47,34 +42,10 @@ def server_context(path: Path, names: Sequence[str], addresses: Sequence[str]) -
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256 of the certificate in `path`, in hexadecimal. Raises OSError or ValueError."""
-    return x509.load_pem_x509_certificate(path.read_bytes()).fingerprint(hashes.SHA256()).hex()
-
-
-def self_made(names: Sequence[str], addresses: Sequence[str]) -> bytes:
-    """A new key and its certificate, as PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-    known: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
-    known += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(NOT_BEFORE)
-        .not_valid_after(NOT_AFTER)
-        # An authority of itself: clients are given this very certificate as what they trust.
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
-        .add_extension(x509.SubjectAlternativeName(known), False)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-        .sign(key, hashes.SHA256())
-    )
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    text = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
-    return text + certificate.public_bytes(pem)
+    """SHA-256 of the first certificate in `path`, in hexadecimal. Raises OSError or ValueError."""
+    _, head, rest = path.read_text().partition(_HEAD)
+    body, foot, _ = rest.partition(_FOOT)
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(head + body + foot)).hexdigest()
 
 
 def _write(path: Path, text: bytes) -> None:

@@ -4,11 +4,13 @@ import hashlib
 import socket
 import ssl
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from gateway.shell.certificate import CertificateError, fingerprint, server_context
+from gateway.shell.clients import KEEP_IDLE_S, UNACKNOWLEDGED_MS, watch_for_dead_peers
 from tests.gateways import Gateway, free_port
 
 CONNECT = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01c"
@@ -51,3 +53,34 @@ def test_a_client_that_trusts_the_certificate_connects_by_name_and_address(tmp_p
 def test_tls_older_than_1_2_is_not_spoken(tmp_path: Path) -> None:
     context = server_context(tmp_path / "server.pem", ("gw1",), ())
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_the_certificate_is_taken_from_the_network_and_used_as_the_guide_says(
+    tmp_path: Path,
+) -> None:
+    port = free_port()
+    with Gateway("gw1", "127.0.0.1", tmp_path, port=free_port(), mqtt={"tls_port": port}) as gw1:
+        place = f"127.0.0.1:{port}"
+        shown = subprocess.run(
+            f"openssl s_client -connect {place} </dev/null 2>/dev/null | openssl x509",
+            shell=True,
+            check=True,
+            capture_output=True,
+            timeout=10,
+        )
+        (tmp_path / "gw1.pem").write_bytes(shown.stdout)
+        assert fingerprint(tmp_path / "gw1.pem") in gw1.log()
+        say = ["mosquitto_pub", "-h", "localhost", "-p", str(port), "-t", "t", "-m", "x"]
+        subprocess.run([*say, "--cafile", str(tmp_path / "gw1.pem")], check=True, timeout=10)
+
+
+def test_a_socket_inherits_the_watch_for_dead_peers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        watch_for_dead_peers(listening)
+        with socket.create_connection(listening.getsockname()):
+            accepted, _ = listening.accept()
+            with accepted:
+                tcp = socket.IPPROTO_TCP
+                assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+                assert accepted.getsockopt(tcp, socket.TCP_KEEPIDLE) == KEEP_IDLE_S
+                assert accepted.getsockopt(tcp, socket.TCP_USER_TIMEOUT) == UNACKNOWLEDGED_MS
