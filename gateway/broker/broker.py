@@ -6,8 +6,9 @@ Random are arguments. Must not know the mesh: other gateways are an `Elsewhere`.
 
 from collections.abc import Iterable, Mapping
 from random import Random
+from typing import Any
 
-from gateway.broker import connecting, lanes, publishing, subscribing
+from gateway.broker import connecting, lanes, listings, publishing, subscribing
 from gateway.broker.connection import Connection, Moves, State
 from gateway.broker.delivery import arrived, arrived_run, caught_up, publish
 from gateway.broker.elsewhere import Elsewhere
@@ -139,6 +140,40 @@ class Broker:
         self.state.routes.cache.clear()
         if connection.session is not None and connection.state is State.OPEN:
             connection.session.send_waiting(now)
+
+    def kick(self, client_id: str, now: float) -> bool:
+        """Disconnects a client because the operator says so; False if it is not connected here."""
+        self.state.now = now
+        connection = self._online.get(client_id)
+        if connection is None:
+            return False
+        connection.refuse(Reason.ADMINISTRATIVE_ACTION, "the operator disconnects it")
+        return True
+
+    def list_clients(self, limit: int, now: float) -> dict[str, Any]:
+        """Who is connected; this and the next as `listings.py` says."""
+        self.state.now = now
+        return listings.clients(self.state, self._online, limit)
+
+    def list_client(self, client_id: str, limit: int, now: float) -> dict[str, Any] | None:
+        """One client with its session; None if there is no such session."""
+        self.state.now = now
+        return listings.client(self.state, self._online, client_id, limit)
+
+    def list_sessions(self, orphans: bool, limit: int, now: float) -> dict[str, Any]:
+        """The sessions, or those whose client is away."""
+        self.state.now = now
+        return listings.sessions(self.state, self._online, orphans, limit)
+
+    def list_retained(self, topic_filter: str, limit: int, now: float) -> dict[str, Any]:
+        """The retained messages under a filter that is well-formed."""
+        self.state.now = now
+        return listings.retained(self.state, topic_filter, limit)
+
+    def list_queue(self, client_id: str, limit: int, now: float) -> dict[str, Any] | None:
+        """What waits for a session; None if there is no such session."""
+        self.state.now = now
+        return listings.queue(self.state, client_id, limit)
 
     def stop(self, now: float) -> None:
         """A planned stop: clients are told, and no will is sent."""

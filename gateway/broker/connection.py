@@ -60,6 +60,7 @@ class Connection:
         self.session: Session | None = None
         self.will: Will | None = None
         self.keep_alive_s = 0.0
+        self.connected_at = broker.now  # when its socket was accepted
         self.last_heard = broker.now
         self.acks: list[bytes] = []  # of the read at work
         self.crowding = False  # it publishes to a gateway that cannot keep up

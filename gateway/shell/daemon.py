@@ -26,7 +26,8 @@ from gateway import __version__
 from gateway.board import serial_number
 from gateway.config import Config, ConfigError
 from gateway.config_loader import DEFAULT_PATH, load_config
-from gateway.control import Status
+from gateway.control import Status, to_document
+from gateway.control_commands import STATUS
 from gateway.effects import Dial, SaveMember, SaveMeshTime
 from gateway.ids import gateway_id
 from gateway.mesh.frames import Vitals
@@ -41,10 +42,12 @@ from gateway.shell.certificate import (
     server_context,
 )
 from gateway.shell.clients import ClientProtocol, watch_for_dead_peers
+from gateway.shell.commands import Commands
 from gateway.shell.control_socket import ControlSocket
 from gateway.shell.durable import DurableStore, Settings
 from gateway.shell.hardware import Measures, addresses, measure
 from gateway.shell.keeper import Keeper
+from gateway.shell.look import register as register_look
 from gateway.shell.runtime import Runtime
 from gateway.shell.store import Store, StoreError
 
@@ -99,7 +102,10 @@ class Daemon:
         self._measures: Measures | None = None
         self._reporter = Reporter(self.node, config.gateway.name, self._gateway, __version__)
         self._address = config.gateway.advertise or config.gateway.address
-        self._control = ControlSocket(config.gateway.control_socket, self._status)
+        self.commands = Commands()
+        self.commands.answer(STATUS, lambda _: to_document(self._status()))
+        register_look(self.commands, self._runtime)
+        self._control = ControlSocket(config.gateway.control_socket, self.commands)
         self._tasks: list[asyncio.Task[None]] = []
         self._servers: list[asyncio.Server] = []
 
