@@ -62,6 +62,7 @@ class MqttSection:
     """[mqtt]: the broker."""
 
     port: int = 1883
+    tls_port: int = 8883  # 0: no TLS
     allow_anonymous: str = "loopback"  # "loopback" or "everywhere"
     connections_max: int = 10_000
     packet_bytes_max: int = 1_048_576

@@ -167,6 +167,7 @@ MQTT = Section(
     "The broker. May be left out.",
     (
         whole("port", 1, 65535, "Where MQTT clients connect."),
+        whole("tls_port", 0, 65535, "Where they connect by TLS; 0: nowhere."),
         choice(
             "allow_anonymous",
             ("loopback", "everywhere"),

@@ -12,9 +12,11 @@ import asyncio
 import logging
 import secrets
 import signal
+import ssl
 import sys
 import time
 from collections.abc import Coroutine, Sequence
+from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -33,7 +35,13 @@ from gateway.mesh.identity import Identity
 from gateway.node import Node
 from gateway.notify import log_to_stderr, notify, watchdog_interval_s
 from gateway.report import Reporter
-from gateway.shell.clients import ClientProtocol
+from gateway.shell.certificate import (
+    FILE_NAME,
+    CertificateError,
+    fingerprint,
+    server_context,
+)
+from gateway.shell.clients import ClientProtocol, watch_for_dead_peers
 from gateway.shell.commands import Commands
 from gateway.shell.control_socket import ControlSocket
 from gateway.shell.durable import DurableStore, Settings
@@ -51,6 +59,7 @@ if TYPE_CHECKING:
 MEASURE_S = 1.0
 BACKLOG = 1_024  # connections that the kernel may hold until they are accepted
 LINK_PORT_DEFAULT = 7883
+HANDSHAKE_TIMEOUT_S = 10.0  # of TLS; as long as a client has for its CONNECT
 
 logger = logging.getLogger("gatewayd")
 
@@ -98,14 +107,17 @@ class Daemon:
         register_look(self.commands, self._runtime)
         self._control = ControlSocket(config.gateway.control_socket, self.commands)
         self._tasks: list[asyncio.Task[None]] = []
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
 
     async def start(self) -> None:
         """Opens everything. Raises OSError with the address that could not be had."""
         gateway, mqtt, cluster = self._config.gateway, self._config.mqtt, self._config.cluster
-        self._server = await self._loop.create_server(
-            lambda: ClientProtocol(self._runtime), gateway.address, mqtt.port, backlog=BACKLOG
-        )
+        await self._listen(mqtt.port, None)
+        if mqtt.tls_port:
+            path = Path(gateway.state_dir) / FILE_NAME
+            names = (gateway.name, f"{gateway.name}.local", "localhost")
+            await self._listen(mqtt.tls_port, server_context(path, names, self._own_addresses()))
+            logger.info("TLS on port %d, certificate SHA-256 %s", mqtt.tls_port, fingerprint(path))
         if cluster is not None:
             await self._listen_for_peers()
         await self._control.listen()
@@ -125,8 +137,8 @@ class Daemon:
     async def stop(self) -> None:
         """A planned stop: everybody is told, then everything is closed."""
         notify("STOPPING=1")
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -139,6 +151,25 @@ class Daemon:
         await asyncio.sleep(0)  # what was written last leaves with this turn of the loop
         await self._loop.run_in_executor(None, self._keeper.close)
         await self._loop.run_in_executor(None, self._store.close)
+
+    async def _listen(self, port: int, context: ssl.SSLContext | None) -> None:
+        server = await self._loop.create_server(
+            lambda: ClientProtocol(self._runtime),
+            self._config.gateway.address,
+            port,
+            backlog=BACKLOG,
+            ssl=context,
+            ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if context is not None else None,
+        )
+        self._servers.append(server)
+        for listening in server.sockets:
+            watch_for_dead_peers(listening)
+
+    def _own_addresses(self) -> list[str]:
+        """What clients may dial, for the certificate."""
+        gateway = self._config.gateway
+        own = addresses() if _everywhere(gateway.address) else [gateway.address]
+        return list(dict.fromkeys([*own, *filter(None, [gateway.advertise]), "127.0.0.1"]))
 
     def _identity(self) -> Identity | None:
         gateway, cluster = self._config.gateway, self._config.cluster
@@ -272,7 +303,7 @@ async def _run(config: Config) -> int:
         return 1
     try:
         await daemon.start()
-    except OSError as error:
+    except (OSError, CertificateError) as error:
         logger.error("cannot start: %s", error)
         await daemon.stop()
         return 1
