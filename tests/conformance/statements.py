@@ -97,9 +97,7 @@ def collect() -> tuple[list[Statement], list[str]]:
     return statements, unknown
 
 
-def _inherit(
-    by_name: dict[tuple[str, bool], Statement], statements: Iterable[Statement]
-) -> None:
+def _inherit(by_name: dict[tuple[str, bool], Statement], statements: Iterable[Statement]) -> None:
     """What says the same as a statement of 5.0 is proved by it, and lacks what that one lacks."""
     for statement in statements:
         if statement.same:

@@ -21,7 +21,9 @@ def test_nothing_is_cited_that_does_not_exist() -> None:
 
 
 def test_every_statement_is_obeyed_and_tested_or_says_why_not() -> None:
-    lacking = [f"{each.name}: {each.lacks}" for each in STATEMENTS if each.lacks and not each.pending]
+    lacking = [
+        f"{each.name}: {each.lacks}" for each in STATEMENTS if each.lacks and not each.pending
+    ]
     assert not lacking, "\n".join(lacking)
 
 
