@@ -352,6 +352,30 @@ def test_a_full_disk_refuses_what_must_be_kept_and_goes_on_with_the_rest(version
     assert persistent(world, "s").acknowledge() == [b"lost", b"kept"]
 
 
+# [MQTT-4.3.3-9]
+def test_after_a_pubrec_that_refused_the_packet_id_means_a_new_message() -> None:
+    world = KeptWorld()
+    away(world, 2)
+    publisher = world.connected("p")
+    world.connected("q").publish("t", b"lost", 1)
+    world.fail()
+    publisher.publish("t", b"refused", 2, packet_id=5)
+    assert publisher.take() == [PubRec(5, Reason.QUOTA_EXCEEDED)]
+    world.pass_s(60)
+    world.settle()
+    publisher.publish("t", b"new", 2, packet_id=5)
+    world.settle()
+    publisher.send(PubRel(5))
+    world.settle()
+    assert publisher.take() == [PubRec(5), PubComp(5)]
+    came = persistent(world, "s")
+    payloads = []
+    for _ in range(3):
+        world.settle()
+        payloads += came.acknowledge()
+    assert payloads == [b"lost", b"new"]  # and nothing that was refused
+
+
 def test_all_that_lives_can_be_written_again_and_nothing_else_is_needed() -> None:
     world = KeptWorld()
     away(world, 2)
