@@ -71,6 +71,7 @@ class MqttSection:
     queue_bytes_max: int = 16_777_216
     retained_messages_max: int = 100_000
     session_expiry_max_s: int = 604_800  # seven days
+    sys_interval_s: int = 10  # of $SYS; 0: there is none
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,6 +190,12 @@ MQTT = Section(
             4_294_967_294,
             "Seconds that a session is kept after its client left, whatever the client asked for.",
         ),
+        whole(
+            "sys_interval_s",
+            0,
+            86_400,
+            "Seconds from one message of a `$SYS` topic to its next; 0: no such topics.",
+        ),
     ),
 )
 

@@ -119,3 +119,5 @@ def _say(
         for message in broker.retained.matching(subscription.topic_filter):
             if not message.expired(broker.now):
                 deliver_to(broker, session, message, min(message.qos, subscription.qos), True)
+        for message in broker.present(subscription.topic_filter):
+            deliver_to(broker, session, message, 0, True)
