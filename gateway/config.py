@@ -82,6 +82,14 @@ class StorageSection:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsSection:
+    """[metrics]: figures for Prometheus."""
+
+    address: str = "127.0.0.1"
+    port: int = 0  # 0: off
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterSection:
     """[cluster]: the mesh. Absent: one gateway alone, no link port."""
 
@@ -125,3 +133,4 @@ class Config:
     cluster: ClusterSection | None = None
     serial: tuple[SerialPort, ...] = ()
     storage: StorageSection = field(default_factory=StorageSection)
+    metrics: MetricsSection = field(default_factory=MetricsSection)

@@ -10,7 +10,14 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from gateway.config import ClusterSection, GatewaySection, MqttSection, SerialPort, StorageSection
+from gateway.config import (
+    ClusterSection,
+    GatewaySection,
+    MetricsSection,
+    MqttSection,
+    SerialPort,
+    StorageSection,
+)
 from gateway.config_checks import (
     CLUSTER_KEY_CHARACTERS_MIN,
     COLUMNS_MAX,
@@ -213,6 +220,16 @@ STORAGE = Section(
     ),
 )
 
+METRICS = Section(
+    "metrics",
+    MetricsSection,
+    "Figures for Prometheus, at `/metrics`, without a password. May be left out.",
+    (
+        text("address", ADDRESS, address_fault, "Where they are served."),
+        whole("port", 0, 65535, "The port; 0: nowhere."),
+    ),
+)
+
 CLUSTER = Section(
     "cluster",
     ClusterSection,
@@ -278,7 +295,7 @@ SERIAL = Section(
     many=True,
 )
 
-SECTIONS = (GATEWAY, MQTT, STORAGE, CLUSTER, SERIAL)
+SECTIONS = (GATEWAY, MQTT, STORAGE, METRICS, CLUSTER, SERIAL)
 
 # What people write who know another program's words for it.
 OTHER_WORDS = {
