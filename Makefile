@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 ENVIRONMENT := $(VENV)/.installed
 TEST_ENVIRONMENT := $(VENV)/.installed-test
 
-.PHONY: run test lint bench kill image test-image clean
+.PHONY: run test lint conformance bench kill image test-image clean
 
 run: $(ENVIRONMENT)
 	$(BIN)/python -m demo.run --gateways $(GATEWAYS)
@@ -20,6 +20,9 @@ lint: $(TEST_ENVIRONMENT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+conformance: $(TEST_ENVIRONMENT)
+	$(BIN)/python -m tests.conformance
 
 bench: $(TEST_ENVIRONMENT)
 	tests/packages.sh

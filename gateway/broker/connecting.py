@@ -36,11 +36,13 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
         assert isinstance(packet, Connect)
         connection.version = packet.version
         full = len(online) >= connection.broker.settings.connections_max
+        # [MQTT-3.1.4-2] [MQTT-3.1.3-8] [MQTT-4.12.0-1]
         refusal = _refusal(connection, packet, full and packet.client_id not in online)
         if refusal is not None:
             connection.broker.vitals.connections_refused += 1
             connection.refuse(*refusal)
             return
+        # [MQTT-3.1.3-5] [MQTT-3.1.3-6] [MQTT-3.2.2-16]
         client_id = packet.client_id or f"gw-{connection.broker.random.getrandbits(64):016x}"
         if client_id in online:  # [MQTT-3.1.4-3]
             online[client_id].refuse(Reason.SESSION_TAKEN_OVER, "its client connected anew")
@@ -78,6 +80,7 @@ def on_closed(online: Online) -> Callable[[Connection, bool], None]:
             keep_session(broker.journal, session, None, None)  # it is decided here and now
         if with_will and connection.will is not None:
             leave_will(broker, session, connection.will)
+        # [MQTT-3.1.2-23] [MQTT-4.1.0-1] [MQTT-4.1.0-2]
         if session.expiry_s:
             expire_at(broker, session, broker.now + session.expiry_s)
             broker.away[session.client_id] = broker.now
@@ -93,6 +96,7 @@ def end_session(broker: BrokerState, session: Session, ticket: Ticket | None = N
     A QoS 2 message that the client has handed over (PUBREC said) is released without its PUBREL. The
     ticket is held until the disk has forgotten the session.
     """
+    # [MQTT-4.1.0-2] [MQTT-3.1.2-7 of 3.1.1]
     del broker.sessions[session.client_id]
     broker.timers.drop(broker.expiries.pop(session.client_id, NO_TIMER))
     _is_back(broker, session.client_id)
@@ -122,6 +126,7 @@ def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reaso
             return Reason.BAD_USER_NAME_OR_PASSWORD, "no such user"
         return Reason.NOT_AUTHORIZED, "anonymous from another host"
     if not packet.client_id and not packet.clean_start and packet.version is not Version.MQTT5:
+        # [MQTT-3.1.3-8 of 3.1.1]
         return Reason.CLIENT_IDENTIFIER_NOT_VALID, "no client id and no clean session"
     if packet.will is not None and is_own(packet.will.topic):
         return Reason.NOT_AUTHORIZED, f"a will to {packet.will.topic}, which is the broker's own"
@@ -180,6 +185,7 @@ def _admit(
     asked_s: int,
 ) -> None:
     broker, outbox = connection.broker, connection.outbox
+    # [MQTT-3.1.2-7] [MQTT-3.1.2-12 of 3.1.1]
     connection.will = packet.will
     if session.number and packet.will is not None:
         keep_session(broker.journal, session, packet.will, None)
@@ -190,6 +196,7 @@ def _admit(
         properties = Properties(
             receive_maximum=RECEIVE_MAXIMUM,
             maximum_packet_size_bytes=broker.settings.packet_bytes_max,
+            # [MQTT-3.1.3-7]
             assigned_client_identifier=session.client_id if assigned else None,
             subscription_identifiers_available=False,
             shared_subscription_available=False,
@@ -197,8 +204,10 @@ def _admit(
             if session.expiry_s != asked_s
             else None,
         )
+    # [MQTT-3.1.4-5] [MQTT-3.2.0-1] [MQTT-3.2.0-2] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
     outbox.send(encode(ConnAck(present, Reason.SUCCESS, properties), packet.version))
     connection.open(session, packet.keep_alive_s)
+    # [MQTT-4.9.0-1]
     window = packet.properties.receive_maximum or RECEIVE_MAXIMUM_DEFAULT
     session.attach(outbox, min(window, broker.settings.inflight_max), broker.now)
     broker.routes.cache.clear()
@@ -208,6 +217,7 @@ def _find_session(
     broker: BrokerState, packet: Connect, expiry_s: float, ticket: Ticket
 ) -> tuple[Session, bool]:
     """The session of this client, and whether it was there; the ticket waits for the disk."""
+    # [MQTT-3.1.3-2] [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.1.4-4]
     session = broker.sessions.get(packet.client_id)
     if session is not None and packet.clean_start:  # [MQTT-3.1.2-4]
         end_session(broker, session, ticket)
@@ -284,6 +294,7 @@ def leave_will(broker: BrokerState, session: Session, will: Will, grace_s: float
         topic_field(will.topic),
         will.payload,
         will.qos,
+        # [MQTT-3.1.2-14] [MQTT-3.1.2-15] [MQTT-3.1.3-10]
         will.retain,
         NO_PROPERTIES if properties == NO_PROPERTIES else properties,
         session.client_id,

@@ -127,6 +127,7 @@ class Connection:
         if self.state is State.CLOSED:
             return
         self._answer()  # nothing may follow a DISCONNECT [MQTT-3.14.4-1]
+        # [MQTT-3.2.2-7] [MQTT-3.14.0-1] [MQTT-3.14.2-2]
         if self.state in (State.WAITING, State.OPENING):
             if reason in CONNACK_REASONS:
                 self.outbox.send(encode(ConnAck(False, reason), self.version))
@@ -146,6 +147,7 @@ class Connection:
         self._answer()
         self.state = State.CLOSED
         self.broker.timers.drop(self._timer)
+        # [MQTT-3.14.4-2] [MQTT-4.13.1-1] [MQTT-4.13.2-1] [MQTT-3.1.4-6]
         self.outbox.end()
         self._pending.clear()
         self._chunks.clear()
@@ -167,6 +169,7 @@ class Connection:
         timers = self.broker.timers
         timers.drop(self._timer)
         if keep_alive_s:
+            # [MQTT-3.2.2-22]
             self.keep_alive_s = keep_alive_s * 1.5  # [MQTT-3.1.2-22]
             self._timer = timers.set(self.last_heard + self.keep_alive_s, self._keep_alive_due)
 
@@ -201,6 +204,7 @@ class Connection:
         except ProtocolError as error:
             self.broker.vitals.protocol_errors += 1
             if self.state is State.WAITING and error.reason not in _SAID_BEFORE_CONNECT:
+                # [MQTT-3.1.4-1]
                 self._log(error.detail)  # not a client of any version: there are no words for it
                 self.close(with_will=False)
             else:
@@ -232,6 +236,7 @@ class Connection:
 
     def _move(self, first: int, body: bytes) -> None:
         handler = self._moves.legal.get((self.state, PacketType(first >> 4)))
+        # [MQTT-3.1.0-2] [MQTT-4.13.1-1]
         if handler is None:
             raise ProtocolError(
                 Reason.PROTOCOL_ERROR, f"{PacketType(first >> 4).name} while {self.state.value}"

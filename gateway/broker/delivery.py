@@ -36,6 +36,7 @@ def publish(
     broker.vitals.messages_in += 1
     stamp = None
     outlets = route.elsewhere
+    # [MQTT-3.3.1-8]
     if message.retain:
         stamp = broker.elsewhere.stamp(broker.now)
         if not retain(broker, message, stamp, ticket if message.qos else None):
@@ -113,7 +114,9 @@ def deliver(
         session = target.session
         if target.no_local and session.client_id == message.publisher:
             continue  # [MQTT-3.8.3-3]
+        # [MQTT-3.8.4-8]
         qos = min(message.qos, target.qos)
+        # [MQTT-3.3.1-12] [MQTT-3.3.1-13]
         retain = message.retain and target.retain_as_published
         result = session.deliver(message, qos, retain, now)
         if durable and qos and session.number:
@@ -217,6 +220,7 @@ def retain(
     """
     kept = message if message.payload else None  # [MQTT-3.3.1-6], [MQTT-3.3.1-7]
     try:
+        # [MQTT-3.3.1-5]
         stored = broker.retained.put(message.topic, kept, stamp)
         if stored:
             wait = ticket() if ticket is not None else None

@@ -41,6 +41,7 @@ PATIENCE_MIN_S = 0.002  # a subscriber on the LAN has answered by then
 PATIENCE_MAX_S = 0.020
 REST_MAX_S = 0.020  # between two commits: the slower the card, the more are put together
 RETRY_S = 1.0  # a disk that failed is tried again this often
+ASK_AGAIN_S = 5.0  # a full disk is asked this often whether there is room again
 REWRITE_BYTES_MAX = 131_072  # of what is written again, in one batch: others wait behind it
 _SMOOTHING = 0.2  # share of the newest commit in the smoothed time
 
@@ -229,8 +230,10 @@ class Journal:
         return [*under_way, *self._close().records]
 
     def refuse(self, why: str) -> None:
-        """No message can be kept from now on ("": it can again), though the disk still trims."""
+        """No message can be kept until the next batch says otherwise, though the disk still trims."""
         self.refusing = why
+        if why:
+            self._by(self.now + ASK_AGAIN_S)  # nothing else may come that would show the room
 
     def mesh_ms(self, when: float | None) -> int | None:
         """A monotonic time as the disk keeps it."""

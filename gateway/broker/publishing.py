@@ -37,6 +37,7 @@ def on_publish(connection: Connection, packet: Packet) -> None:
         _store(connection, packet.packet_id, message)
         return
     reason = _publish(connection, message)
+    # [MQTT-3.3.4-1] [MQTT-2.2.1-5] [MQTT-4.3.2-4] [MQTT-4.3.2-5]
     if packet.qos == 1:
         connection.acks.append(encode(PubAck(packet.packet_id, reason), connection.version))
 
@@ -51,6 +52,7 @@ def on_pubrec(connection: Connection, packet: Packet) -> None:
     """PUBREC, section 3.5: the client has the message; PUBREL follows [MQTT-4.3.3-4]."""
     assert isinstance(packet, PubRec)
     session = _session(connection)
+    # [MQTT-4.4.0-2]
     if packet.reason >= _FAILURE:
         session.acknowledged(packet.packet_id, connection.broker.now)
         return
@@ -71,6 +73,7 @@ def on_pubrel(connection: Connection, packet: Packet) -> None:
     session = _session(connection)
     reason = Reason.SUCCESS
     if packet.packet_id in session.unreleased:
+        # [MQTT-4.3.3-12]
         message = session.unreleased.pop(packet.packet_id)
         session.unreleased_bytes -= message.bytes_held()
         if message.mid:
@@ -79,6 +82,7 @@ def on_pubrel(connection: Connection, packet: Packet) -> None:
             _publish(connection, message, released=True)
     else:
         reason = Reason.PACKET_IDENTIFIER_NOT_FOUND
+    # [MQTT-2.2.1-5] [MQTT-4.3.3-11] [MQTT-4.3.3-13]
     connection.acks.append(encode(PubComp(packet.packet_id, reason), connection.version))
 
 
@@ -93,9 +97,11 @@ def _store(connection: Connection, packet_id: int, message: Message) -> None:
         if session.unreleased_bytes + size > session.queue_bytes_max:
             raise ProtocolError(Reason.QUOTA_EXCEEDED, "too many bytes of QoS 2 unreleased")
         reason = _keep(connection, packet_id, message)
+        # [MQTT-4.3.3-9]
         if reason == Reason.SUCCESS:
             session.unreleased[packet_id] = message
             session.unreleased_bytes += size
+    # [MQTT-2.2.1-5] [MQTT-3.3.4-1] [MQTT-4.3.3-8]
     connection.acks.append(encode(PubRec(packet_id, reason), connection.version))
 
 

@@ -105,8 +105,10 @@ class Session:
             self.queue.appendleft((*delivery, packet_id))
             self.queue_bytes += delivery[0].bytes_held()
         for packet_id, delivery in list(self.inflight.items()):
+            # [MQTT-4.3.3-5] [MQTT-4.3.3-6]
             if delivery is None:
                 outbox.send(b"\x62\x02", packet_id.to_bytes(2, "big"))
+            # [MQTT-4.3.2-3] [MQTT-4.3.3-3] [MQTT-4.3.3-7]
             elif self.unsent.get(packet_id, True):
                 self._send_again(outbox, packet_id, delivery, now)
         self.send_waiting(now)
@@ -125,6 +127,7 @@ class Session:
             if outbox is not None:
                 self._send_at_most_once(outbox, message, retain, now)
             return REFUSED
+        # [MQTT-3.3.4-10] [MQTT-4.9.0-2] [MQTT-4.9.0-3] [MQTT-4.6.0-5] [MQTT-4.6.0-6]
         if outbox is None or self.queue or outbox.congested or len(self.inflight) >= self.window:
             return self._enqueue(message, qos, retain)
         return self._send_acknowledged(outbox, (message, qos, retain), now)
@@ -264,6 +267,7 @@ class Session:
         if outbox.congested:
             self.vitals.dropped_congested += 1
             return
+        # [MQTT-4.3.1-1]
         head, tail = message.parts(outbox.dialect, 0, retain, now)
         if self._fits(outbox, len(head) + len(tail)):
             self.vitals.messages_out += 1
@@ -271,6 +275,7 @@ class Session:
 
     def _send_acknowledged(self, outbox: Outbox, delivery: Delivery, now: float) -> int:
         """Sends under a new packet id; a QoS 2 message of a kept session once that is on disk."""
+        # [MQTT-2.2.1-4] [MQTT-4.3.2-1] [MQTT-4.3.3-1] [MQTT-4.3.2-2] [MQTT-4.3.3-2]
         packet_id = self._next_id
         while packet_id in self.inflight:
             packet_id = packet_id % PACKET_ID_MAX + 1
@@ -297,6 +302,7 @@ class Session:
     ) -> bool:
         message, qos, retain = delivery
         head, tail = message.parts(outbox.dialect, qos, retain, now)
+        # [MQTT-3.1.2-24]
         if outbox.packet_bytes_max and not self._fits(outbox, len(head) + 2 + len(tail)):
             return False
         if dup:

@@ -29,15 +29,18 @@ def on_subscribe(connection: Connection, packet: Packet) -> None:
     ticket.hold()
     reasons: list[Reason] = []
     replay: list[Subscription] = []
+    # [MQTT-3.8.4-5]
     for subscription in packet.subscriptions:
         reason = _refusal(broker, session, packet, subscription)
         if reason is None:
             new = subscription.topic_filter not in session.subscriptions
             subscribe(broker, session, subscription, ticket)
+            # [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [MQTT-3.8.4-4]
             if subscription.retain_handling < (NEVER if new else NEW_ONLY):
                 replay.append(subscription)
             reason = Reason(subscription.qos)
         reasons.append(reason)
+    # [MQTT-2.2.1-6] [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-6] [MQTT-3.8.4-7] [MQTT-3.9.3-1]
     answer = encode(SubAck(packet.packet_id, tuple(reasons)), connection.version)
     broker.elsewhere.hold_until_known(ticket, broker.now)
     ticket.release()
@@ -52,11 +55,13 @@ def on_unsubscribe(connection: Connection, packet: Packet) -> None:
     ticket.hold()
     reasons: list[Reason] = []
     for topic_filter in packet.topic_filters:
+        # [MQTT-3.10.4-1]
         if topic_filter in session.subscriptions:
             unsubscribe(connection.broker, session, topic_filter, ticket)
             reasons.append(Reason.SUCCESS)
         else:
             reasons.append(Reason.NO_SUBSCRIPTION_EXISTED)
+    # [MQTT-2.2.1-6] [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.10.4-6] [MQTT-3.11.3-1]
     answer = encode(UnsubAck(packet.packet_id, tuple(reasons)), connection.version)
     ticket.release()
 
@@ -118,6 +123,7 @@ def _say(
             continue  # ended, or replaced, while this waited
         for message in broker.retained.matching(subscription.topic_filter):
             if not message.expired(broker.now):
+                # [MQTT-3.3.1-8 of 3.1.1] [MQTT-3.8.4-8]
                 deliver_to(broker, session, message, min(message.qos, subscription.qos), True)
         for message in broker.present(subscription.topic_filter):
             deliver_to(broker, session, message, 0, True)

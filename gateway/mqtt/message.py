@@ -59,8 +59,11 @@ class Message(msgspec.Struct, eq=False, gc=False):
         elif self.properties is NO_PROPERTIES:
             tail = b"\0" + self.payload
         else:
+            # [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18]
+            # [MQTT-3.3.2-20]
             tail = encode_properties(self._properties_now(now)) + self.payload
         length = len(self.topic_field) + len(tail) + (2 if qos else 0)
+        # [MQTT-3.3.1-3]
         first = (0x30 | qos << 1 | retain).to_bytes(1, "big")
         coded = _LENGTHS[length] if length < 512 else encode_length(length)
         return first + coded + self.topic_field, tail

@@ -47,6 +47,7 @@ def is_local(transport: asyncio.BaseTransport) -> bool:
     return peer[0] == own[0] or (mapped or ip).is_loopback
 
 
+# [MQTT-4.2.0-1]
 class ClientProtocol(asyncio.Protocol):
     """One client's socket."""
 
