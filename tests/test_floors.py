@@ -27,7 +27,7 @@ FLOORS: dict[str, int] = {
     "broker": 3,
     "mesh": 3,
     "node": 4,
-    "report": 5,
+    **dict.fromkeys(("report", "metrics"), 5),
     "shell": 6,
 }
 SMALL_FLOORS = {0, 1}

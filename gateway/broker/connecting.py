@@ -172,6 +172,7 @@ def _open(online: Online, connection: Connection, packet: Connect, assigned: boo
     session, present = _find_session(broker, packet, expiry_s, ticket)
     connection.session = session
     online[session.client_id] = connection
+    broker.vitals.clients_max = max(broker.vitals.clients_max, len(online))
     if ticket.waiting > 1:
         connection.opening()
     ticket.release()

@@ -127,3 +127,5 @@ def _say(
             if not message.expired(broker.now):
                 # [MQTT-3.3.1-8 of 3.1.1] [MQTT-3.8.4-8]
                 deliver_to(broker, session, message, min(message.qos, subscription.qos), True)
+        for message in broker.present(subscription.topic_filter):
+            deliver_to(broker, session, message, 0, True)
