@@ -34,6 +34,7 @@ from gateway.shell.commands import Commands
 from gateway.shell.control_socket import ControlSocket
 from gateway.shell.discovery import Announcement, Discovery, Sighting
 from gateway.shell.hardware import Measures, addresses, measure
+from gateway.shell.log_ring import LogRing
 from gateway.shell.look import register as register_look
 from gateway.shell.peers import Peers
 from gateway.shell.runtime import Runtime
@@ -53,6 +54,8 @@ class Daemon:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
+        self._log = LogRing()
+        logging.getLogger().addHandler(self._log)
         self._gateway = gateway_id(config.gateway.serial_number or serial_number())
         self._store = Store(config.gateway.state_dir, self._gateway)
         for note in self._store.notes:
@@ -75,6 +78,7 @@ class Daemon:
         self.commands = Commands()
         self.commands.answer(STATUS, lambda _: to_document(self._status()))
         register_look(self.commands, self._runtime)
+        self._log.register(self.commands)
         self._control = ControlSocket(config.gateway.control_socket, self.commands)
         self._tasks: list[asyncio.Task[None]] = []
         self._server: asyncio.Server | None = None
@@ -117,6 +121,7 @@ class Daemon:
         await self._control.close()
         await asyncio.sleep(0)  # what was written last leaves with this turn of the loop
         await self._loop.run_in_executor(None, self._store.close)
+        logging.getLogger().removeHandler(self._log)
 
     def _identity(self) -> Identity | None:
         gateway, cluster = self._config.gateway, self._config.cluster
