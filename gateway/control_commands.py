@@ -66,6 +66,8 @@ class Command(NamedTuple):
 
 
 STATUS = "status"
+DOCTOR = "doctor"
+CONFIG_FILE = "/etc/gateway/gateway.toml"
 
 _CLIENT = Argument("client", Kind.TEXT, "the MQTT client id")
 _LIMIT = Argument(
@@ -109,6 +111,15 @@ COMMANDS: tuple[Command, ...] = (
         description="Shows what gatewayd wrote to its log since it started, at most the last "
         "1,000 lines, with the time in UTC. What is older is in the journal.",
         stream=True,
+    ),
+    Command(
+        DOCTOR,
+        "checks this box: configuration, ports, disk, clock, network",
+        (Argument("config", Kind.TEXT, "the configuration file", CONFIG_FILE, option=True),),
+        description="Checks this box from outside of gatewayd, also while it does not run, and says "
+        "what to do. It changes nothing. Only root may read and try everything. The exit status is 1 "
+        "when a check found an error.",
+        here=True,
     ),
 )
 
