@@ -67,6 +67,7 @@ class Command(NamedTuple):
 
 STATUS = "status"
 DOCTOR = "doctor"
+COMPLETION = "completion"
 CONFIG_FILE = "/etc/gateway/gateway.toml"
 
 _CLIENT = Argument("client", Kind.TEXT, "the MQTT client id")
@@ -119,6 +120,13 @@ COMMANDS: tuple[Command, ...] = (
         description="Checks this box from outside of gatewayd, also while it does not run, and says "
         "what to do. It changes nothing. Only root may read and try everything. The exit status is 1 "
         "when a check found an error.",
+        here=True,
+    ),
+    Command(
+        COMPLETION,
+        "a script with which a shell completes lines of gwctl",
+        (Argument("shell", Kind.TEXT, "bash or zsh", choices=("bash", "zsh")),),
+        description="Prints a script for bash or zsh. Try it with: source <(gwctl completion bash)",
         here=True,
     ),
 )

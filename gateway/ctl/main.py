@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 
-from gateway.control_commands import DOCTOR, STATUS, Command
+from gateway.control_commands import COMPLETION, DOCTOR, STATUS, Command
 from gateway.ctl.exits import DONE, INTERRUPTED, MISTYPED
 from gateway.ctl.parser import make_parser, words_of
 
@@ -43,6 +43,10 @@ def _run(options: argparse.Namespace) -> int:
         from gateway.ctl import doctor
 
         return doctor.run(options)
+    if command.words == COMPLETION:
+        from gateway.ctl import completion
+
+        return completion.run(options)
     from gateway.ctl import asking
 
     return asking.run(options)
