@@ -84,6 +84,29 @@ class SerialPortStatus(NamedTuple):
     detail: str
 
 
+class StoreState(StrEnum):
+    """What the disk of the asked gateway takes. FULL: it trims and delivers, and takes nothing new."""
+
+    OK = "ok"
+    FULL = "full"
+    READ_ONLY = "read-only"
+    FAILING = "failing"
+
+
+class StoreStatus(NamedTuple):
+    """What the asked gateway keeps on its disk. Counts are since its start, where not said otherwise."""
+
+    state: StoreState
+    commits: int  # each is one sync of the disk
+    commit_ms: float  # smoothed
+    messages_never_written: int  # every subscriber had acknowledged them before
+    written_bytes: int
+    written_total_bytes: int  # with earlier starts
+    log_bytes: int  # the log now
+    free_bytes: int
+    card_life_days: float | None  # at today's rate, by a rule of thumb; None: not known yet
+
+
 class ProblemStatus(NamedTuple):
     """What is wrong, in words, and what to do."""
 
@@ -103,6 +126,7 @@ class Status(NamedTuple):
     gateways: tuple[GatewayStatus, ...]
     serial_ports: tuple[SerialPortStatus, ...]
     problems: tuple[ProblemStatus, ...]  # worst first
+    store: StoreStatus | None = None
 
 
 def worst_first(problems: Iterable[ProblemStatus]) -> tuple[ProblemStatus, ...]:
@@ -116,6 +140,8 @@ def to_document(status: Status) -> dict[str, Any]:
     document = status._asdict()
     for key in ("gateways", "serial_ports", "problems"):
         document[key] = [row._asdict() for row in document[key]]
+    if status.store is not None:
+        document["store"] = status.store._asdict()
     return document
 
 
@@ -227,6 +253,23 @@ _SERIAL_PORT: dict[str, Reader] = {
 
 _PROBLEM: dict[str, Reader] = {"severity": _one_of(Severity), "text": _text, "remedy": _text}
 
+_STORE: dict[str, Reader] = {
+    "state": _one_of(StoreState),
+    "commits": _count,
+    "commit_ms": _number,
+    "messages_never_written": _count,
+    "written_bytes": _count,
+    "written_total_bytes": _count,
+    "log_bytes": _count,
+    "free_bytes": _count,
+    "card_life_days": _or_none(_number),
+}
+
+
+def _store(value: object, place: str) -> StoreStatus:
+    return StoreStatus(**_read(value, _STORE, place))
+
+
 _STATUS: dict[str, Reader] = {
     "version": _text,
     "gateway": _text,
@@ -236,4 +279,5 @@ _STATUS: dict[str, Reader] = {
     "gateways": _rows(GatewayStatus, _GATEWAY),
     "serial_ports": _rows(SerialPortStatus, _SERIAL_PORT),
     "problems": _rows(ProblemStatus, _PROBLEM),
+    "store": _or_none(_store),
 }

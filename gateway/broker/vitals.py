@@ -16,6 +16,7 @@ class Vitals:
     dropped_expired: int = 0
     dropped_too_large: int = 0  # over the client's maximum packet size
     refused_retained_full: int = 0
+    refused_disk: int = 0  # not taken, for the disk could not keep them
     connections_refused: int = 0
     protocol_errors: int = 0
     messages_in_per_s: float = 0.0
