@@ -37,7 +37,8 @@ BESIDE: dict[str, set[str]] = {
     "config_loader": {"config", "config_file", "config_reader", "errors"},
     "notify": set(),
     "devices": {"config", "config_loader", "errors", "limits", "notify"},
-    "ctl": {"control", "control_commands", "control_lines"},
+    "ctl": {"control", "control_commands", "control_lines", "doctor"},
+    "doctor": {"config", "config_loader"},
     "setup": {
         *("config", "config_checks", "config_keys", "config_reader", "config_report"),
         *("config_rules", "config_loader", "board", "ids", "notify"),

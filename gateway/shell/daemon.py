@@ -47,6 +47,7 @@ from gateway.shell.control_socket import ControlSocket
 from gateway.shell.durable import DurableStore, Settings
 from gateway.shell.hardware import Measures, addresses, measure
 from gateway.shell.keeper import Keeper
+from gateway.shell.log_ring import LogRing
 from gateway.shell.look import register as register_look
 from gateway.shell.runtime import Runtime
 from gateway.shell.store import Store, StoreError
@@ -71,6 +72,8 @@ class Daemon:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
+        self._log = LogRing()
+        logging.getLogger().addHandler(self._log)
         self._gateway = gateway_id(config.gateway.serial_number or serial_number())
         self._store = Store(config.gateway.state_dir, self._gateway)
         for note in self._store.notes:
@@ -106,6 +109,7 @@ class Daemon:
         self.commands = Commands()
         self.commands.answer(STATUS, lambda _: to_document(self._status()))
         register_look(self.commands, self._runtime)
+        self._log.register(self.commands)
         self._control = ControlSocket(config.gateway.control_socket, self.commands)
         self._metrics: MetricsServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -157,6 +161,7 @@ class Daemon:
         await asyncio.sleep(0)  # what was written last leaves with this turn of the loop
         await self._loop.run_in_executor(None, self._keeper.close)
         await self._loop.run_in_executor(None, self._store.close)
+        logging.getLogger().removeHandler(self._log)
 
     async def _listen(self, port: int, context: ssl.SSLContext | None) -> None:
         server = await self._loop.create_server(
