@@ -255,7 +255,7 @@ def _fill(session: Session, messages: list[_Waiting]) -> None:
     for waiting in messages:
         message, packet_id = waiting.message, waiting.packet_id
         if not packet_id:
-            session.queue.append((message, waiting.qos, waiting.retain))
+            session.line().append((message, waiting.qos, waiting.retain))
             session.queue_bytes += message.bytes_held()
         elif waiting.received:
             session.inflight[packet_id] = None
