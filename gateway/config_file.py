@@ -12,10 +12,12 @@ from gateway.config import (
     Config,
     ConfigError,
     GatewaySection,
+    MetricsSection,
     MqttSection,
     SerialPort,
+    StorageSection,
 )
-from gateway.config_keys import CLUSTER, GATEWAY, MQTT, SECTIONS
+from gateway.config_keys import CLUSTER, GATEWAY, METRICS, MQTT, SECTIONS, STORAGE
 from gateway.config_reader import Reader, read_toml
 from gateway.config_report import Report
 from gateway.config_rules import check, with_key
@@ -44,6 +46,8 @@ def parse(text: str, file_name: str, read_file: Callable[[str], str] = _no_files
 def _config(reader: Reader, read_file: Callable[[str], str], report: Report) -> Config:
     gateway = reader.section(GATEWAY)
     mqtt = reader.section(MQTT)
+    storage = reader.section(STORAGE)
+    metrics = reader.section(METRICS)
     cluster = reader.section_if_written(CLUSTER)
     ports = reader.ports()
     check(mqtt, cluster, ports, report)
@@ -54,4 +58,6 @@ def _config(reader: Reader, read_file: Callable[[str], str], report: Report) -> 
         MqttSection(**mqtt),
         None if cluster is None else ClusterSection(**cluster),
         tuple(SerialPort(**port) for port in ports),
+        StorageSection(**storage),
+        MetricsSection(**metrics),
     )

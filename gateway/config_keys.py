@@ -10,7 +10,14 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from gateway.config import ClusterSection, GatewaySection, MqttSection, SerialPort
+from gateway.config import (
+    ClusterSection,
+    GatewaySection,
+    MetricsSection,
+    MqttSection,
+    SerialPort,
+    StorageSection,
+)
 from gateway.config_checks import (
     CLUSTER_KEY_CHARACTERS_MIN,
     COLUMNS_MAX,
@@ -167,6 +174,7 @@ MQTT = Section(
     "The broker. May be left out.",
     (
         whole("port", 1, 65535, "Where MQTT clients connect."),
+        whole("tls_port", 0, 65535, "Where they connect by TLS; 0: nowhere."),
         choice(
             "allow_anonymous",
             ("loopback", "everywhere"),
@@ -189,6 +197,36 @@ MQTT = Section(
             4_294_967_294,
             "Seconds that a session is kept after its client left, whatever the client asked for.",
         ),
+        whole(
+            "sys_interval_s",
+            0,
+            86_400,
+            "Seconds from one message of a `$SYS` topic to its next; 0: no such topics.",
+        ),
+    ),
+)
+
+STORAGE = Section(
+    "storage",
+    StorageSection,
+    "What the gateway keeps on its disk. May be left out.",
+    (
+        whole(
+            "free_bytes_min",
+            1_048_576,
+            1_099_511_627_776,
+            "With less room than this on the disk, no message is taken that must be kept.",
+        ),
+    ),
+)
+
+METRICS = Section(
+    "metrics",
+    MetricsSection,
+    "Figures for Prometheus, at `/metrics`, without a password. May be left out.",
+    (
+        text("address", ADDRESS, address_fault, "Where they are served."),
+        whole("port", 0, 65535, "The port; 0: nowhere."),
     ),
 )
 
@@ -257,7 +295,7 @@ SERIAL = Section(
     many=True,
 )
 
-SECTIONS = (GATEWAY, MQTT, CLUSTER, SERIAL)
+SECTIONS = (GATEWAY, MQTT, STORAGE, METRICS, CLUSTER, SERIAL)
 
 # What people write who know another program's words for it.
 OTHER_WORDS = {

@@ -19,14 +19,15 @@ MEASURED = ("gateway", "bench", "demo", "firmware-clients")
 # Every module and package of gateway/ by floor. A new one must be given its place.
 FLOORS: dict[str, int] = {
     **dict.fromkeys(("errors", "limits", "ids", "tickets", "timers"), 0),
-    **dict.fromkeys(("clock", "config", "control", "effects"), 1),
+    **dict.fromkeys(("clock", "config", "effects"), 1),
+    **dict.fromkeys(("control", "control_commands", "control_lines"), 1),
     **dict.fromkeys(("config_checks", "config_file", "config_keys", "config_report"), 1),
     **dict.fromkeys(("config_reader", "config_rules", "toml_lines"), 1),
     "mqtt": 2,
     "broker": 3,
     "mesh": 3,
     "node": 4,
-    "report": 5,
+    **dict.fromkeys(("report", "metrics"), 5),
     "shell": 6,
 }
 SMALL_FLOORS = {0, 1}
@@ -36,7 +37,8 @@ BESIDE: dict[str, set[str]] = {
     "config_loader": {"config", "config_file", "config_reader", "errors"},
     "notify": set(),
     "devices": {"config", "config_loader", "errors", "limits", "notify"},
-    "ctl": {"control", "errors"},
+    "ctl": {"control", "control_commands", "control_lines", "doctor"},
+    "doctor": {"config", "config_loader"},
     "setup": {
         *("config", "config_checks", "config_keys", "config_reader", "config_report"),
         *("config_rules", "config_loader", "board", "ids", "notify"),

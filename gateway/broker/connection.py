@@ -5,7 +5,6 @@ protocol error. Acknowledgements that wait for others leave in the order of thei
 know sockets, TLS, peers, or what a packet means.
 """
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from enum import Enum
 
@@ -18,7 +17,7 @@ from gateway.mqtt.decode import decode
 from gateway.mqtt.encode import encode
 from gateway.mqtt.framing import split
 from gateway.mqtt.packets import ConnAck, Disconnect, Packet, PacketType, Version, Will
-from gateway.mqtt.reasons import Reason
+from gateway.mqtt.reasons import CONNACK_REASONS, Reason
 from gateway.tickets import Ticket
 
 FIRST_PACKET_BYTES_MAX = (
@@ -60,12 +59,13 @@ class Connection:
         self.session: Session | None = None
         self.will: Will | None = None
         self.keep_alive_s = 0.0
+        self.connected_at = broker.now  # when its socket was accepted
         self.last_heard = broker.now
         self.acks: list[bytes] = []  # of the read at work
         self.crowding = False  # it publishes to a gateway that cannot keep up
         self.deaf_bytes = 0  # came from a client that does not read the answers
         self._ticket: Ticket | None = None  # what `acks` wait for
-        self._pending: deque[tuple[Ticket, list[bytes]]] = deque()
+        self._pending: list[tuple[Ticket, list[bytes]]] = []  # few at once
         self._moves = moves
         self._chunks: list[bytes] = []
         self._chunks_bytes = 0
@@ -91,7 +91,7 @@ class Connection:
         """Bytes came. Whatever they are, the answers stand in the outboxes when this returns."""
         if self.state is State.CLOSED:
             return
-        self.last_heard = self.broker.now = now
+        self.last_heard = self.broker.now = self.broker.journal.now = now
         if self.outbox.congested:
             self.deaf_bytes += len(data)
             self.outbox.touch()
@@ -116,7 +116,7 @@ class Connection:
 
     def lost(self, now: float) -> None:
         """The network connection is gone, whoever closed it."""
-        self.broker.now = now
+        self.broker.at(now)
         self._lost = True
         if self.state is State.OPENING or not (self._chunks and self._held()):
             self.close(with_will=True)
@@ -126,12 +126,18 @@ class Connection:
         if self.state is State.CLOSED:
             return
         self._answer()  # nothing may follow a DISCONNECT [MQTT-3.14.4-1]
+        # [MQTT-3.2.2-7] [MQTT-3.14.0-1] [MQTT-3.14.2-2]
         if self.state in (State.WAITING, State.OPENING):
-            self.outbox.send(encode(ConnAck(False, reason), self.version))
+            if reason in CONNACK_REASONS:
+                self.outbox.send(encode(ConnAck(False, reason), self.version))
         elif self.version is Version.MQTT5:
             self.outbox.send(encode(Disconnect(reason), self.version))
         self._log(f"{detail or reason.name} ({reason:#x})")
         self.close(with_will=True)
+
+    def unkept(self, why: str) -> None:
+        """What it waits for could not be kept: it is not answered, and has to come again."""
+        self.refuse(Reason.QUOTA_EXCEEDED, why)
 
     def close(self, with_will: bool) -> None:
         """Leaves the session and closes the socket behind what has been written."""
@@ -140,6 +146,7 @@ class Connection:
         self._answer()
         self.state = State.CLOSED
         self.broker.timers.drop(self._timer)
+        # [MQTT-3.14.4-2] [MQTT-4.13.1-1] [MQTT-4.13.2-1] [MQTT-3.1.4-6]
         self.outbox.end()
         self._pending.clear()
         self._chunks.clear()
@@ -151,20 +158,24 @@ class Connection:
         self.state = State.OPENING
 
     def open(self, session: Session, keep_alive_s: int) -> None:
-        """CONNECT was accepted; from here on the other packets are legal."""
+        """CONNECT was accepted; from here on the other packets are legal.
+
+        If it was being looked at, `resume` must follow when the answer has been written.
+        """
         self.state = State.OPEN
         self.session = session
         self._packet_bytes_max = self.broker.settings.packet_bytes_max
         timers = self.broker.timers
         timers.drop(self._timer)
         if keep_alive_s:
+            # [MQTT-3.2.2-22]
             self.keep_alive_s = keep_alive_s * 1.5  # [MQTT-3.1.2-22]
             self._timer = timers.set(self.last_heard + self.keep_alive_s, self._keep_alive_due)
 
     def ticket(self) -> Ticket:
         """The one ticket for the acknowledgements of the read at work."""
         if self._ticket is None:
-            self._ticket = Ticket(self._answer_pending)
+            self._ticket = Ticket(self._answer_pending, self.unkept)
             self._ticket.hold()  # until the read is worked off
         return self._ticket
 
@@ -192,6 +203,7 @@ class Connection:
         except ProtocolError as error:
             self.broker.vitals.protocol_errors += 1
             if self.state is State.WAITING and error.reason not in _SAID_BEFORE_CONNECT:
+                # [MQTT-3.1.4-1]
                 self._log(error.detail)  # not a client of any version: there are no words for it
                 self.close(with_will=False)
             else:
@@ -223,6 +235,7 @@ class Connection:
 
     def _move(self, first: int, body: bytes) -> None:
         handler = self._moves.legal.get((self.state, PacketType(first >> 4)))
+        # [MQTT-3.1.0-2] [MQTT-4.13.1-1]
         if handler is None:
             raise ProtocolError(
                 Reason.PROTOCOL_ERROR, f"{PacketType(first >> 4).name} while {self.state.value}"
@@ -246,7 +259,7 @@ class Connection:
         if self.state is State.CLOSED:
             return
         if ticket is None:
-            ticket = Ticket(self._answer_pending)
+            ticket = Ticket(self._answer_pending, self.unkept)
             ticket.hold()
         self._pending.append((ticket, acks))
         ticket.release()
@@ -256,13 +269,13 @@ class Connection:
         """A ticket is free: what waits at the head of the line leaves [MQTT-4.6.0-2]."""
         pausing = not self.reading
         while self._pending and self._pending[0][0].waiting == 0:
-            self.outbox.send(*self._pending.popleft()[1])
+            self.outbox.send(*self._pending.pop(0)[1])
         if pausing and self.reading:
             self.outbox.touch()
 
     def _connect_timed_out(self, now: float) -> None:
         if self.state in (State.WAITING, State.OPENING):
-            self.broker.now = now
+            self.broker.at(now)
             self.close(with_will=False)
 
     def _keep_alive_due(self, now: float) -> None:
@@ -272,7 +285,7 @@ class Connection:
         if silent_until > now:
             self._timer = self.broker.timers.set(silent_until, self._keep_alive_due)
         else:
-            self.broker.now = now
+            self.broker.at(now)
             self.refuse(Reason.KEEP_ALIVE_TIMEOUT, "silent for longer than its keep-alive")
 
 

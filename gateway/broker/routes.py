@@ -30,6 +30,7 @@ class Target:
 
     def widen(self, subscription: Subscription) -> None:
         """Another filter of the same session matches: one copy, at the highest QoS (3.3.4)."""
+        # [MQTT-3.3.4-2]
         self.qos = max(self.qos, subscription.qos)
         self.no_local = self.no_local and subscription.no_local
         self.retain_as_published |= subscription.retain_as_published
@@ -95,6 +96,7 @@ class Routes:
     def remove(self, session: Session, topic_filter: str) -> bool:
         """Unsubscribes; True if no session here has the filter any more."""
         del session.subscriptions[topic_filter]
+        # [MQTT-3.10.4-2] [MQTT-3.10.4-3]
         self._tree.remove(topic_filter, session)
         self.cache.clear()
         self._holders[topic_filter] -= 1
@@ -122,6 +124,7 @@ class Routes:
 
     def _build(self, topic: str, field: bytes) -> Route:
         targets: dict[Session, Target] = {}
+        # [MQTT-3.3.2-3] [MQTT-4.5.0-1]
         for session, subscription in self._tree.match(topic):
             if session in targets:
                 targets[session].widen(subscription)

@@ -156,6 +156,7 @@ def _check_connect_flags(flags: int, version: Version) -> None:
     if will_qos == 3:  # [MQTT-3.1.2-12]
         raise malformed("will QoS 3")
     if flags & 0x40 and not flags & 0x80 and version is not _MQTT5:
+        # [MQTT-3.1.2-22 of 3.1.1]
         raise malformed("a password without a user name")  # 3.1.1: [MQTT-3.1.2-22]
     if version is Version.MQTT31:
         return  # bit 0 is not used, and will QoS and retain are disregarded without a will

@@ -19,7 +19,9 @@ REDELIVERED_FIRST_BYTES = frozenset((0x6A, 0x8A, 0xAA))
 # [MQTT-2.1.3-1] The flags of every packet but PUBLISH are fixed; type 0 is forbidden.
 FIRST_BYTES = REDELIVERED_FIRST_BYTES | frozenset(
     (
+        # [MQTT-3.6.1-1]
         *(0x10, 0x20, *range(0x30, 0x40), 0x40, 0x50, 0x62, 0x70),
+        # [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT-3.14.1-1] [MQTT-3.15.1-1]
         *(0x82, 0x90, 0xA2, 0xB0, 0xC0, 0xD0, 0xE0, 0xF0),
     )
 )

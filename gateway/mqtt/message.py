@@ -59,8 +59,11 @@ class Message(msgspec.Struct, eq=False, gc=False):
         elif self.properties is NO_PROPERTIES:
             tail = b"\0" + self.payload
         else:
+            # [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18]
+            # [MQTT-3.3.2-20]
             tail = encode_properties(self._properties_now(now)) + self.payload
         length = len(self.topic_field) + len(tail) + (2 if qos else 0)
+        # [MQTT-3.3.1-3]
         first = (0x30 | qos << 1 | retain).to_bytes(1, "big")
         coded = _LENGTHS[length] if length < 512 else encode_length(length)
         return first + coded + self.topic_field, tail
@@ -71,6 +74,10 @@ class Message(msgspec.Struct, eq=False, gc=False):
             return self.properties
         left = max(0, round(self.expires_at - now))
         return replace(self.properties, message_expiry_interval_s=left)
+
+    def properties_field(self) -> bytes:
+        """The properties as they were published, in MQTT 5.0 form; empty if there are none."""
+        return b"" if self.properties is NO_PROPERTIES else encode_properties(self.properties)
 
     def expired(self, now: float) -> bool:
         """[MQTT-3.3.2-5]: it must not be sent on any more."""

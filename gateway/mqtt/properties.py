@@ -147,6 +147,7 @@ _read_identifier = _but_zero(read_length)  # 3.8.2.1.2
 _TABLE = (
     _Row(0x01, "payload_format_indicator", _read_bit, write_byte, _MESSAGE),
     _Row(0x02, "message_expiry_interval_s", read_u32, write_u32, _MESSAGE),
+    # [MQTT-3.3.2-13] [MQTT-3.3.2-19]
     _Row(0x03, "content_type", read_string, write_string, _MESSAGE),
     _Row(0x08, "response_topic", read_string, write_string, _MESSAGE),
     _Row(0x09, "correlation_data", read_binary, write_binary, _MESSAGE),
@@ -185,6 +186,7 @@ def encode_properties(properties: Properties) -> bytes:
 
     Does not check that the packet may carry them; that is the caller's business.
     """
+    # [MQTT-2.2.2-1]
     if properties is NO_PROPERTIES:
         return b"\0"
     parts = []

@@ -59,6 +59,7 @@ def matches(topic_filter: str, topic: str) -> bool:
     for index, part in enumerate(wanted):
         if part == "#":
             return True  # also the parent level: index may be len(given)
+        # [MQTT-4.7.3-4]
         if index >= len(given) or part not in ("+", given[index]):
             return False
     return len(wanted) == len(given)

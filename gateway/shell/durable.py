@@ -22,13 +22,12 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from enum import Enum
 from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
 
-from gateway.broker.records import Record, Row
+from gateway.broker.records import Record, Rewrite, Row
 from gateway.shell.disk import Disk, FailureKind, StoreFailure, failure
 from gateway.shell.rows import Changes, RowFile, Rows
 from gateway.shell.segments import (
@@ -51,13 +50,6 @@ BALLAST_BYTES = 8_388_608  # thousands of acknowledgements, and one write of bro
 SEGMENT_BYTES = 8_388_608  # a preallocation every 100,000 small messages
 REWRITE_BYTES_MIN = 33_554_432  # below this a rewrite costs the card more than it gives back
 SEGMENTS_MAX = 64  # each start leaves one, and recovery opens them all
-
-
-class Rewrite(Enum):
-    NONE = 0
-    BEGIN = BEGIN
-    END = END
-    WHOLE = BEGIN | END  # all that lives fits into one batch
 
 
 @dataclass(frozen=True, slots=True)

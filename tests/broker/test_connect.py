@@ -22,6 +22,7 @@ from tests.broker.world import EVERY_VERSION, V5, V31, V311, World
 
 
 @EVERY_VERSION
+# [MQTT-3.1.4-5] [MQTT-3.2.0-1] [MQTT-3.2.2-1] [MQTT-3.2.2-8] [MQTT-3.12.4-1] [MQTT-3.1.2-6]
 def test_a_client_is_let_in_and_pinged_back(version: Version) -> None:
     client = World().client("c", version)
     client.connect()
@@ -42,6 +43,7 @@ def test_connack_announces_what_is_offered() -> None:
     )
 
 
+# [MQTT-3.1.3-6] [MQTT-3.1.3-7] [MQTT-3.2.2-16]
 def test_an_empty_client_id_is_replaced_by_one_that_is_told() -> None:
     world = World()
     first, second = world.connected(""), world.connected("")
@@ -50,6 +52,7 @@ def test_an_empty_client_id_is_replaced_by_one_that_is_told() -> None:
     assert len(names) == 2 and None not in names
 
 
+# [MQTT-3.1.3-8] [MQTT-3.1.3-8 of 3.1.1] [MQTT-3.2.2-6] [MQTT-3.2.2-7]
 def test_3_1_1_wants_a_client_id_for_a_session_that_stays() -> None:
     client = World().client("", V311)
     client.connect(clean=False)
@@ -57,6 +60,7 @@ def test_3_1_1_wants_a_client_id_for_a_session_that_stays() -> None:
     assert client.closed
 
 
+# [MQTT-3.1.2-2] [MQTT-4.13.2-1]
 def test_an_unknown_protocol_level_is_told_so() -> None:
     client = World().client()
     client.send_bytes(b"\x10\x0d\x00\x04MQTT\x09\x02\x00\x00\x00\x01c")
@@ -68,6 +72,7 @@ def test_an_unknown_protocol_level_is_told_so() -> None:
     "said",
     [b"\x30\x03\x00\x01t", b"\xc0\x00", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00"],
 )
+# [MQTT-3.1.0-1] [MQTT-3.14.0-1] [MQTT-3.1.4-1]
 def test_what_does_not_begin_with_connect_is_cut_off_without_a_word(said: bytes) -> None:
     client = World().client()
     client.send_bytes(said)
@@ -76,6 +81,7 @@ def test_what_does_not_begin_with_connect_is_cut_off_without_a_word(said: bytes)
 
 
 @EVERY_VERSION
+# [MQTT-3.1.0-2] [MQTT-3.2.0-2] [MQTT-4.13.1-1] [MQTT-4.13.2-1]
 def test_a_second_connect_is_a_protocol_error(version: Version) -> None:
     client = World().connected("c", version)
     client.connect()
@@ -93,6 +99,7 @@ def test_who_says_nothing_is_cut_off() -> None:
 
 
 @EVERY_VERSION
+# [MQTT-3.1.4-2] [MQTT-3.2.2-7]
 def test_who_comes_from_elsewhere_needs_a_name(version: Version) -> None:
     world = World(MqttSection(allow_anonymous="loopback"))
     client = world.client("c", version, trusted=False)
@@ -105,6 +112,7 @@ def test_who_comes_from_elsewhere_needs_a_name(version: Version) -> None:
     assert world.broker.vitals.connections_refused == 2
 
 
+# [MQTT-4.12.0-1]
 def test_extended_authentication_is_refused() -> None:
     world = World()
     client = world.client("c")
@@ -131,6 +139,7 @@ def test_one_connection_too_many_is_refused_and_a_takeover_is_not_one(version: V
 
 
 @EVERY_VERSION
+# [MQTT-3.1.4-3] [MQTT-3.1.2-5] [MQTT-3.1.3-2] [MQTT-3.2.2-3] [MQTT-3.14.2-2] [MQTT-3.14.2-1]
 def test_a_second_connect_takes_the_session(version: Version) -> None:
     world = World()
     expiry = {"session_expiry_interval_s": 60} if version is V5 else {}
@@ -148,6 +157,7 @@ def test_a_second_connect_takes_the_session(version: Version) -> None:
 
 
 @EVERY_VERSION
+# [MQTT-3.1.2-4] [MQTT-3.1.4-4] [MQTT-3.2.2-2]
 def test_a_clean_start_takes_the_client_id_and_ends_the_session(version: Version) -> None:
     world = World()
     first = world.connected("c", version, clean=False)
@@ -174,6 +184,7 @@ def test_the_old_connections_late_bytes_and_end_change_nothing() -> None:
 # -- Sessions that stay ----------------------------------------------------------------------------
 
 
+# [MQTT-3.1.2-5] [MQTT-3.1.2-23] [MQTT-4.5.0-1] [MQTT-4.6.0-5] [MQTT-4.6.0-6]
 def test_a_session_keeps_its_subscriptions_and_what_came_meanwhile() -> None:
     world = World()
     client = world.connected("c", V311, clean=False)
@@ -194,6 +205,7 @@ def test_a_session_ends_with_its_connection_unless_an_expiry_is_asked_for() -> N
     assert world.broker.state.sessions == {}
 
 
+# [MQTT-3.1.2-23] [MQTT-4.1.0-2]
 def test_a_session_expires_when_its_time_has_passed() -> None:
     world = World()
     client = world.connected("c", clean=False, session_expiry_interval_s=60)
@@ -244,6 +256,7 @@ def test_disconnect_cannot_keep_a_session_that_connect_did_not() -> None:
 
 
 @EVERY_VERSION
+# [MQTT-3.1.2-22] [MQTT-3.2.2-22]
 def test_a_silent_client_is_cut_off_after_one_and_a_half_keep_alives(version: Version) -> None:
     world = World()
     client = world.connected("c", version, keep_alive_s=10)
@@ -270,6 +283,7 @@ WILL = Will("will", b"gone", 1)
 
 
 @EVERY_VERSION
+# [MQTT-3.1.2-7] [MQTT-3.1.2-8] [MQTT-3.1.2-14]
 def test_a_will_is_sent_when_the_client_is_lost(version: Version) -> None:
     world = World()
     watcher = world.connected("w", version)
@@ -280,6 +294,7 @@ def test_a_will_is_sent_when_the_client_is_lost(version: Version) -> None:
 
 
 @EVERY_VERSION
+# [MQTT-3.1.2-10] [MQTT-3.14.4-3]
 def test_disconnect_takes_the_will_back(version: Version) -> None:
     world = World()
     watcher = world.connected("w")
@@ -313,6 +328,7 @@ def test_a_protocol_error_a_timeout_and_a_takeover_send_the_will() -> None:
     assert watcher.payloads() == [b"gone"]
 
 
+# [MQTT-3.1.2-15]
 def test_a_will_can_be_retained_and_expire() -> None:
     world = World()
     will = Will("will", b"gone", 0, True, Properties(message_expiry_interval_s=60))
@@ -331,6 +347,7 @@ def test_a_will_can_be_retained_and_expire() -> None:
 DELAYED = Will("will", b"gone", 0, False, Properties(will_delay_interval_s=30))
 
 
+# [MQTT-3.1.2-8] [MQTT-3.1.2-10]
 def test_a_delayed_will_waits_and_is_sent_once() -> None:
     world = World()
     watcher = world.connected("w")
@@ -345,6 +362,7 @@ def test_a_delayed_will_waits_and_is_sent_once() -> None:
     assert watcher.take() == []
 
 
+# [MQTT-3.1.3-9]
 def test_a_client_that_is_back_in_time_has_no_will_sent() -> None:
     world = World()
     watcher = world.connected("w")

@@ -28,6 +28,9 @@ PAIRS = pytest.mark.parametrize(("sender", "receiver"), list(itertools.product(V
 
 @PAIRS
 @pytest.mark.parametrize(("published", "granted"), list(itertools.product(range(3), range(3))))
+# [MQTT-3.8.4-8] [MQTT-3.3.4-1] [MQTT-2.2.1-5] [MQTT-2.2.1-2] [MQTT-4.3.1-1] [MQTT-4.3.2-1]
+# [MQTT-4.3.2-2] [MQTT-4.3.2-4] [MQTT-4.3.3-1] [MQTT-4.3.3-2] [MQTT-4.3.3-4] [MQTT-4.3.3-8]
+# [MQTT-4.3.3-11] [MQTT-3.4.2-1] [MQTT-3.5.2-1] [MQTT-3.6.2-1] [MQTT-3.7.2-1]
 def test_a_message_arrives_at_the_lower_qos_of_the_two(
     sender: Version, receiver: Version, published: int, granted: int
 ) -> None:
@@ -72,6 +75,8 @@ def test_a_message_for_nobody_is_acknowledged_as_such() -> None:
     assert old.take() == [PubAck(1)]
 
 
+# [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]
+# [MQTT-4.5.0-1]
 def test_properties_travel_with_the_message() -> None:
     world = World()
     subscriber, old = world.connected("s"), world.connected("o", V311)
@@ -112,7 +117,7 @@ def test_what_a_client_must_not_send_ends_the_connection(packet: Publish, reason
 def test_the_brokers_own_topics_are_not_for_clients_even_when_it_has_just_used_them() -> None:
     world = World()
     watcher = world.connected("w")
-    watcher.subscribe("$SYS/#")
+    watcher.subscribe("$SYS/x")
     for qos in (0, 1, 2):
         client = world.connected("c")
         world.broker.publish("$SYS/x", b"own", qos, False, world.now)
@@ -122,6 +127,7 @@ def test_the_brokers_own_topics_are_not_for_clients_even_when_it_has_just_used_t
         assert watcher.take() == []
 
 
+# [MQTT-4.7.2-1] [MQTT-3.3.2-3]
 def test_other_topics_with_a_dollar_are_the_clients() -> None:
     world = World()
     watcher, everything = world.connected("w"), world.connected("e")
@@ -136,6 +142,7 @@ def test_other_topics_with_a_dollar_are_the_clients() -> None:
 
 
 @EVERY_VERSION
+# [MQTT-4.3.3-10] [MQTT-4.3.3-12]
 def test_qos_2_sent_again_is_delivered_once(version: Version) -> None:
     world = World()
     subscriber = world.connected("s")
@@ -167,6 +174,7 @@ def test_a_client_that_ends_its_session_before_pubrel_has_handed_its_message_ove
     assert subscriber.payloads() == [b"said PUBREC"]
 
 
+# [MQTT-3.3.2-5] [MQTT-4.3.3-13]
 def test_a_stored_message_that_expires_before_its_release_is_not_sent() -> None:
     world = World()
     subscriber = world.connected("s")
@@ -206,6 +214,7 @@ def test_a_3_1_1_client_has_no_receive_maximum_but_a_limit_in_bytes() -> None:
 
 @EVERY_VERSION
 @pytest.mark.parametrize("qos", [1, 2])
+# [MQTT-4.4.0-1] [MQTT-3.3.1-1] [MQTT-4.3.2-3] [MQTT-4.3.3-3] [MQTT-4.3.3-5] [MQTT-4.3.3-6]
 def test_what_was_not_acknowledged_comes_again_under_its_id(version: Version, qos: int) -> None:
     world = World()
     subscriber = world.connected("s", version, clean=False, **_stays(version))
@@ -231,6 +240,7 @@ def test_what_was_not_acknowledged_comes_again_under_its_id(version: Version, qo
     assert last.packet_id not in {message.packet_id for message in sent if message.payload != b"2"}
 
 
+# [MQTT-3.3.4-9] [MQTT-4.9.0-1] [MQTT-4.9.0-2]
 def test_no_more_is_sent_than_the_client_takes() -> None:
     world = World()
     subscriber = world.connected("s", receive_maximum=2)
@@ -288,6 +298,7 @@ def test_acknowledgements_of_nothing_are_answered_and_harmless() -> None:
     assert sorted(client.take(), key=repr) == [PubComp(7, unknown), PubRel(7, unknown)]
 
 
+# [MQTT-2.2.1-4] [MQTT-4.3.2-1]
 def test_packet_ids_wrap_around_and_skip_those_in_flight() -> None:
     world = World(MqttSection(inflight_max=4))
     subscriber = world.connected("s")
@@ -329,6 +340,7 @@ def test_a_queue_is_bounded_in_bytes() -> None:
     assert world.broker.vitals.dropped_queue_full == 3
 
 
+# [MQTT-3.1.2-24] [MQTT-3.1.2-25]
 def test_a_message_larger_than_the_client_takes_is_left_out() -> None:
     world = World()
     subscriber = world.connected("s", maximum_packet_size_bytes=100, receive_maximum=1)
@@ -421,6 +433,7 @@ def test_nothing_is_written_to_a_client_that_is_gone() -> None:
     assert subscriber.connection.outbox not in world.broker.drain()[0]
 
 
+# [MQTT-3.3.2-5] [MQTT-3.3.2-6]
 def test_a_queued_message_expires_and_what_is_left_is_told() -> None:
     world = World()
     subscriber = world.connected("s", session_expiry_interval_s=600)
@@ -445,6 +458,7 @@ def _stays(version: Version) -> dict[str, int]:
 
 
 @EVERY_VERSION
+# [MQTT-3.14.4-1] [MQTT-3.14.4-2] [MQTT-4.13.1-1]
 def test_what_was_taken_is_acknowledged_before_the_connection_ends(version: Version) -> None:
     for ending in (Disconnect(), None):
         world = World()

@@ -20,6 +20,8 @@ from gateway.mqtt.reasons import Reason
 from tests.broker.world import EVERY_VERSION, V5, V311, World
 
 
+# [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-5] [MQTT-3.8.4-6] [MQTT-3.8.4-7] [MQTT-3.9.3-1]
+# [MQTT-3.9.3-2] [MQTT-2.2.1-6]
 def test_suback_answers_each_filter_in_order() -> None:
     client = World().connected("c")
     filters = (
@@ -57,6 +59,8 @@ def test_a_filter_that_cannot_be_ends_the_connection(version: Version, topic_fil
     assert client.take() == ([Disconnect(Reason.TOPIC_FILTER_INVALID)] if version is V5 else [])
 
 
+# [MQTT-3.10.4-2] [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.10.4-6] [MQTT-3.11.3-1] [MQTT-3.11.3-2]
+# [MQTT-2.2.1-6]
 def test_unsubscribe_ends_what_there_was_and_says_what_was_not() -> None:
     world = World()
     client = world.connected("c")
@@ -74,6 +78,7 @@ def test_unsubscribe_ends_what_there_was_and_says_what_was_not() -> None:
     assert world.broker.filters() == []
 
 
+# [MQTT-3.8.4-3]
 def test_an_equal_filter_replaces_the_subscription() -> None:
     world = World()
     client = world.connected("c")
@@ -84,6 +89,7 @@ def test_an_equal_filter_replaces_the_subscription() -> None:
 
 
 @EVERY_VERSION
+# [MQTT-3.3.4-2]
 def test_overlapping_filters_give_one_copy_at_the_highest_qos(version: Version) -> None:
     world = World()
     client = world.connected("c", version)
@@ -94,6 +100,7 @@ def test_overlapping_filters_give_one_copy_at_the_highest_qos(version: Version) 
     assert message.qos == 2
 
 
+# [MQTT-3.8.3-3]
 def test_no_local_spares_the_publisher_its_own() -> None:
     world = World()
     client, other = world.connected("c"), world.connected("d")
@@ -130,6 +137,7 @@ def test_subscriptions_of_a_session_are_bounded() -> None:
 
 
 @EVERY_VERSION
+# [MQTT-3.3.1-5] [MQTT-3.3.1-8] [MQTT-3.3.1-8 of 3.1.1] [MQTT-3.3.1-9]
 def test_the_last_retained_message_of_a_topic_greets_a_new_subscriber(version: Version) -> None:
     world = World()
     watcher, publisher = world.connected("w", version), world.connected("p", version)
@@ -144,6 +152,7 @@ def test_the_last_retained_message_of_a_topic_greets_a_new_subscriber(version: V
     assert (message.payload, message.qos, message.retain) == (b"second", 1, True)
 
 
+# [MQTT-3.3.1-6] [MQTT-3.3.1-7]
 def test_an_empty_retained_message_deletes_and_is_delivered() -> None:
     world = World()
     watcher, publisher = world.connected("w"), world.connected("p")
@@ -161,6 +170,7 @@ def test_an_empty_retained_message_deletes_and_is_delivered() -> None:
     ("handling", "first", "again"),
     [(0, [b"kept"], [b"kept"]), (1, [b"kept"], []), (2, [], [])],
 )
+# [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [MQTT-3.8.4-4]
 def test_retain_handling(handling: int, first: list[bytes], again: list[bytes]) -> None:
     world = World()
     world.connected("p").publish("a", b"kept", retain=True)
@@ -172,6 +182,7 @@ def test_retain_handling(handling: int, first: list[bytes], again: list[bytes]) 
 
 
 @pytest.mark.parametrize("as_published", [True, False])
+# [MQTT-3.3.1-12] [MQTT-3.3.1-13]
 def test_retain_as_published(as_published: bool) -> None:
     world = World()
     client = world.connected("c")

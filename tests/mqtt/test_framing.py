@@ -21,6 +21,7 @@ LENGTHS = [  # section 1.5.5, table 1-1
 
 
 @pytest.mark.parametrize(("length", "encoded"), LENGTHS)
+# [MQTT-1.5.5-1]
 def test_a_length_has_as_few_bytes_as_it_needs(length: int, encoded: str) -> None:
     data = bytes.fromhex(encoded)
     assert encode_length(length) == data

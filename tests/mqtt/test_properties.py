@@ -81,6 +81,7 @@ def test_a_property_that_comes_twice_is_refused_unless_it_may(name: str) -> None
         assert refusal.value.reason == Reason.PROTOCOL_ERROR
 
 
+# [MQTT-2.2.2-1]
 def test_no_properties_are_one_byte_and_one_object() -> None:
     assert encode_properties(NO_PROPERTIES) == encode_properties(Properties()) == b"\0"
     assert decode_properties(b"\0", 0, 1, Carrier.PUBLISH)[0] is NO_PROPERTIES

@@ -53,6 +53,7 @@ def test_a_filter_matches(topic_filter: str, topic: str) -> None:
 
 
 @pytest.mark.parametrize(("topic_filter", "topic"), DIFFERS)
+# [MQTT-4.7.2-1]
 def test_a_filter_does_not_match(topic_filter: str, topic: str) -> None:
     check_topic_filter(topic_filter)
     check_topic_name(topic)
@@ -72,6 +73,7 @@ def test_a_filter_does_not_match(topic_filter: str, topic: str) -> None:
         "/" * TOPIC_LEVELS_MAX,
     ],
 )
+# [MQTT-4.7.0-1] [MQTT-4.7.3-1] [MQTT-4.7.3-2] [MQTT-4.7.3-3]
 def test_a_bad_topic_name_is_refused(topic: str) -> None:
     with pytest.raises(ProtocolError) as refusal:
         check_topic_name(topic)
@@ -91,6 +93,8 @@ def test_a_good_topic_name_passes(topic: str) -> None:
         *("$share/g/a#", "$share/g/#/a", "a" * (TOPIC_BYTES_MAX + 1), "/" * TOPIC_LEVELS_MAX),
     ],
 )
+# [MQTT-4.7.1-1] [MQTT-4.7.1-2] [MQTT-4.7.3-1] [MQTT-4.7.3-2] [MQTT-4.7.3-3] [MQTT-4.8.2-1]
+# [MQTT-4.8.2-2]
 def test_a_bad_topic_filter_is_refused(topic_filter: str) -> None:
     with pytest.raises(ProtocolError) as refusal:
         check_topic_filter(topic_filter)

@@ -107,6 +107,7 @@ def test_a_packet_that_may_not_be_sent_is_our_own_mistake(packet: Packet) -> Non
 
 
 @pytest.mark.parametrize("reason", sorted(set(Reason) - {Reason.SUCCESS}))
+# [MQTT-3.4.2-1]
 def test_a_puback_carries_its_own_reasons_only(reason: Reason) -> None:
     body = bytes((0, 1, reason))
     if reason in PUBACK_REASONS:

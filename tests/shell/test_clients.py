@@ -95,6 +95,7 @@ async def serving() -> AsyncIterator[tuple[Runtime, Callable[[str], Awaitable[So
                 await asyncio.sleep(0.01)
 
 
+# [MQTT-4.2.0-1]
 def test_messages_travel_between_sockets() -> None:
     async def run() -> None:
         async with serving() as (_, connect):
