@@ -7,6 +7,7 @@ Random are arguments. Must not know the mesh: other gateways are an `Elsewhere`.
 from random import Random
 
 from gateway.broker import connecting, lanes, publishing, subscribing
+from gateway.broker.access import Access
 from gateway.broker.connection import Connection, Moves, State
 from gateway.broker.delivery import arrived, arrived_run, caught_up, publish
 from gateway.broker.elsewhere import Elsewhere
@@ -89,6 +90,14 @@ class Broker:
         waiting, self.state.crowding = self.state.crowding, {}
         for resume in waiting.values():
             resume()
+
+    def rules_changed(self, access: Access, now: float) -> None:
+        """Other rules hold from here on: for what is published, subscribed to and delivered."""
+        self.state.now = now
+        self.state.access = access
+        for session in self.state.sessions.values():
+            session.rights = access.rights(session.user, session.client_id)
+        self.state.routes.cache.clear()
 
     def interest_changed(self) -> None:
         """Other gateways want other topics than before."""

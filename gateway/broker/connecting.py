@@ -6,6 +6,7 @@ Must not know sockets, or how a password is stored.
 from collections.abc import Callable
 from dataclasses import replace
 
+from gateway.broker.access import Action
 from gateway.broker.connection import Connection
 from gateway.broker.delivery import is_own, publish
 from gateway.broker.session import Session
@@ -111,12 +112,28 @@ def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reaso
         return Reason.CLIENT_IDENTIFIER_NOT_VALID, "no client id and no clean session"
     if packet.will is not None and is_own(packet.will.topic):
         return Reason.NOT_AUTHORIZED, f"a will to {packet.will.topic}, which is the broker's own"
+    forbidden = _forbidden(connection, packet)
+    if forbidden:
+        return Reason.NOT_AUTHORIZED, forbidden
     if full:
         return Reason.QUOTA_EXCEEDED, "too many connections"
     sessions = connection.broker.sessions
     if packet.client_id not in sessions and len(sessions) >= SESSIONS_MAX:
         return Reason.QUOTA_EXCEEDED, "too many sessions"
     return None
+
+
+def _forbidden(connection: Connection, packet: Connect) -> str:
+    """What the rules or the owner of the session have against this CONNECT; "" for nothing."""
+    broker = connection.broker
+    if packet.will is not None:
+        rights = broker.access.rights(connection.user, packet.client_id)
+        if rights is not None and not rights.decide(Action.WRITE, packet.will.topic)[0]:
+            return f"a will to {packet.will.topic}, which a rule forbids"
+    session = broker.sessions.get(packet.client_id)
+    if session is not None and session.user != connection.user:
+        return f"the session {packet.client_id} is another user's"
+    return ""
 
 
 def _open(connection: Connection, packet: Connect, assigned: bool) -> None:
@@ -126,6 +143,8 @@ def _open(connection: Connection, packet: Connect, assigned: bool) -> None:
     if packet.version is not Version.MQTT5:
         asked_s = 0 if packet.clean_start else NEVER_EXPIRES
     session.expiry_s = _expiry_s(broker, asked_s or 0)
+    session.user = connection.user
+    session.rights = broker.access.rights(session.user, session.client_id)
     connection.will = packet.will
     outbox = connection.outbox
     outbox.dialect = MQTT5 if packet.version is Version.MQTT5 else MQTT3

@@ -54,6 +54,8 @@ class Connection:
         self.broker = broker
         self.address = address
         self.trusted = trusted  # it is on this machine
+        self.certified = ""  # the subject of its verified certificate; "": it showed none
+        self.user = ""  # who it proved to be
         self.state = State.WAITING
         self.version = Version.MQTT311
         self.outbox = Outbox(broker.touched)

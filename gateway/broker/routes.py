@@ -123,6 +123,8 @@ class Routes:
     def _build(self, topic: str, field: bytes) -> Route:
         targets: dict[Session, Target] = {}
         for session, subscription in self._tree.match(topic):
+            if session.rights is not None and not session.rights.may_read(topic):
+                continue
             if session in targets:
                 targets[session].widen(subscription)
             else:

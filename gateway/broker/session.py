@@ -7,6 +7,7 @@ sessions or how messages are routed.
 
 from collections import deque
 
+from gateway.broker.access import Rights
 from gateway.broker.outbox import Outbox
 from gateway.broker.vitals import Vitals
 from gateway.mqtt.message import Message
@@ -38,9 +39,11 @@ class Session:
         "queue_bytes",
         "queue_bytes_max",
         "queue_messages_max",
+        "rights",
         "subscriptions",
         "unreleased",
         "unreleased_bytes",
+        "user",
         "vitals",
         "window",
     )
@@ -53,6 +56,8 @@ class Session:
         self.queue_messages_max = queue_messages_max
         self.queue_bytes_max = queue_bytes_max
         self.number = 0
+        self.user = ""  # whose it is; empty: of whoever gave no name
+        self.rights: Rights | None = None  # None: no rule is for its user
         self.outbox: Outbox | None = None
         self.subscriptions: dict[str, Subscription] = {}
         self.inflight: dict[int, Delivery | None] = {}

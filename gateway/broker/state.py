@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from gateway.broker.access import Access
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.outbox import Outbox
 from gateway.broker.retained import Retained
@@ -44,6 +45,7 @@ class BrokerState:
     wills: dict[str, tuple[int, Message]] = field(default_factory=dict)
     expiries: dict[str, int] = field(default_factory=dict)
     crowding: dict[str, Callable[[], None]] = field(default_factory=dict)
+    access: Access = field(default_factory=Access)
 
     def note(self, level: Level, text: str) -> None:
         """Says something to the log. Clients choose names: they must not break its lines."""

@@ -27,6 +27,8 @@ def on_subscribe(connection: Connection, packet: Packet) -> None:
     replay: list[Subscription] = []
     for subscription in packet.subscriptions:
         reason = _refusal(session, packet, subscription)
+        if reason is Reason.NOT_AUTHORIZED:
+            broker.vitals.subscriptions_refused_by_rule += 1
         if reason is None:
             new = subscription.topic_filter not in session.subscriptions
             subscribe(broker, session, subscription)
@@ -70,6 +72,9 @@ def _refusal(session: Session, packet: Subscribe, subscription: Subscription) ->
         return Reason.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
     if packet.properties.subscription_identifiers:
         return Reason.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED
+    rights = session.rights
+    if rights is not None and not rights.may_subscribe(subscription.topic_filter):
+        return Reason.NOT_AUTHORIZED
     full = len(session.subscriptions) >= SUBSCRIPTIONS_MAX
     if full and subscription.topic_filter not in session.subscriptions:
         return Reason.QUOTA_EXCEEDED
@@ -89,7 +94,8 @@ def _when_known(
             if session.subscriptions.get(subscription.topic_filter) is not subscription:
                 continue  # ended, or replaced, while this waited
             for message in broker.retained.matching(subscription.topic_filter):
-                if not message.expired(broker.now):
+                unseen = session.rights is not None and not session.rights.may_read(message.topic)
+                if not (unseen or message.expired(broker.now)):
                     qos = min(message.qos, subscription.qos)
                     session.deliver(message, qos, True, broker.now)
 

@@ -16,6 +16,8 @@ class Vitals:
     dropped_expired: int = 0
     dropped_too_large: int = 0  # over the client's maximum packet size
     refused_retained_full: int = 0
+    refused_by_rule: int = 0  # messages that their publisher may not write
+    subscriptions_refused_by_rule: int = 0
     connections_refused: int = 0
     protocol_errors: int = 0
     messages_in_per_s: float = 0.0
