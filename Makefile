@@ -1,11 +1,13 @@
 PYTHON ?= python3
 GATEWAYS ?= 3
+ROUNDS ?= 200
+SEED ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 ENVIRONMENT := $(VENV)/.installed
 TEST_ENVIRONMENT := $(VENV)/.installed-test
 
-.PHONY: run test lint bench image test-image clean
+.PHONY: run test lint bench kill image test-image clean
 
 run: $(ENVIRONMENT)
 	$(BIN)/python -m demo.run --gateways $(GATEWAYS)
@@ -22,6 +24,9 @@ lint: $(TEST_ENVIRONMENT)
 bench: $(TEST_ENVIRONMENT)
 	tests/packages.sh
 	$(BIN)/python -m bench
+
+kill: $(TEST_ENVIRONMENT)
+	$(BIN)/python -m tests.kill.loop --rounds $(ROUNDS) --seed $(SEED)
 
 image: $(ENVIRONMENT)
 	image/build.sh

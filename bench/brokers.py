@@ -53,6 +53,7 @@ log_level = "warning"
 
 [mqtt]
 port = {port}
+tls_port = 0
 """
 GATEWAY_CLUSTER = """
 [cluster]

@@ -62,6 +62,7 @@ class MqttSection:
     """[mqtt]: the broker."""
 
     port: int = 1883
+    tls_port: int = 8883  # 0: no TLS
     allow_anonymous: str = "loopback"  # "loopback" or "everywhere"
     connections_max: int = 10_000
     packet_bytes_max: int = 1_048_576
@@ -70,6 +71,13 @@ class MqttSection:
     queue_bytes_max: int = 16_777_216
     retained_messages_max: int = 100_000
     session_expiry_max_s: int = 604_800  # seven days
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSection:
+    """[storage]: what the gateway keeps on its disk."""
+
+    free_bytes_min: int = 67_108_864  # below this no new message is taken that must be kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +123,4 @@ class Config:
     mqtt: MqttSection = field(default_factory=MqttSection)
     cluster: ClusterSection | None = None
     serial: tuple[SerialPort, ...] = ()
+    storage: StorageSection = field(default_factory=StorageSection)

@@ -14,8 +14,9 @@ from gateway.config import (
     GatewaySection,
     MqttSection,
     SerialPort,
+    StorageSection,
 )
-from gateway.config_keys import CLUSTER, GATEWAY, MQTT, SECTIONS
+from gateway.config_keys import CLUSTER, GATEWAY, MQTT, SECTIONS, STORAGE
 from gateway.config_reader import Reader, read_toml
 from gateway.config_report import Report
 from gateway.config_rules import check, with_key
@@ -44,6 +45,7 @@ def parse(text: str, file_name: str, read_file: Callable[[str], str] = _no_files
 def _config(reader: Reader, read_file: Callable[[str], str], report: Report) -> Config:
     gateway = reader.section(GATEWAY)
     mqtt = reader.section(MQTT)
+    storage = reader.section(STORAGE)
     cluster = reader.section_if_written(CLUSTER)
     ports = reader.ports()
     check(mqtt, cluster, ports, report)
@@ -54,4 +56,5 @@ def _config(reader: Reader, read_file: Callable[[str], str], report: Report) -> 
         MqttSection(**mqtt),
         None if cluster is None else ClusterSection(**cluster),
         tuple(SerialPort(**port) for port in ports),
+        StorageSection(**storage),
     )

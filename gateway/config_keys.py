@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from gateway.config import ClusterSection, GatewaySection, MqttSection, SerialPort
+from gateway.config import ClusterSection, GatewaySection, MqttSection, SerialPort, StorageSection
 from gateway.config_checks import (
     CLUSTER_KEY_CHARACTERS_MIN,
     COLUMNS_MAX,
@@ -167,6 +167,7 @@ MQTT = Section(
     "The broker. May be left out.",
     (
         whole("port", 1, 65535, "Where MQTT clients connect."),
+        whole("tls_port", 0, 65535, "Where they connect by TLS; 0: nowhere."),
         choice(
             "allow_anonymous",
             ("loopback", "everywhere"),
@@ -188,6 +189,20 @@ MQTT = Section(
             0,
             4_294_967_294,
             "Seconds that a session is kept after its client left, whatever the client asked for.",
+        ),
+    ),
+)
+
+STORAGE = Section(
+    "storage",
+    StorageSection,
+    "What the gateway keeps on its disk. May be left out.",
+    (
+        whole(
+            "free_bytes_min",
+            1_048_576,
+            1_099_511_627_776,
+            "With less room than this on the disk, no message is taken that must be kept.",
         ),
     ),
 )
@@ -257,7 +272,7 @@ SERIAL = Section(
     many=True,
 )
 
-SECTIONS = (GATEWAY, MQTT, CLUSTER, SERIAL)
+SECTIONS = (GATEWAY, MQTT, STORAGE, CLUSTER, SERIAL)
 
 # What people write who know another program's words for it.
 OTHER_WORDS = {

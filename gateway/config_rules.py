@@ -16,6 +16,7 @@ from gateway.toml_lines import Path
 def check(mqtt: Values, cluster: Values | None, ports: list[Values], report: Report) -> None:
     """Asks every rule but that of the cluster's key, which `with_key` asks."""
     _check_mqtt(mqtt, report)
+    _check_tls_port(mqtt, report)
     if cluster is not None:
         _check_times(cluster, report)
         _check_link_port(mqtt, cluster, report)
@@ -42,13 +43,21 @@ def _check_times(cluster: Values, report: Report) -> None:
             report.add_to_last_written(("cluster",), pair, text, remedy)
 
 
+def _check_tls_port(mqtt: Values, report: Report) -> None:
+    if report.fine(("mqtt",), "port", "tls_port") and mqtt["port"] == mqtt["tls_port"]:
+        text = f"{mqtt['port']} is used for both port and tls_port"
+        remedy = "allowed: two different ports, or 0 for no TLS"
+        report.add_to_last_written(("mqtt",), ("port", "tls_port"), text, remedy)
+
+
 def _check_link_port(mqtt: Values, cluster: Values, report: Report) -> None:
-    fine = report.fine(("mqtt",), "port") and report.fine(("cluster",), "link_port")
-    if fine and mqtt["port"] == cluster["link_port"]:
-        text = f"{cluster['link_port']} is also the port of MQTT"
-        remedy = "allowed: a port that mqtt.port does not use"
-        table = "cluster" if ("cluster", "link_port") in report.lines else "mqtt"
-        report.add((table, "link_port" if table == "cluster" else "port"), text, remedy)
+    for key, meaning in (("port", "MQTT"), ("tls_port", "MQTT by TLS")):
+        fine = report.fine(("mqtt",), key) and report.fine(("cluster",), "link_port")
+        if fine and mqtt[key] == cluster["link_port"]:
+            text = f"{cluster['link_port']} is also the port of {meaning}"
+            remedy = f"allowed: a port that mqtt.{key} does not use"
+            table = "cluster" if ("cluster", "link_port") in report.lines else "mqtt"
+            report.add((table, "link_port" if table == "cluster" else key), text, remedy)
 
 
 def with_key(cluster: Values, read_file: Callable[[str], str], report: Report) -> Values:

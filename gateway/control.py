@@ -1,34 +1,17 @@
-"""What gwctl may ask of gatewayd, and the answer: one JSON object a line each way.
+"""The status document: what `gwctl status` shows, as plain values that both sides check.
 
-    request  {"command":"status"}
-    answer   {"ok":true,"result":{...}}  or  {"ok":false,"error":"what","remedy":"what to do"}
-
-Both sides import this file and nothing else of each other. It must stay light, for gwctl is started
-by hand on small boxes: tuples with names instead of dataclasses, whose import alone takes as long
-as all of gwctl's own work. Must not know where the figures come from or how they are shown. The
-document is described in docs/status-json.md.
+How it travels is in `control_lines.py`. It must stay light, for gwctl is started by hand on small
+boxes: tuples with names instead of dataclasses. Must not know where the figures come from or how
+they are shown. The document is described in docs/status-json.md.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-REQUEST_BYTES_MAX = 65_536  # with the line's end; today's only request has 21
-ANSWER_BYTES_MAX = 4_194_304  # 32 gateways with 64 serial ports each are under 1 MB
+from gateway.control_lines import misfit
+
 NUMBER_MAX = 9e14  # beyond it a figure is a mistake, and would not fit its column
-
-STATUS = "status"
-COMMANDS = (STATUS,)
-
-
-class ControlError(Exception):
-    """The other side broke the protocol or refused. `remedy` tells the operator what to do."""
-
-    def __init__(self, text: str, remedy: str) -> None:
-        super().__init__(text)
-        self.text = text
-        self.remedy = remedy
 
 
 class Health(StrEnum):
@@ -101,6 +84,29 @@ class SerialPortStatus(NamedTuple):
     detail: str
 
 
+class StoreState(StrEnum):
+    """What the disk of the asked gateway takes. FULL: it trims and delivers, and takes nothing new."""
+
+    OK = "ok"
+    FULL = "full"
+    READ_ONLY = "read-only"
+    FAILING = "failing"
+
+
+class StoreStatus(NamedTuple):
+    """What the asked gateway keeps on its disk. Counts are since its start, where not said otherwise."""
+
+    state: StoreState
+    commits: int  # each is one sync of the disk
+    commit_ms: float  # smoothed
+    messages_never_written: int  # every subscriber had acknowledged them before
+    written_bytes: int
+    written_total_bytes: int  # with earlier starts
+    log_bytes: int  # the log now
+    free_bytes: int
+    card_life_days: float | None  # at today's rate, by a rule of thumb; None: not known yet
+
+
 class ProblemStatus(NamedTuple):
     """What is wrong, in words, and what to do."""
 
@@ -120,6 +126,7 @@ class Status(NamedTuple):
     gateways: tuple[GatewayStatus, ...]
     serial_ports: tuple[SerialPortStatus, ...]
     problems: tuple[ProblemStatus, ...]  # worst first
+    store: StoreStatus | None = None
 
 
 def worst_first(problems: Iterable[ProblemStatus]) -> tuple[ProblemStatus, ...]:
@@ -128,78 +135,13 @@ def worst_first(problems: Iterable[ProblemStatus]) -> tuple[ProblemStatus, ...]:
     return tuple(sorted(problems, key=lambda problem: order.index(problem.severity)))
 
 
-# Lines.
-
-
-def encode_request(command: str) -> bytes:
-    return _line({"command": command})
-
-
-def decode_request(line: bytes) -> str:
-    """The command. Raises ControlError; the daemon must answer with `encode_refusal`."""
-    request = _object(line, REQUEST_BYTES_MAX)
-    command = request.get("command")
-    if command not in COMMANDS:
-        raise ControlError("there is no such command", f"ask for {' or '.join(COMMANDS)}")
-    assert isinstance(command, str)
-    return command
-
-
-def encode_answer(status: Status) -> bytes:
-    """The answer to `status`; a refusal when the document is longer than gwctl would read."""
-    line = _line({"ok": True, "result": to_document(status)})
-    if len(line) > ANSWER_BYTES_MAX:
-        return encode_refusal("the answer is too long", "look into the gateway's log")
-    return line
-
-
-def encode_refusal(error: str, remedy: str) -> bytes:
-    return _line({"ok": False, "error": error, "remedy": remedy})
-
-
-def decode_answer(line: bytes) -> Status:
-    """The document. Raises ControlError, with the daemon's own words where it refused."""
-    answer = _object(line, ANSWER_BYTES_MAX)
-    if answer.get("ok") is True:
-        return from_document(answer.get("result"))
-    error, remedy = answer.get("error"), answer.get("remedy")
-    if answer.get("ok") is False and isinstance(error, str) and isinstance(remedy, str):
-        raise ControlError(error, remedy)
-    raise _misfit("the answer is neither a result nor a refusal")
-
-
-def _line(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode() + b"\n"
-
-
-def _object(line: bytes, bytes_max: int) -> dict[str, Any]:
-    if len(line) > bytes_max:
-        raise _misfit(f"the line has more than {bytes_max} bytes")
-    try:
-        document = json.loads(line, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise _misfit("the line is not JSON") from None
-    if not isinstance(document, dict):
-        raise _misfit("the line is not a JSON object")
-    return document
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _misfit(text: str) -> ControlError:
-    return ControlError(text, "see that gwctl and gatewayd are of the same version")
-
-
-# The document.
-
-
 def to_document(status: Status) -> dict[str, Any]:
     """Plain values in the order of docs/status-json.md, for JSON."""
     document = status._asdict()
     for key in ("gateways", "serial_ports", "problems"):
         document[key] = [row._asdict() for row in document[key]]
+    if status.store is not None:
+        document["store"] = status.store._asdict()
     return document
 
 
@@ -213,43 +155,43 @@ Reader = Callable[[object, str], Any]
 
 def _read(value: object, readers: Mapping[str, Reader], place: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _misfit(f"{place} is not an object")
+        raise misfit(f"{place} is not an object")
     missing = [key for key in readers if key not in value]
     if missing:
-        raise _misfit(f"{place} has no {missing[0]}")
+        raise misfit(f"{place} has no {missing[0]}")
     return {key: read(value[key], f"{place}.{key}") for key, read in readers.items()}
 
 
 def _text(value: object, place: str) -> str:
     if not isinstance(value, str):
-        raise _misfit(f"{place} is not a text")
+        raise misfit(f"{place} is not a text")
     return value
 
 
 def _switch(value: object, place: str) -> bool:
     if not isinstance(value, bool):
-        raise _misfit(f"{place} is not true or false")
+        raise misfit(f"{place} is not true or false")
     return value
 
 
 def _any_number(value: object, place: str) -> float:
     good = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not good or not -NUMBER_MAX <= value <= NUMBER_MAX:  # type: ignore[operator]
-        raise _misfit(f"{place} is not a number within reason")
+        raise misfit(f"{place} is not a number within reason")
     return value  # type: ignore[return-value]
 
 
 def _number(value: object, place: str) -> float:
     number = _any_number(value, place)
     if number < 0:
-        raise _misfit(f"{place} is below zero")
+        raise misfit(f"{place} is below zero")
     return number
 
 
 def _count(value: object, place: str) -> int:
     number = _number(value, place)
     if not isinstance(number, int):
-        raise _misfit(f"{place} is not a whole number")
+        raise misfit(f"{place} is not a whole number")
     return number
 
 
@@ -261,7 +203,7 @@ def _one_of(options: type[StrEnum]) -> Reader:
     def read(value: object, place: str) -> StrEnum:
         text = _text(value, place)
         if text not in list(options):
-            raise _misfit(f"{place} is none of {', '.join(options)}")
+            raise misfit(f"{place} is none of {', '.join(options)}")
         return options(text)
 
     return read
@@ -270,7 +212,7 @@ def _one_of(options: type[StrEnum]) -> Reader:
 def _rows(shape: Callable[..., Any], readers: Mapping[str, Reader]) -> Reader:
     def read(value: object, place: str) -> tuple[Any, ...]:
         if not isinstance(value, list):
-            raise _misfit(f"{place} is not a list")
+            raise misfit(f"{place} is not a list")
         return tuple(
             shape(**_read(row, readers, f"{place}[{index}]")) for index, row in enumerate(value)
         )
@@ -311,6 +253,23 @@ _SERIAL_PORT: dict[str, Reader] = {
 
 _PROBLEM: dict[str, Reader] = {"severity": _one_of(Severity), "text": _text, "remedy": _text}
 
+_STORE: dict[str, Reader] = {
+    "state": _one_of(StoreState),
+    "commits": _count,
+    "commit_ms": _number,
+    "messages_never_written": _count,
+    "written_bytes": _count,
+    "written_total_bytes": _count,
+    "log_bytes": _count,
+    "free_bytes": _count,
+    "card_life_days": _or_none(_number),
+}
+
+
+def _store(value: object, place: str) -> StoreStatus:
+    return StoreStatus(**_read(value, _STORE, place))
+
+
 _STATUS: dict[str, Reader] = {
     "version": _text,
     "gateway": _text,
@@ -320,4 +279,5 @@ _STATUS: dict[str, Reader] = {
     "gateways": _rows(GatewayStatus, _GATEWAY),
     "serial_ports": _rows(SerialPortStatus, _SERIAL_PORT),
     "problems": _rows(ProblemStatus, _PROBLEM),
+    "store": _or_none(_store),
 }

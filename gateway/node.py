@@ -9,8 +9,10 @@ from random import Random
 
 from gateway.broker.broker import Broker
 from gateway.broker.elsewhere import Nowhere
+from gateway.broker.journal import Journal
 from gateway.broker.outbox import Outbox
 from gateway.broker.retained import Retained
+from gateway.clock import MeshClock
 from gateway.config import MqttSection
 from gateway.effects import Effect
 from gateway.ids import Stamp
@@ -22,9 +24,10 @@ from gateway.mqtt.message import Message
 
 
 class Node:
-    """A gateway; `mesh` is None for one that stands alone.
+    """The gateway with this id; `mesh` is None for one that stands alone.
 
-    `saved_ms` and `members` are what the disk keeps of the mesh.
+    `saved_ms` and `members` are what the disk keeps of the mesh, `boot` counts the starts of this
+    disk; 0: there is no disk, and nothing is kept.
     """
 
     def __init__(
@@ -35,19 +38,24 @@ class Node:
         now: float,
         saved_ms: int = 0,
         members: Iterable[Member] = (),
+        gateway: str = "",
+        boot: int = 0,
     ) -> None:
         self.mesh: Mesh | None = None
+        gateway = gateway if identity is None else identity.gateway
+        self._clock = MeshClock(gateway, saved_ms, now)
+        journal = Journal(boot, self._clock) if boot else Journal()
         if identity is None:
-            self.broker = Broker(settings, Nowhere(), random)
+            self.broker = Broker(settings, Nowhere(self._clock), random, journal)
             return
         side = _BrokerSide()
-        self.mesh = Mesh(identity, side, random, saved_ms, now)
-        self.broker = side.broker = Broker(settings, self.mesh, random)
+        self.mesh = Mesh(identity, side, random, self._clock, now)
+        self.broker = side.broker = Broker(settings, self.mesh, random, journal)
         self.mesh.start(members, now)
 
     def deadline(self) -> float:
         """When `wake` is due, in monotonic seconds."""
-        deadline = self.broker.deadline()
+        deadline = min(self.broker.deadline(), self.broker.journal.deadline())
         return deadline if self.mesh is None else min(deadline, self.mesh.deadline())
 
     def wake(self, now: float) -> None:
@@ -59,6 +67,10 @@ class Node:
     def drain(self) -> tuple[list[Outbox], list[Link], list[Effect]]:
         """Closes a turn: outboxes and links with something to write, and effects to do, in order."""
         effects: list[Effect] = []
+        now = self.broker.state.now
+        to_save = self._clock.to_save(now if self.mesh is None else max(now, self.mesh.state.now))
+        if to_save is not None:
+            effects.append(to_save)
         links: list[Link] = []
         if self.mesh is not None:
             effects += self.mesh.drain()

@@ -16,6 +16,7 @@ from gateway.control import (
     SerialPortStatus,
     Severity,
     Status,
+    StoreStatus,
     worst_first,
 )
 from gateway.mesh.frames import Vitals
@@ -46,8 +47,10 @@ class Reporter:
         self._gateway = gateway
         self._version = version
 
-    def status(self, vitals: Vitals, address: str, now: float) -> Status:
-        """The document as of now; `vitals` and `address` are the gateway's own."""
+    def status(
+        self, vitals: Vitals, address: str, now: float, store: StoreStatus | None = None
+    ) -> Status:
+        """The document as of now; `vitals`, `address` and `store` are the gateway's own."""
         mesh = self._node.mesh
         peers = [] if mesh is None else sorted(mesh.state.peers.values(), key=lambda p: p.name)
         rows = [self._own_row(vitals, address), *(_peer_row(peer, now) for peer in peers)]
@@ -59,6 +62,7 @@ class Reporter:
                 *self._mesh_problems(rows, peers, now),
                 *_box_problems(rows),
                 *self._own_problems(now),
+                *self._store_problems(now),
                 *_port_problems(ports),
             ]
         )
@@ -72,6 +76,7 @@ class Reporter:
             gateways=tuple(rows),
             serial_ports=ports,
             problems=problems,
+            store=store,
         )
 
     def _own_row(self, vitals: Vitals, address: str) -> GatewayStatus:
@@ -127,6 +132,14 @@ class Reporter:
         text = f"{vitals.dropped()} messages were dropped since the start ({told})"
         remedy = "see which clients are away or slow; the limits stand in [mqtt]"
         return [ProblemStatus(Severity.WARNING, text, remedy)]
+
+    def _store_problems(self, now: float) -> list[ProblemStatus]:
+        state = self._node.broker.state
+        if why := state.journal.refusing:
+            text, _, remedy = why.partition("; ")
+            text = f"nothing new is kept: {text}. {state.vitals.refused_disk} were refused so far"
+            return [ProblemStatus(Severity.ERROR, text, remedy)]
+        return []
 
 
 def _loss_problems(losses: Losses, now: float) -> list[ProblemStatus]:

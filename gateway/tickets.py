@@ -2,7 +2,7 @@
 
 A ticket stands for one answer (a PUBACK, a SUBACK). Whoever must act first holds it and releases it
 when done: a peer that takes the message, a disk that commits it. When the last hold is gone the owner
-is told, once. Must not know what the answer is.
+is told, once. If somebody cannot act, the owner is told that instead. Must not know what the answer is.
 """
 
 from collections.abc import Callable
@@ -11,11 +11,14 @@ from collections.abc import Callable
 class Ticket:
     """An answer that waits for `waiting` others."""
 
-    __slots__ = ("_when_free", "waiting")
+    __slots__ = ("_when_failed", "_when_free", "waiting")
 
-    def __init__(self, when_free: Callable[[], None]) -> None:
+    def __init__(
+        self, when_free: Callable[[], None], when_failed: Callable[[str], None] | None = None
+    ) -> None:
         self.waiting = 0
         self._when_free = when_free
+        self._when_failed = when_failed
 
     def hold(self) -> None:
         """One more must act before the answer leaves."""
@@ -27,3 +30,8 @@ class Ticket:
         self.waiting -= 1
         if self.waiting == 0:
             self._when_free()
+
+    def fail(self, why: str) -> None:
+        """One cannot act: the answer never leaves, and the owner, if it asked for it, is told."""
+        if self._when_failed is not None:
+            self._when_failed(why)

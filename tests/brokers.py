@@ -124,7 +124,7 @@ class Gatewayd(Mosquitto):
         return (
             f'[gateway]\nname = "box"\naddress = "{self.host}"\nserial_number = "{folder}"\n'
             f'state_dir = "{folder}/state"\ncontrol_socket = "{folder}/control.sock"\n'
-            f"[mqtt]\nport = {self.port}\n"
+            f"[mqtt]\nport = {self.port}\ntls_port = 0\n"
         )
 
 

@@ -291,7 +291,7 @@ class Gateway(Broker):
         self.address = address
         self.cluster = cluster
         self.serial = tuple(serial)
-        self.mqtt = {"port": port} | (mqtt or {})
+        self.mqtt = {"port": port, "tls_port": 0} | (mqtt or {})
         self.section = gateway or {}
         self.state_dir = directory / "state"
         self.control_socket = directory / "control.sock"

@@ -19,7 +19,8 @@ MEASURED = ("gateway", "bench", "demo", "firmware-clients")
 # Every module and package of gateway/ by floor. A new one must be given its place.
 FLOORS: dict[str, int] = {
     **dict.fromkeys(("errors", "limits", "ids", "tickets", "timers"), 0),
-    **dict.fromkeys(("clock", "config", "control", "effects"), 1),
+    **dict.fromkeys(("clock", "config", "effects"), 1),
+    **dict.fromkeys(("control", "control_commands", "control_lines"), 1),
     **dict.fromkeys(("config_checks", "config_file", "config_keys", "config_report"), 1),
     **dict.fromkeys(("config_reader", "config_rules", "toml_lines"), 1),
     "mqtt": 2,
@@ -36,7 +37,7 @@ BESIDE: dict[str, set[str]] = {
     "config_loader": {"config", "config_file", "config_reader", "errors"},
     "notify": set(),
     "devices": {"config", "config_loader", "errors", "limits", "notify"},
-    "ctl": {"control", "errors"},
+    "ctl": {"control", "control_commands", "control_lines"},
     "setup": {
         *("config", "config_checks", "config_keys", "config_reader", "config_report"),
         *("config_rules", "config_loader", "board", "ids", "notify"),

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from gateway.config import ClusterSection
-from gateway.control import GatewayState, Health, PortState, Severity, Status, encode_answer
+from gateway.control import GatewayState, Health, PortState, Severity, Status, to_document
+from gateway.control_lines import encode_answer
 from gateway.mesh.frames import Vitals
 from gateway.report import Reporter
 from tests.mesh.room import PORT, Gate, Room
@@ -196,4 +197,4 @@ def test_a_figure_that_no_answer_can_carry_is_not_shown(key: str, figure: str) -
     payload = f'{{"ports":[{{"name":"p","state":"open","{key}":{figure}}}]}}'.encode()
     a.node.broker.publish("gateways/a/devices", payload, 0, True, room.now)
     assert status(a).serial_ports == ()
-    assert encode_answer(status(a))
+    assert encode_answer(to_document(status(a)))

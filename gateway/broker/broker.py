@@ -4,14 +4,20 @@ Joins the parts of this folder. It has no socket, no clock and no dice of its ow
 Random are arguments. Must not know the mesh: other gateways are an `Elsewhere`.
 """
 
+from collections.abc import Iterable, Mapping
 from random import Random
+from typing import Any
 
-from gateway.broker import connecting, lanes, publishing, subscribing
+from gateway.broker import connecting, lanes, listings, publishing, subscribing
 from gateway.broker.access import Access
 from gateway.broker.connection import Connection, Moves, State
 from gateway.broker.delivery import arrived, arrived_run, caught_up, publish
 from gateway.broker.elsewhere import Elsewhere
+from gateway.broker.journal import Journal
+from gateway.broker.keeping import forget_retained
+from gateway.broker.living import living, restore
 from gateway.broker.outbox import Outbox
+from gateway.broker.records import Record
 from gateway.broker.retained import Retained
 from gateway.broker.routes import Routes
 from gateway.broker.state import BrokerState
@@ -34,14 +40,21 @@ class Broker:
     writes what the outboxes hold. `deadline` says when `wake` is due.
     """
 
-    def __init__(self, settings: MqttSection, elsewhere: Elsewhere, random: Random) -> None:
+    def __init__(
+        self,
+        settings: MqttSection,
+        elsewhere: Elsewhere,
+        random: Random,
+        journal: Journal | None = None,
+    ) -> None:
         self._online: dict[str, Connection] = {}
         self.state = BrokerState(
             settings,
             elsewhere,
             random,
             Routes(elsewhere.interested),
-            Retained(settings.retained_messages_max),
+            Retained(settings.retained_messages_max, self._forgotten),
+            journal or Journal(),
         )
         self._sweep_at = 0.0
         self._moves = self._make_moves()
@@ -59,7 +72,7 @@ class Broker:
 
     def open(self, address: str, trusted: bool, now: float) -> Connection:
         """A client's socket was accepted; `trusted` if it is on this machine."""
-        self.state.now = now
+        self.state.at(now)
         return Connection(self.state, self._moves, address, trusted)
 
     def clients(self) -> int:
@@ -80,7 +93,8 @@ class Broker:
 
     def unhold(self, now: float) -> None:
         """The barrier is gone: what has come meanwhile is worked off."""
-        self.state.holding, self.state.now = False, now
+        self.state.holding = False
+        self.state.at(now)
         for connection in list(self._online.values()):
             connection.resume()
             connection.outbox.touch()
@@ -105,22 +119,22 @@ class Broker:
 
     def arrived(self, message: Message, stamp: Stamp | None, now: float) -> None:
         """Another gateway accepted this message; it goes to sessions here."""
-        self.state.now = now
+        self.state.at(now)
         arrived(self.state, message, stamp)
 
     def caught_up(self, message: Message, stamp: Stamp, now: float) -> None:
         """Another gateway has this retained, or deleted."""
-        self.state.now = now
+        self.state.at(now)
         caught_up(self.state, message, stamp)
 
     def arrived_run(self, messages: list[Message], now: float) -> None:
         """Messages of one client, topic and QoS, not retained, that another gateway accepted."""
-        self.state.now = now
+        self.state.at(now)
         arrived_run(self.state, messages)
 
     def publish(self, topic: str, payload: bytes, qos: int, retain: bool, now: float) -> None:
         """A message of the gateway's own."""
-        self.state.now = now
+        self.state.at(now)
         field = topic_field(topic)
         publish(
             self.state, Message(topic, field, payload, qos, retain), self.state.routes.find(field)
@@ -128,7 +142,7 @@ class Broker:
 
     def congested(self, connection: Connection, congested: bool, now: float) -> None:
         """A client reads too slowly, or reads again."""
-        self.state.now = now
+        self.state.at(now)
         connection.outbox.congested = congested
         connection.deaf_bytes = 0
         connection.outbox.touch()
@@ -136,12 +150,81 @@ class Broker:
         if connection.session is not None and connection.state is State.OPEN:
             connection.session.send_waiting(now)
 
+    def kick(self, client_id: str, now: float) -> bool:
+        """Disconnects a client because the operator says so; False if it is not connected here."""
+        self.state.now = now
+        connection = self._online.get(client_id)
+        if connection is None:
+            return False
+        connection.refuse(Reason.ADMINISTRATIVE_ACTION, "the operator disconnects it")
+        return True
+
+    def list_clients(self, limit: int, now: float) -> dict[str, Any]:
+        """Who is connected; this and the next as `listings.py` says."""
+        self.state.now = now
+        return listings.clients(self.state, self._online, limit)
+
+    def list_client(self, client_id: str, limit: int, now: float) -> dict[str, Any] | None:
+        """One client with its session; None if there is no such session."""
+        self.state.now = now
+        return listings.client(self.state, self._online, client_id, limit)
+
+    def list_sessions(self, orphans: bool, limit: int, now: float) -> dict[str, Any]:
+        """The sessions, or those whose client is away."""
+        self.state.now = now
+        return listings.sessions(self.state, self._online, orphans, limit)
+
+    def list_retained(self, topic_filter: str, limit: int, now: float) -> dict[str, Any]:
+        """The retained messages under a filter that is well-formed."""
+        self.state.now = now
+        return listings.retained(self.state, topic_filter, limit)
+
+    def list_queue(self, client_id: str, limit: int, now: float) -> dict[str, Any] | None:
+        """What waits for a session; None if there is no such session."""
+        self.state.now = now
+        return listings.queue(self.state, client_id, limit)
+
     def stop(self, now: float) -> None:
         """A planned stop: clients are told, and no will is sent."""
-        self.state.now = now
+        self.state.at(now)
         for connection in list(self._online.values()):
             connection.will = None
             connection.refuse(Reason.SERVER_SHUTTING_DOWN, "the gateway stops")
+
+    @property
+    def journal(self) -> Journal:
+        """What is on its way to the disk."""
+        return self.state.journal
+
+    def committed(self, seconds: float, rewrite_wanted: bool, now: float) -> None:
+        """The batch that was taken is on disk, after that many seconds; what waited for it goes on."""
+        self.state.at(now)
+        wanted = (lambda: living(self.state)) if rewrite_wanted else None
+        self.state.journal.committed(seconds, wanted)
+
+    def commit_failed(self, why: str, now: float) -> None:
+        """The batch that was taken could not be written; `why` says so and what to do."""
+        self.state.at(now)
+        if self.state.journal.refusing != why:
+            self.state.note("error", why)
+        self.state.journal.failed(why)
+
+    def refuse(self, why: str, now: float) -> None:
+        """The disk trims and delivers, and takes no new message; `why` says so and what to do."""
+        self.state.at(now)
+        if not self.state.journal.refusing:
+            self.state.note("error", why)
+        self.state.journal.refuse(why)
+
+    def restore(
+        self, rows: Mapping[tuple[str, str], bytes], batches: Iterable[list[Record]], now: float
+    ) -> None:
+        """What the disk kept, before the first client."""
+        self.state.at(now)
+        restore(self.state, rows, batches)
+
+    def _forgotten(self, topic: str) -> None:
+        forget_retained(self.state.journal, topic)
 
     def deadline(self) -> float:
         """When `wake` is due, in monotonic seconds."""
@@ -149,7 +232,7 @@ class Broker:
 
     def wake(self, now: float) -> None:
         """A deadline passed."""
-        self.state.now = now
+        self.state.at(now)
         self.state.timers.wake(now)
 
     def drain(self) -> tuple[list[Outbox], list[Effect]]:
@@ -167,6 +250,7 @@ class Broker:
         if now >= self._sweep_at:
             self._sweep_at = now + SWEEP_S
             self.state.retained.expire(now)
+            connecting.write_away(self.state)
         self.state.timers.set(now + TICK_S, self._tick)
 
     def _make_moves(self) -> Moves:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.broker.access import Action
-from gateway.broker.connection import Connection
+from gateway.broker.connection import Connection, State
 from gateway.broker.delivery import is_own, publish
+from gateway.broker.keeping import forget_session, forget_will, keep_session, keep_will
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
 from gateway.broker.subscribing import unsubscribe
@@ -19,8 +20,10 @@ from gateway.mqtt.message import MQTT3, MQTT5, Message, topic_field
 from gateway.mqtt.packets import ConnAck, Connect, Disconnect, Packet, Version, Will
 from gateway.mqtt.properties import NO_PROPERTIES, Properties
 from gateway.mqtt.reasons import Reason
+from gateway.tickets import Ticket
 from gateway.timers import NO_TIMER
 
+AWAY_WRITTEN_S = 60.0
 NEVER_EXPIRES = 0xFFFFFFFF  # session expiry interval, section 3.1.2.11.2
 RECEIVE_MAXIMUM_DEFAULT = 65_535  # section 3.1.2.11.3
 
@@ -42,8 +45,8 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
         client_id = packet.client_id or f"gw-{connection.broker.random.getrandbits(64):016x}"
         if client_id in online:  # [MQTT-3.1.4-3]
             online[client_id].refuse(Reason.SESSION_TAKEN_OVER, "its client connected anew")
-        _open(connection, replace(packet, client_id=client_id), assigned=not packet.client_id)
-        online[client_id] = connection
+        named = replace(packet, client_id=client_id)
+        _open(online, connection, named, assigned=not packet.client_id)
 
     return handle
 
@@ -72,31 +75,42 @@ def on_closed(online: Online) -> Callable[[Connection, bool], None]:
         broker.crowding.pop(session.client_id, None)
         session.detach()
         broker.routes.cache.clear()
+        if session.number and connection.will is not None:
+            keep_session(broker.journal, session, None, None)  # it is decided here and now
         if with_will and connection.will is not None:
-            _leave_will(broker, session, connection.will)
+            leave_will(broker, session, connection.will)
         if session.expiry_s:
-            due = broker.now + session.expiry_s
-            timer = broker.timers.set(due, lambda now: _expire(broker, session, now))
-            broker.expiries[session.client_id] = timer
+            expire_at(broker, session, broker.now + session.expiry_s)
+            broker.away[session.client_id] = broker.now
         else:
             end_session(broker, session)
 
     return handle
 
 
-def end_session(broker: BrokerState, session: Session) -> None:
+def end_session(broker: BrokerState, session: Session, ticket: Ticket | None = None) -> None:
     """The session is over: its delayed will is sent [MQTT-3.1.3-9], its subscriptions end.
 
-    A QoS 2 message that the client has handed over (PUBREC said) is released without its PUBREL.
+    A QoS 2 message that the client has handed over (PUBREC said) is released without its PUBREL. The
+    ticket is held until the disk has forgotten the session.
     """
     del broker.sessions[session.client_id]
     broker.timers.drop(broker.expiries.pop(session.client_id, NO_TIMER))
+    _is_back(broker, session.client_id)
     _send_will(broker, session.client_id)
     for topic_filter in list(session.subscriptions):
         unsubscribe(broker, session, topic_filter)
+    if session.number:
+        forget_session(broker.journal, session, ticket)
     for message in session.unreleased.values():
-        if message.expired(broker.now):
-            continue
+        release(broker, message)
+
+
+def release(broker: BrokerState, message: Message) -> None:
+    """A QoS 2 message whose session is over goes its way: its client had handed it over."""
+    if message.mid:
+        broker.journal.released(message.mid, None)
+    if not message.expired(broker.now):
         publish(broker, message, broker.routes.find(message.topic_field))
 
 
@@ -118,6 +132,10 @@ def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reaso
     if full:
         return Reason.QUOTA_EXCEEDED, "too many connections"
     sessions = connection.broker.sessions
+    refusing = connection.broker.journal.refusing
+    if refusing and packet.client_id not in sessions and _asks_to_be_kept(packet):
+        connection.broker.vitals.refused_disk += 1
+        return Reason.QUOTA_EXCEEDED, refusing
     if packet.client_id not in sessions and len(sessions) >= SESSIONS_MAX:
         return Reason.QUOTA_EXCEEDED, "too many sessions"
     return None
@@ -136,17 +154,51 @@ def _forbidden(connection: Connection, packet: Connect) -> str:
     return ""
 
 
-def _open(connection: Connection, packet: Connect, assigned: bool) -> None:
+def _asks_to_be_kept(packet: Connect) -> bool:
+    """Whether the session is to outlive the connection."""
+    if packet.version is not Version.MQTT5:
+        return not packet.clean_start
+    return bool(packet.properties.session_expiry_interval_s)
+
+
+def _open(online: Online, connection: Connection, packet: Connect, assigned: bool) -> None:
+    """Finds the session; CONNACK follows at once, or when the disk has what is new about it."""
     broker = connection.broker
-    session, present = _find_session(broker, packet)
     asked_s = packet.properties.session_expiry_interval_s
     if packet.version is not Version.MQTT5:
         asked_s = 0 if packet.clean_start else NEVER_EXPIRES
-    session.expiry_s = _expiry_s(broker, asked_s or 0)
-    session.user = connection.user
-    session.rights = broker.access.rights(session.user, session.client_id)
+    expiry_s = _expiry_s(broker, asked_s or 0)
+
+    def admit() -> None:
+        if connection.state is State.CLOSED:
+            return
+        waited = connection.state is State.OPENING
+        _admit(connection, session, packet, present, assigned, asked_s or 0)
+        if waited:
+            connection.resume()
+
+    ticket = Ticket(admit, connection.unkept)
+    ticket.hold()
+    session, present = _find_session(broker, packet, expiry_s, ticket, connection.user)
+    connection.session = session
+    online[session.client_id] = connection
+    if ticket.waiting > 1:
+        connection.opening()
+    ticket.release()
+
+
+def _admit(
+    connection: Connection,
+    session: Session,
+    packet: Connect,
+    present: bool,
+    assigned: bool,
+    asked_s: int,
+) -> None:
+    broker, outbox = connection.broker, connection.outbox
     connection.will = packet.will
-    outbox = connection.outbox
+    if session.number and packet.will is not None:
+        keep_session(broker.journal, session, packet.will, None)
     outbox.dialect = MQTT5 if packet.version is Version.MQTT5 else MQTT3
     outbox.packet_bytes_max = packet.properties.maximum_packet_size_bytes or 0
     properties = NO_PROPERTIES
@@ -154,11 +206,11 @@ def _open(connection: Connection, packet: Connect, assigned: bool) -> None:
         properties = Properties(
             receive_maximum=RECEIVE_MAXIMUM,
             maximum_packet_size_bytes=broker.settings.packet_bytes_max,
-            assigned_client_identifier=packet.client_id if assigned else None,
+            assigned_client_identifier=session.client_id if assigned else None,
             subscription_identifiers_available=False,
             shared_subscription_available=False,
             session_expiry_interval_s=int(session.expiry_s)
-            if session.expiry_s != (asked_s or 0)
+            if session.expiry_s != asked_s
             else None,
         )
     outbox.send(encode(ConnAck(present, Reason.SUCCESS, properties), packet.version))
@@ -168,22 +220,60 @@ def _open(connection: Connection, packet: Connect, assigned: bool) -> None:
     broker.routes.cache.clear()
 
 
-def _find_session(broker: BrokerState, packet: Connect) -> tuple[Session, bool]:
-    """The session of this client, and whether it was there."""
+def _find_session(
+    broker: BrokerState, packet: Connect, expiry_s: float, ticket: Ticket, user: str
+) -> tuple[Session, bool]:
+    """The session of this client, and whether it was there; the ticket waits for the disk."""
     session = broker.sessions.get(packet.client_id)
     if session is not None and packet.clean_start:  # [MQTT-3.1.2-4]
-        end_session(broker, session)
+        end_session(broker, session, ticket)
         session = None
     if session is not None:
+        session.rights = broker.access.rights(user, packet.client_id)
         broker.timers.drop(broker.expiries.pop(packet.client_id, NO_TIMER))
         _cancel_will(broker, packet.client_id)  # back before its delay passed [MQTT-3.1.3-9]
+        news = session.expiry_s != expiry_s
+        session.expiry_s = expiry_s
+        if (_is_back(broker, packet.client_id) or news) and session.number:
+            keep_session(broker.journal, session, None, None, ticket if news else None)
         return session, True
+    session = new_session(broker, packet.client_id, expiry_s, user)
+    if expiry_s and broker.journal.keeping:
+        session.number = broker.journal.number()
+        keep_session(broker.journal, session, None, None, ticket)
+    return session, False
+
+
+def _is_back(broker: BrokerState, client_id: str) -> bool:
+    """Nobody waits for this client any more; whether the disk says that it is away."""
+    broker.away.pop(client_id, None)
+    return client_id in broker.written_away and broker.written_away.pop(client_id) is None
+
+
+def write_away(broker: BrokerState) -> None:
+    """Has the disk know who is away for more than a minute, so that sessions expire over a restart."""
+    for client_id, since in list(broker.away.items()):
+        if since + AWAY_WRITTEN_S <= broker.now and client_id not in broker.written_away:
+            session = broker.sessions[client_id]
+            broker.written_away[client_id] = None
+            keep_session(broker.journal, session, None, broker.journal.mesh_ms(since))
+
+
+def new_session(broker: BrokerState, client_id: str, expiry_s: float, user: str) -> Session:
+    """An empty session of this user, filed under its client id."""
     settings = broker.settings
     session = Session(
-        packet.client_id, broker.vitals, settings.queue_messages_max, settings.queue_bytes_max
+        client_id,
+        broker.vitals,
+        broker.journal,
+        settings.queue_messages_max,
+        settings.queue_bytes_max,
     )
-    broker.sessions[packet.client_id] = session
-    return session, False
+    session.expiry_s = expiry_s
+    session.user = user
+    session.rights = broker.access.rights(user, client_id)
+    broker.sessions[client_id] = session
+    return session
 
 
 def _expiry_s(broker: BrokerState, asked_s: int) -> float:
@@ -191,13 +281,22 @@ def _expiry_s(broker: BrokerState, asked_s: int) -> float:
     return float(min(asked_s, broker.settings.session_expiry_max_s))
 
 
+def expire_at(broker: BrokerState, session: Session, due: float) -> None:
+    """Ends the session then, if its client is not back."""
+    timer = broker.timers.set(due, lambda now: _expire(broker, session, now))
+    broker.expiries[session.client_id] = timer
+
+
 def _expire(broker: BrokerState, session: Session, now: float) -> None:
-    broker.now = now
+    broker.at(now)
     end_session(broker, session)
 
 
-def _leave_will(broker: BrokerState, session: Session, will: Will) -> None:
-    """Sends the will, or keeps it for its delay or to the session's end, whichever is first."""
+def leave_will(broker: BrokerState, session: Session, will: Will, grace_s: float = 0.0) -> None:
+    """Sends the will, or keeps it for its delay or to the session's end, whichever is first.
+
+    `grace_s` is waited at least: its client may be on its way back.
+    """
     properties = replace(will.properties, will_delay_interval_s=None)
     message = Message(
         will.topic,
@@ -209,22 +308,30 @@ def _leave_will(broker: BrokerState, session: Session, will: Will) -> None:
         session.client_id,
     )
     delay_s = min(will.properties.will_delay_interval_s or 0, session.expiry_s)
-    client_id = session.client_id
-    due = broker.now + delay_s
+    delay_s = max(delay_s, grace_s)
+    delay_will(broker, session.client_id, message, broker.now + delay_s)
+    if not delay_s:
+        _send_will(broker, session.client_id)
+    elif session.number:
+        keep_will(broker.journal, session.client_id, message, broker.now + delay_s)
+
+
+def delay_will(broker: BrokerState, client_id: str, message: Message, due: float) -> None:
+    """Sends the will then, if its client is not back."""
     timer = broker.timers.set(due, lambda now: _will_due(broker, client_id, now))
     broker.wills[client_id] = (timer, message)
-    if not delay_s:
-        _send_will(broker, client_id)
 
 
 def _will_due(broker: BrokerState, client_id: str, now: float) -> None:
-    broker.now = now
+    broker.at(now)
     _send_will(broker, client_id)
 
 
 def _cancel_will(broker: BrokerState, client_id: str) -> Message | None:
     timer, message = broker.wills.pop(client_id, (NO_TIMER, None))
     broker.timers.drop(timer)
+    if message is not None:
+        forget_will(broker.journal, client_id)
     return message
 
 

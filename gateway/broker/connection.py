@@ -18,7 +18,7 @@ from gateway.mqtt.decode import decode
 from gateway.mqtt.encode import encode
 from gateway.mqtt.framing import split
 from gateway.mqtt.packets import ConnAck, Disconnect, Packet, PacketType, Version, Will
-from gateway.mqtt.reasons import Reason
+from gateway.mqtt.reasons import CONNACK_REASONS, Reason
 from gateway.tickets import Ticket
 
 FIRST_PACKET_BYTES_MAX = (
@@ -62,6 +62,7 @@ class Connection:
         self.session: Session | None = None
         self.will: Will | None = None
         self.keep_alive_s = 0.0
+        self.connected_at = broker.now  # when its socket was accepted
         self.last_heard = broker.now
         self.acks: list[bytes] = []  # of the read at work
         self.crowding = False  # it publishes to a gateway that cannot keep up
@@ -93,7 +94,7 @@ class Connection:
         """Bytes came. Whatever they are, the answers stand in the outboxes when this returns."""
         if self.state is State.CLOSED:
             return
-        self.last_heard = self.broker.now = now
+        self.last_heard = self.broker.now = self.broker.journal.now = now
         if self.outbox.congested:
             self.deaf_bytes += len(data)
             self.outbox.touch()
@@ -118,7 +119,7 @@ class Connection:
 
     def lost(self, now: float) -> None:
         """The network connection is gone, whoever closed it."""
-        self.broker.now = now
+        self.broker.at(now)
         self._lost = True
         if self.state is State.OPENING or not (self._chunks and self._held()):
             self.close(with_will=True)
@@ -129,11 +130,16 @@ class Connection:
             return
         self._answer()  # nothing may follow a DISCONNECT [MQTT-3.14.4-1]
         if self.state in (State.WAITING, State.OPENING):
-            self.outbox.send(encode(ConnAck(False, reason), self.version))
+            if reason in CONNACK_REASONS:
+                self.outbox.send(encode(ConnAck(False, reason), self.version))
         elif self.version is Version.MQTT5:
             self.outbox.send(encode(Disconnect(reason), self.version))
         self._log(f"{detail or reason.name} ({reason:#x})")
         self.close(with_will=True)
+
+    def unkept(self, why: str) -> None:
+        """What it waits for could not be kept: it is not answered, and has to come again."""
+        self.refuse(Reason.QUOTA_EXCEEDED, why)
 
     def close(self, with_will: bool) -> None:
         """Leaves the session and closes the socket behind what has been written."""
@@ -153,7 +159,10 @@ class Connection:
         self.state = State.OPENING
 
     def open(self, session: Session, keep_alive_s: int) -> None:
-        """CONNECT was accepted; from here on the other packets are legal."""
+        """CONNECT was accepted; from here on the other packets are legal.
+
+        If it was being looked at, `resume` must follow when the answer has been written.
+        """
         self.state = State.OPEN
         self.session = session
         self._packet_bytes_max = self.broker.settings.packet_bytes_max
@@ -166,7 +175,7 @@ class Connection:
     def ticket(self) -> Ticket:
         """The one ticket for the acknowledgements of the read at work."""
         if self._ticket is None:
-            self._ticket = Ticket(self._answer_pending)
+            self._ticket = Ticket(self._answer_pending, self.unkept)
             self._ticket.hold()  # until the read is worked off
         return self._ticket
 
@@ -248,7 +257,7 @@ class Connection:
         if self.state is State.CLOSED:
             return
         if ticket is None:
-            ticket = Ticket(self._answer_pending)
+            ticket = Ticket(self._answer_pending, self.unkept)
             ticket.hold()
         self._pending.append((ticket, acks))
         ticket.release()
@@ -264,7 +273,7 @@ class Connection:
 
     def _connect_timed_out(self, now: float) -> None:
         if self.state in (State.WAITING, State.OPENING):
-            self.broker.now = now
+            self.broker.at(now)
             self.close(with_will=False)
 
     def _keep_alive_due(self, now: float) -> None:
@@ -274,7 +283,7 @@ class Connection:
         if silent_until > now:
             self._timer = self.broker.timers.set(silent_until, self._keep_alive_due)
         else:
-            self.broker.now = now
+            self.broker.at(now)
             self.refuse(Reason.KEEP_ALIVE_TIMEOUT, "silent for longer than its keep-alive")
 
 

@@ -1,11 +1,17 @@
 """A message's way to its subscribers: the sessions here, and the gateways that have some.
 
-What came from another gateway goes to sessions here and never further. Must not know connections.
+What came from another gateway goes to sessions here and never further. What a session got that the disk
+keeps is told to the journal in the same step. Must not know connections.
 """
 
 from collections.abc import Callable
+from copy import copy
 
+from gateway.broker import records
+from gateway.broker.journal import Journal
+from gateway.broker.keeping import keep_retained
 from gateway.broker.routes import Route
+from gateway.broker.session import REFUSED, WAITS, Session
 from gateway.broker.state import BrokerState
 from gateway.ids import Stamp
 from gateway.mqtt.message import Message
@@ -24,17 +30,18 @@ def publish(
     """Takes a message of a client here. `ticket` makes the one that its acknowledgement waits for.
 
     Returns what the publisher is told: SUCCESS, NO_MATCHING_SUBSCRIBERS or QUOTA_EXCEEDED (the
-    retained store is full: nobody gets the message).
+    retained store is full: nobody gets the message). Whether the disk takes messages is the caller's
+    to ask before (`unkeepable`).
     """
     broker.vitals.messages_in += 1
     stamp = None
     outlets = route.elsewhere
     if message.retain:
         stamp = broker.elsewhere.stamp(broker.now)
-        if not retain(broker, message, stamp):
+        if not retain(broker, message, stamp, ticket if message.qos else None):
             return Reason.QUOTA_EXCEEDED
         outlets = broker.elsewhere.everyone()
-    deliver(broker, message, route)
+    deliver(broker, message, route, ticket)
     if outlets:
         held = ticket() if ticket is not None and message.qos else None
         for outlet in outlets:
@@ -42,6 +49,12 @@ def publish(
     elif not route.targets:
         return Reason.NO_MATCHING_SUBSCRIBERS
     return Reason.SUCCESS
+
+
+def unkeepable(broker: BrokerState, message: Message, route: Route) -> bool:
+    """Whether the message must be on disk before it is acknowledged, and the disk takes none."""
+    needs_disk = message.qos and (route.durable or message.retain)
+    return bool(needs_disk and broker.journal.refusing)
 
 
 def publish_run(
@@ -52,31 +65,116 @@ def publish_run(
 ) -> None:
     """Takes messages of one client, topic and QoS, not retained, that go somewhere (`publish`)."""
     broker.vitals.messages_in += len(messages)
-    deliver_run(broker, messages, route)
+    deliver_run(broker, messages, route, ticket)
     for outlet in route.elsewhere:
         held = ticket() if ticket is not None else None
         for message in messages:
             outlet.offer(message, None, held)
 
 
-def deliver_run(broker: BrokerState, messages: list[Message], route: Route) -> None:
+def deliver_run(
+    broker: BrokerState,
+    messages: list[Message],
+    route: Route,
+    ticket: Callable[[], Ticket] | None = None,
+) -> None:
     """Does what `deliver` does for messages of one client, topic and QoS, none of them retained."""
     publisher, qos = messages[0].publisher, messages[0].qos
+    durable = route.durable and qos > 0
+    if durable:
+        number = broker.journal.number
+        for message in messages:
+            message.mid = number()
+    kept = Kept()
     for target in route.targets:
         session = target.session
-        if not target.no_local or session.client_id != publisher:
-            session.deliver_run(messages, min(qos, target.qos), broker.now)
+        if target.no_local and session.client_id == publisher:
+            continue  # [MQTT-3.8.3-3]
+        granted = min(qos, target.qos)
+        results = session.deliver_run(messages, granted, broker.now)
+        if durable and granted and session.number:
+            kept.add(session, messages, granted, False, results)
+    kept.tell(broker.journal, messages, ticket)
 
 
-def deliver(broker: BrokerState, message: Message, route: Route) -> None:
+def deliver(
+    broker: BrokerState,
+    message: Message,
+    route: Route,
+    ticket: Callable[[], Ticket] | None = None,
+) -> None:
     """Gives the message to every session here that subscribes to its topic."""
     now = broker.now
+    durable = route.durable and message.qos > 0
+    if durable:
+        message.mid = broker.journal.number()
+    kept = Kept()
     for target in route.targets:
         session = target.session
         if target.no_local and session.client_id == message.publisher:
             continue  # [MQTT-3.8.3-3]
         qos = min(message.qos, target.qos)
-        session.deliver(message, qos, message.retain and target.retain_as_published, now)
+        retain = message.retain and target.retain_as_published
+        result = session.deliver(message, qos, retain, now)
+        if durable and qos and session.number:
+            kept.add(session, [message], qos, retain, [result])
+    kept.tell(broker.journal, [message], ticket)
+
+
+def deliver_to(
+    broker: BrokerState, session: Session, message: Message, qos: int, retain: bool
+) -> None:
+    """Gives the message to this session only: a retained one, to a new subscription."""
+    if not (qos and session.number):
+        session.deliver(message, qos, retain, broker.now)
+        return
+    message = copy(message)  # the stored one may be on its way to others, under another id
+    message.mid = broker.journal.number()
+    kept = Kept()
+    result = session.deliver(message, qos, retain, broker.now)
+    kept.add(session, [message], qos, retain, [result])
+    kept.tell(broker.journal, [message], None)
+
+
+class Kept:
+    """The sessions that the disk keeps and that got the messages at hand, for one record of them."""
+
+    __slots__ = ("_patient", "_refused", "_sent", "_targets")
+
+    def __init__(self) -> None:
+        self._targets: list[records.Target] = []
+        self._sent: list[tuple[Session, int]] = []  # QoS 2: they leave when this is on disk
+        self._refused: list[tuple[int, int]] = []  # session, mid
+        self._patient = True  # everybody has them, and is to acknowledge
+
+    def add(
+        self, session: Session, messages: list[Message], qos: int, retain: bool, results: list[int]
+    ) -> None:
+        """`results` is what the session's `deliver` returned for each message."""
+        sent = any(results)
+        ids = results if sent else None
+        self._targets.append(records.Target(session.number, qos, retain, (), ids))
+        if sent and qos == 1 and min(results) > WAITS:
+            return
+        self._patient = False
+        for message, result in zip(messages, results, strict=True):
+            if result == REFUSED:
+                self._refused.append((session.number, message.mid))
+            elif result != WAITS and qos == 2:
+                self._sent.append((session, result))
+
+    def tell(
+        self, journal: Journal, messages: list[Message], ticket: Callable[[], Ticket] | None
+    ) -> None:
+        """Tells the journal; the ticket is held until the messages are on disk or not needed."""
+        if not self._targets:
+            return
+        wait = ticket() if ticket is not None else None
+        journal.enqueue(messages, self._targets, self._patient, wait)
+        for session, packet_id in self._sent:
+            journal.await_commit(session, packet_id)
+        for number, mid in self._refused:
+            journal.done(number, mid)
 
 
 def arrived(broker: BrokerState, message: Message, stamp: Stamp | None) -> None:
@@ -107,11 +205,23 @@ def arrived_run(broker: BrokerState, messages: list[Message]) -> None:
     deliver_run(broker, messages, broker.routes.find(messages[0].topic_field))
 
 
-def retain(broker: BrokerState, message: Message, stamp: Stamp) -> bool:
-    """Stores the message as its topic's last, or deletes that when it is empty; False if refused."""
+def retain(
+    broker: BrokerState,
+    message: Message,
+    stamp: Stamp,
+    ticket: Callable[[], Ticket] | None = None,
+) -> bool:
+    """Stores the message as its topic's last, or deletes that when it is empty; False if refused.
+
+    The ticket is held until it is on disk.
+    """
     kept = message if message.payload else None  # [MQTT-3.3.1-6], [MQTT-3.3.1-7]
     try:
-        return broker.retained.put(message.topic, kept, stamp)
+        stored = broker.retained.put(message.topic, kept, stamp)
+        if stored:
+            wait = ticket() if ticket is not None else None
+            keep_retained(broker.journal, message.topic, kept, stamp, wait)
+        return stored
     except OverflowError:
         broker.vitals.refused_retained_full += 1
         return False

@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from gateway.clock import MeshClock
 from gateway.ids import Stamp
 from gateway.mqtt.message import Message
 from gateway.tickets import Ticket
@@ -44,10 +45,10 @@ class Elsewhere(Protocol):
 
 
 class Nowhere:
-    """No other gateway."""
+    """No other gateway. `clock` orders what happens here, over restarts too."""
 
-    def __init__(self) -> None:
-        self._counter = 0
+    def __init__(self, clock: MeshClock | None = None) -> None:
+        self._clock = clock or MeshClock("", 0, 0.0)
 
     def interested(self, topic: str) -> Sequence[Outlet]:
         return ()
@@ -59,8 +60,7 @@ class Nowhere:
         return False
 
     def stamp(self, now: float) -> Stamp:
-        self._counter += 1
-        return Stamp(0, self._counter, "")
+        return self._clock.stamp(now)
 
     def subscribed(self, topic_filter: str) -> None:
         return None

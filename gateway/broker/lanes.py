@@ -2,26 +2,30 @@
 
     PUBLISH  QoS 0, nothing special   forwarded unopened: the same bytes for every subscriber here
     PUBLISH  QoS 1, nothing special   one loop over a run of one topic, one message object each
-    PUBACK   success                  one loop over a run
+    PUBACK   success                  one loop over a run; PUBCOMP too
 
 "Nothing special" is: no DUP, not retained, no properties, and no rule that has not yet allowed it. What
-is special, or has no cached route, is left to the handlers, which give the same answers. The benchmark
-rows "QoS 0, one to one", "QoS 1, one to one" and "fan-out" are what this file is for. A lane takes the
-frames from `index` on and returns the index of the first one that it leaves alone.
+is special, or has no cached route, or must reach the disk, is left to the handlers, which give the same
+answers. The benchmark rows "QoS 0, one to one", "QoS 1, one to one" and "fan-out" are what this file is
+for; QoS 2 is in `lanes_twice.py`. A lane takes the frames from `index` on and returns the index of the
+first one that it leaves alone.
 """
 
+from gateway.broker import lanes_twice
 from gateway.broker.connection import Connection, Frame
 from gateway.broker.delivery import publish_run
 from gateway.broker.publishing import check_crowding
 from gateway.broker.routes import Route
+from gateway.broker.runs import known_route, read_run
+from gateway.broker.session import Session
 from gateway.broker.vitals import Vitals
 from gateway.mqtt.framing import encode_length
-from gateway.mqtt.message import Message
-from gateway.mqtt.properties import NO_PROPERTIES
 
 PLAIN_PUBLISH = 0x30
 ACKNOWLEDGED_PUBLISH = 0x32
+EXACTLY_ONCE_PUBLISH = 0x34
 PUBACK = 0x40
+PUBCOMP = 0x70
 
 
 def publish_plain(connection: Connection, data: bytes, frames: list[Frame], index: int) -> int:
@@ -60,12 +64,9 @@ def publish_plain(connection: Connection, data: bytes, frames: list[Frame], inde
 
 def publish_run_of(connection: Connection, data: bytes, frames: list[Frame], index: int) -> int:
     """PUBLISH at QoS 1, or at 0: a run of frames of one topic, length and QoS goes together."""
-    first, start, end = frames[index]
-    qos = first >> 1 & 1
-    dialect, id_bytes = connection.outbox.dialect, 2 if qos else 0
-    topic_end = start + 2 + (data[start] << 8 | data[start + 1]) if end - start > 2 else end
-    route = connection.broker.routes.cache.get(data[start:topic_end])
-    if topic_end + id_bytes + dialect > end or route is None:
+    qos, dialect = frames[index][0] >> 1 & 1, connection.outbox.dialect
+    route = known_route(connection, data, frames[index])
+    if route is None or (qos and route.durable and connection.broker.journal.refusing):
         return index
     if dialect and not (route.targets or route.elsewhere):
         return index  # a 5.0 client is told that nobody listens
@@ -73,41 +74,27 @@ def publish_run_of(connection: Connection, data: bytes, frames: list[Frame], ind
     assert session is not None, "open without a session"
     if session.rights is not None and not session.rights.written.get(route.field):
         return index
-    begin = frames[index - 1][2] if index else 0
-    head = data[begin:topic_end]
-    size, offset = end - begin, topic_end - begin
-    topic, field, client_id = route.topic, route.field, session.client_id
-    key, nothing = dialect << 3 | qos << 1, NO_PROPERTIES
-    acks, messages = connection.acks, []
-    while data.startswith(head, begin) and index < len(frames):
-        at, end = begin + offset, begin + size
-        packet_id, tail = data[at : at + id_bytes], data[at + id_bytes : end]
-        if packet_id == b"\0\0" or (dialect and tail[0]):
-            break
-        payload = tail[1:] if dialect else tail
-        encoded = (head, tail)
-        message = Message(topic, field, payload, qos, False, nothing, client_id, None, key, encoded)
-        messages.append(message)
-        if qos:
-            acks.append(b"\x40\x02" + packet_id)
-        begin = end
-        index += 1
+    messages, ids = read_run(connection, data, frames, index, route)
     if messages:
+        if qos:
+            connection.acks += [b"\x40\x02" + packet_id for packet_id in ids]
         publish_run(connection.broker, messages, route, connection.ticket if qos else None)
         if route.elsewhere:
             check_crowding(connection)
-    return index
+    return index + len(messages)
 
 
 def acknowledge(connection: Connection, data: bytes, frames: list[Frame], index: int) -> int:
-    """PUBACK of two bytes: success."""
+    """PUBACK, or PUBCOMP, of two bytes: success."""
     session = connection.session
     assert session is not None, "open without a session"
-    inflight = session.inflight
+    if session.number:
+        return _acknowledge_kept(session, data, frames, index, connection.broker.now)
+    inflight, wanted = session.inflight, frames[index][0]
     total = len(frames)
     while index < total:
         first, start, end = frames[index]
-        if first != PUBACK or end - start != 2:
+        if first != wanted or end - start != 2:
             break
         inflight.pop(data[start] << 8 | data[start + 1], None)
         index += 1
@@ -116,10 +103,28 @@ def acknowledge(connection: Connection, data: bytes, frames: list[Frame], index:
     return index
 
 
+def _acknowledge_kept(
+    session: Session, data: bytes, frames: list[Frame], index: int, now: float
+) -> int:
+    """The same for a session that the disk keeps, which is to hear of it."""
+    wanted = frames[index][0]
+    while index < len(frames):
+        first, start, end = frames[index]
+        if first != wanted or end - start != 2:
+            break
+        session.acknowledged(data[start] << 8 | data[start + 1], now)
+        index += 1
+    return index
+
+
 LANES = {
     PLAIN_PUBLISH: publish_plain,
     ACKNOWLEDGED_PUBLISH: publish_run_of,
     PUBACK: acknowledge,
+    PUBCOMP: acknowledge,
+    EXACTLY_ONCE_PUBLISH: lanes_twice.store,
+    lanes_twice.PUBREL: lanes_twice.release,
+    lanes_twice.PUBREC: lanes_twice.received,
 }
 
 

@@ -5,7 +5,7 @@ either), so that whoever inherits the session can release it once. Must not know
 """
 
 from gateway.broker.connection import Connection
-from gateway.broker.delivery import is_own, publish
+from gateway.broker.delivery import is_own, publish, unkeepable
 from gateway.broker.session import Session
 from gateway.errors import ProtocolError
 from gateway.limits import RECEIVE_MAXIMUM
@@ -57,9 +57,9 @@ def on_pubrec(connection: Connection, packet: Packet) -> None:
     if packet.reason >= _FAILURE:
         session.acknowledged(packet.packet_id, connection.broker.now)
         return
-    known = session.received(packet.packet_id)
+    known = session.received(packet.packet_id, connection.ticket)
     reason = Reason.SUCCESS if known else Reason.PACKET_IDENTIFIER_NOT_FOUND
-    connection.outbox.send(encode(PubRel(packet.packet_id, reason), connection.version))
+    connection.acks.append(encode(PubRel(packet.packet_id, reason), connection.version))
 
 
 def on_pubcomp(connection: Connection, packet: Packet) -> None:
@@ -76,8 +76,10 @@ def on_pubrel(connection: Connection, packet: Packet) -> None:
     if packet.packet_id in session.unreleased:
         message = session.unreleased.pop(packet.packet_id)
         session.unreleased_bytes -= message.bytes_held()
+        if message.mid:
+            connection.broker.journal.released(message.mid, connection.ticket())
         if not message.expired(connection.broker.now):  # [MQTT-3.3.2-5]
-            _publish(connection, message)
+            _publish(connection, message, released=True)
     else:
         reason = Reason.PACKET_IDENTIFIER_NOT_FOUND
     connection.acks.append(encode(PubComp(packet.packet_id, reason), connection.version))
@@ -101,6 +103,7 @@ def _refuse(connection: Connection, packet: Publish) -> None:
 
 def _store(connection: Connection, packet_id: int, message: Message) -> None:
     session = _session(connection)
+    reason = Reason.SUCCESS
     if packet_id not in session.unreleased:  # else it is sent again, and stored [MQTT-4.3.3-10]
         new_client = connection.version is Version.MQTT5  # the others have no receive maximum
         if new_client and len(session.unreleased) >= RECEIVE_MAXIMUM:  # [MQTT-3.3.4-9]
@@ -108,17 +111,42 @@ def _store(connection: Connection, packet_id: int, message: Message) -> None:
         size = message.bytes_held()
         if session.unreleased_bytes + size > session.queue_bytes_max:
             raise ProtocolError(Reason.QUOTA_EXCEEDED, "too many bytes of QoS 2 unreleased")
-        session.unreleased[packet_id] = message
-        session.unreleased_bytes += size
-    connection.acks.append(encode(PubRec(packet_id), connection.version))
+        reason = _keep(connection, packet_id, message)
+        if reason == Reason.SUCCESS:
+            session.unreleased[packet_id] = message
+            session.unreleased_bytes += size
+    connection.acks.append(encode(PubRec(packet_id, reason), connection.version))
 
 
-def _publish(connection: Connection, message: Message) -> Reason:
+def _keep(connection: Connection, packet_id: int, message: Message) -> Reason:
+    """PUBREC makes the message ours: it waits for the disk where message or session must survive."""
+    broker, number = connection.broker, _session(connection).number
+    route = broker.routes.find(message.topic_field)
+    if unkeepable(broker, message, route) or (number and broker.journal.refusing):
+        return _refused(connection)
+    if broker.journal.keeping and (number or route.durable or message.retain):
+        broker.journal.stored(number, packet_id, message, connection.ticket())
+    return Reason.SUCCESS
+
+
+def _publish(connection: Connection, message: Message, released: bool = False) -> Reason:
+    """What is `released` was taken by PUBREC: it is published, whatever the disk says now."""
     broker = connection.broker
     route = broker.routes.find(message.topic_field)
+    if not released and unkeepable(broker, message, route):
+        return _refused(connection)
     reason = publish(broker, message, route, connection.ticket)
     check_crowding(connection)
     return reason
+
+
+def _refused(connection: Connection) -> Reason:
+    """The disk takes nothing: a 5.0 client is told, an older one loses its connection, unanswered."""
+    broker = connection.broker
+    broker.vitals.refused_disk += 1
+    if connection.version is not Version.MQTT5:
+        raise ProtocolError(Reason.QUOTA_EXCEEDED, broker.journal.refusing)
+    return Reason.QUOTA_EXCEEDED
 
 
 def check_crowding(connection: Connection) -> None:

@@ -12,11 +12,21 @@ counter, so that ids only grow. Fields may be added at the end, with a default: 
 this one reads them. Holds no behaviour. Must not know files.
 """
 
+from enum import Enum
 from typing import TypeAlias
 
 import msgspec
 
 BOOT_SHIFT = 40  # a mid is boot << BOOT_SHIFT | counter
+
+
+class Rewrite(Enum):
+    """What a batch is in the writing again of all that lives, by which old files become free."""
+
+    NONE = 0
+    BEGIN = 1
+    END = 2
+    WHOLE = 3  # all that lives fits into one batch
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True, tag="row"):

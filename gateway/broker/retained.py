@@ -7,7 +7,7 @@ apart without sending them. Must not know who publishes or subscribes.
 
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from gateway.ids import NEVER, Stamp
@@ -45,9 +45,15 @@ def bucket_of(topic: str) -> int:
 
 
 class Retained:
-    """At most `messages_max` messages, and RETAINED_BYTES_MAX: what would be more is refused."""
+    """At most `messages_max` messages, and RETAINED_BYTES_MAX: what would be more is refused.
 
-    def __init__(self, messages_max: int) -> None:
+    `forgotten` is called with the topic of a tombstone that had to make room.
+    """
+
+    def __init__(
+        self, messages_max: int, forgotten: Callable[[str], None] = lambda topic: None
+    ) -> None:
+        self._forgotten = forgotten
         self._messages_max = messages_max
         self._entries: dict[str, Entry] = {}
         self._root = _Level()
@@ -144,6 +150,7 @@ class Retained:
             self._digest[number] ^= _fingerprint(topic, stamp)
             del self._buckets[number][topic]
             del self._entries[topic]
+            self._forgotten(topic)
 
     def _grow(self, topic: str) -> None:
         level = self._root

@@ -1,20 +1,29 @@
 """One MQTT session: what a client id keeps from one connection to the next.
 
 Its subscriptions, what was sent and is not yet acknowledged (inflight), what waits (the queue), and
-the QoS 2 messages taken in but not yet released. Everything is bounded. Must not know sockets, other
-sessions or how messages are routed.
+the QoS 2 messages taken in but not yet released. Everything is bounded. A session that the disk keeps
+tells the journal what becomes of its messages, and sends a QoS 2 message only when its packet id is on
+disk: a client that has answered PUBREC must never get the message under another one. Must not know
+sockets, other sessions or how messages are routed.
 """
 
 from collections import deque
+from collections.abc import Callable
+from itertools import islice
 
 from gateway.broker.access import Rights
+from gateway.broker.journal import Journal
 from gateway.broker.outbox import Outbox
 from gateway.broker.vitals import Vitals
 from gateway.mqtt.message import Message
 from gateway.mqtt.packets import Subscription
+from gateway.tickets import Ticket
 
 PACKET_ID_MAX = 65_535
 _DUP = 0x08
+
+REFUSED = -1  # what became of a message: neither sent nor kept
+WAITS = 0  # it is in the queue; from 1 on: it was sent under this packet id
 
 Delivery = tuple[Message, int, bool]  # message, QoS, retain flag
 Redelivery = tuple[Message, int, bool, int]  # and the packet id that it was sent under
@@ -25,7 +34,9 @@ class Session:
     ends with its connection, and nothing of it is kept.
 
     `inflight` maps a packet id to what was sent under it, in the order of sending; None stands for a
-    QoS 2 message that the client has received (PUBREC) and not yet completed (PUBCOMP).
+    QoS 2 message that the client has received (PUBREC) and not yet completed (PUBCOMP). `received_mids`
+    are the ids of such messages on disk. `unsent` are packet ids whose message was not written to the
+    client: True if it may be, False while the packet id is on its way to the disk.
     """
 
     __slots__ = (
@@ -33,26 +44,35 @@ class Session:
         "client_id",
         "expiry_s",
         "inflight",
+        "journal",
         "number",
         "outbox",
         "queue",
         "queue_bytes",
         "queue_bytes_max",
         "queue_messages_max",
+        "received_mids",
         "rights",
         "subscriptions",
         "unreleased",
         "unreleased_bytes",
+        "unsent",
         "user",
         "vitals",
         "window",
     )
 
     def __init__(
-        self, client_id: str, vitals: Vitals, queue_messages_max: int, queue_bytes_max: int
+        self,
+        client_id: str,
+        vitals: Vitals,
+        journal: Journal,
+        queue_messages_max: int,
+        queue_bytes_max: int,
     ) -> None:
         self.client_id = client_id
         self.vitals = vitals
+        self.journal = journal
         self.queue_messages_max = queue_messages_max
         self.queue_bytes_max = queue_bytes_max
         self.number = 0
@@ -61,6 +81,8 @@ class Session:
         self.outbox: Outbox | None = None
         self.subscriptions: dict[str, Subscription] = {}
         self.inflight: dict[int, Delivery | None] = {}
+        self.received_mids: dict[int, int] = {}
+        self.unsent: dict[int, bool] = {}
         self.queue: deque[Delivery | Redelivery] = deque()
         self.queue_bytes = 0
         self.unreleased: dict[int, Message] = {}
@@ -77,7 +99,11 @@ class Session:
         """
         self.outbox = outbox
         self.window = window
-        sent = [each for each in self.inflight.items() if each[1] is not None]
+        sent = [
+            each
+            for each in self.inflight.items()
+            if each[1] is not None and each[0] not in self.unsent
+        ]
         for packet_id, delivery in reversed(sent[window:]):
             assert delivery is not None
             del self.inflight[packet_id]
@@ -86,7 +112,7 @@ class Session:
         for packet_id, delivery in list(self.inflight.items()):
             if delivery is None:
                 outbox.send(b"\x62\x02", packet_id.to_bytes(2, "big"))
-            else:
+            elif self.unsent.get(packet_id, True):
                 self._send_again(outbox, packet_id, delivery, now)
         self.send_waiting(now)
 
@@ -94,26 +120,34 @@ class Session:
         """The client is gone; what was sent stays unacknowledged."""
         self.outbox = None
 
-    def deliver(self, message: Message, qos: int, retain: bool, now: float) -> None:
-        """Sends the message or keeps it until it may be sent; a full queue refuses it, counted."""
+    def deliver(self, message: Message, qos: int, retain: bool, now: float) -> int:
+        """Sends the message or keeps it until it may be sent; a full queue refuses it, counted.
+
+        Returns the packet id that it was sent under, WAITS or REFUSED (which QoS 0 always is).
+        """
         outbox = self.outbox
         if qos == 0:
             if outbox is not None:
                 self._send_at_most_once(outbox, message, retain, now)
-        elif outbox is None or self.queue or outbox.congested or len(self.inflight) >= self.window:
-            self._enqueue(message, qos, retain)
-        else:
-            self._send_acknowledged(outbox, (message, qos, retain), now)
+            return REFUSED
+        if outbox is None or self.queue or outbox.congested or len(self.inflight) >= self.window:
+            return self._enqueue(message, qos, retain)
+        return self._send_acknowledged(outbox, (message, qos, retain), now)
 
-    def deliver_run(self, messages: list[Message], qos: int, now: float) -> None:
-        """Does what `deliver` does for messages of one topic, none of them retained."""
+    def deliver_run(self, messages: list[Message], qos: int, now: float) -> list[int]:
+        """Does what `deliver` does for messages of one topic, none of them retained.
+
+        Returns what became of each if the disk keeps the session, else perhaps nothing.
+        """
         outbox = self.outbox
         easy = outbox is not None and not outbox.congested and not outbox.packet_bytes_max
         room = self.window - len(self.inflight)
+        if outbox is None and qos and self.number:
+            return self._enqueue_run(messages, qos)
         if outbox is None or not easy or (qos and (self.queue or room < len(messages))):
-            for message in messages:
-                self.deliver(message, qos, False, now)
-            return
+            return [self.deliver(message, qos, False, now) for message in messages]
+        if qos == 2 and self.number:
+            return [self.deliver(message, qos, False, now) for message in messages]
         self.vitals.messages_out += len(messages)
         if not outbox.pieces:
             outbox.touched.append(outbox)
@@ -121,7 +155,7 @@ class Session:
         if qos == 0:
             for message in messages:
                 pieces += message.parts(dialect, 0, False, now)
-            return
+            return []
         inflight, packet_id, key = self.inflight, self._next_id, dialect << 3 | qos << 1
         for message in messages:
             while packet_id in inflight:
@@ -134,22 +168,45 @@ class Session:
             pieces += (head, packet_id.to_bytes(2, "big"), tail)
             packet_id = packet_id % PACKET_ID_MAX + 1
         self._next_id = packet_id
+        return list(islice(reversed(inflight), len(messages)))[::-1] if self.number else []
 
     def acknowledged(self, packet_id: int, now: float) -> bool:
         """PUBACK or PUBCOMP came (or a PUBREC that refuses): the id is free, the next may go."""
         if packet_id not in self.inflight:
             return False
-        del self.inflight[packet_id]
+        delivery = self.inflight.pop(packet_id)
+        if self.number:
+            self.unsent.pop(packet_id, None)
+            mid = self.received_mids.pop(packet_id, 0) if delivery is None else delivery[0].mid
+            self.journal.done(self.number, mid)
         if self.queue:
             self.send_waiting(now)
         return True
 
-    def received(self, packet_id: int) -> bool:
-        """PUBREC came: only PUBREL may follow under this id [MQTT-4.3.3-4]."""
+    def received(self, packet_id: int, ticket: Callable[[], Ticket]) -> bool:
+        """PUBREC came: only PUBREL may follow under this id [MQTT-4.3.3-4].
+
+        PUBREL waits for the ticket: a client that has seen it may use its memory of the id for the
+        next message, so that the old one must not be sent again, whatever happens here.
+        """
         if packet_id not in self.inflight:
             return False
+        delivery = self.inflight[packet_id]
         self.inflight[packet_id] = None
+        if delivery is not None and self.number:
+            self.unsent.pop(packet_id, None)
+            self.received_mids[packet_id] = delivery[0].mid
+            self.journal.received(self.number, delivery[0].mid, ticket())
         return True
+
+    def committed(self, packet_id: int, now: float) -> None:
+        """The packet id is on disk: its message may leave, if it is still wanted."""
+        if self.unsent.get(packet_id) is not False:
+            return
+        self.unsent[packet_id] = True
+        delivery = self.inflight.get(packet_id)
+        if self.outbox is not None and delivery is not None:
+            self._send_again(self.outbox, packet_id, delivery, now)
 
     def send_waiting(self, now: float) -> None:
         """Moves what waits into the window, as far as it is open."""
@@ -163,21 +220,48 @@ class Session:
                 self._send_again(outbox, delivery[3], delivery[:3], now)
             elif delivery[0].expired(now):
                 self.vitals.dropped_expired += 1
+                self._give_up(delivery[0])
             else:
-                self._send_acknowledged(outbox, delivery, now)
+                self._send_from_queue(outbox, delivery, now)
 
     def waiting(self) -> int:
         """Messages that the client has not acknowledged, sent or not."""
         return len(self.queue) + len(self.inflight)
 
-    def _enqueue(self, message: Message, qos: int, retain: bool) -> None:
+    def _enqueue(self, message: Message, qos: int, retain: bool) -> int:
         size = message.bytes_held()
         full = len(self.queue) >= self.queue_messages_max
         if full or self.queue_bytes + size > self.queue_bytes_max:
             self.vitals.dropped_queue_full += 1
-            return
+            return REFUSED
         self.queue.append((message, qos, retain))
         self.queue_bytes += size
+        return WAITS
+
+    def _enqueue_run(self, messages: list[Message], qos: int) -> list[int]:
+        """Nobody is connected: the messages wait, in one step if there is room for all."""
+        size = sum([message.bytes_held() for message in messages])
+        full = len(self.queue) + len(messages) > self.queue_messages_max
+        if full or self.queue_bytes + size > self.queue_bytes_max:
+            return [self._enqueue(message, qos, False) for message in messages]
+        self.queue.extend([(message, qos, False) for message in messages])
+        self.queue_bytes += size
+        return [WAITS] * len(messages)
+
+    def _send_from_queue(self, outbox: Outbox, delivery: Delivery, now: float) -> None:
+        packet_id = self._send_acknowledged(outbox, delivery, now)
+        if not self.number:
+            return
+        if packet_id == REFUSED:
+            self._give_up(delivery[0])
+            return
+        self.journal.sent(self.number, delivery[0].mid, packet_id)
+        if delivery[1] == 2:
+            self.journal.await_commit(self, packet_id)
+
+    def _give_up(self, message: Message) -> None:
+        if self.number:
+            self.journal.done(self.number, message.mid)
 
     def _send_at_most_once(
         self, outbox: Outbox, message: Message, retain: bool, now: float
@@ -190,20 +274,28 @@ class Session:
             self.vitals.messages_out += 1
             outbox.send(head, tail)
 
-    def _send_acknowledged(self, outbox: Outbox, delivery: Delivery, now: float) -> None:
+    def _send_acknowledged(self, outbox: Outbox, delivery: Delivery, now: float) -> int:
+        """Sends under a new packet id; a QoS 2 message of a kept session once that is on disk."""
         packet_id = self._next_id
         while packet_id in self.inflight:
             packet_id = packet_id % PACKET_ID_MAX + 1
         self._next_id = packet_id % PACKET_ID_MAX + 1
-        if self._write(outbox, packet_id, delivery, now):
-            self.inflight[packet_id] = delivery
-            self.vitals.messages_out += 1
+        if self.number and delivery[1] == 2:
+            self.unsent[packet_id] = False
+        elif not self._write(outbox, packet_id, delivery, now):
+            return REFUSED
+        self.inflight[packet_id] = delivery
+        self.vitals.messages_out += 1
+        return packet_id
 
     def _send_again(self, outbox: Outbox, packet_id: int, delivery: Delivery, now: float) -> None:
-        if self._write(outbox, packet_id, delivery, now, dup=True):
+        """Sends what has a packet id; with DUP unless it is the first time [MQTT-3.3.1-1]."""
+        dup = not (self.unsent and self.unsent.pop(packet_id, False))
+        if self._write(outbox, packet_id, delivery, now, dup):
             self.inflight[packet_id] = delivery
         else:
             self.inflight.pop(packet_id, None)
+            self._give_up(delivery[0])
 
     def _write(
         self, outbox: Outbox, packet_id: int, delivery: Delivery, now: float, dup: bool = False

@@ -9,6 +9,7 @@ from random import Random
 
 from gateway.broker.access import Access
 from gateway.broker.elsewhere import Elsewhere
+from gateway.broker.journal import Journal
 from gateway.broker.outbox import Outbox
 from gateway.broker.retained import Retained
 from gateway.broker.routes import Routes
@@ -27,6 +28,8 @@ class BrokerState:
     `holding` is the boot barrier: clients are accepted, and what they say waits.
     `wills` are the delayed ones, by client id, of sessions whose client is away, with their timers;
     `expiries` are the timers that end such sessions.
+    `away` says since when a client is away whose session the disk keeps, `written_away` of which of
+    them the disk knows it: who comes and goes within a minute is never written.
     `crowding` is whom to tell, by client id, when the other gateways can take more again.
     """
 
@@ -35,6 +38,7 @@ class BrokerState:
     random: Random
     routes: Routes
     retained: Retained
+    journal: Journal
     now: float = 0.0
     holding: bool = False
     sessions: dict[str, Session] = field(default_factory=dict)
@@ -44,8 +48,14 @@ class BrokerState:
     effects: list[Effect] = field(default_factory=list)
     wills: dict[str, tuple[int, Message]] = field(default_factory=dict)
     expiries: dict[str, int] = field(default_factory=dict)
+    away: dict[str, float] = field(default_factory=dict)
+    written_away: dict[str, None] = field(default_factory=dict)
     crowding: dict[str, Callable[[], None]] = field(default_factory=dict)
     access: Access = field(default_factory=Access)
+
+    def at(self, now: float) -> None:
+        """An input came at this time."""
+        self.now = self.journal.now = now
 
     def note(self, level: Level, text: str) -> None:
         """Says something to the log. Clients choose names: they must not break its lines."""

@@ -18,6 +18,7 @@ class Vitals:
     refused_retained_full: int = 0
     refused_by_rule: int = 0  # messages that their publisher may not write
     subscriptions_refused_by_rule: int = 0
+    refused_disk: int = 0  # not taken, for the disk could not keep them
     connections_refused: int = 0
     protocol_errors: int = 0
     messages_in_per_s: float = 0.0

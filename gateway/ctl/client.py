@@ -1,4 +1,5 @@
-"""Asks the gatewayd of this box: finds its socket, sends one line, reads one line, in five seconds.
+"""Asks the gatewayd of this box: finds its socket, sends one line, reads one line, in five seconds; or
+reads on, line by line, for as long as they come.
 
 Must not know what is in the answer, nor how it is shown.
 """
@@ -7,8 +8,9 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Iterator
 
-from gateway.control import ANSWER_BYTES_MAX
+from gateway.control_lines import ANSWER_BYTES_MAX
 
 TIMEOUT_S = 5.0  # a gateway that is slower than this is in trouble, and the operator should hear so
 SYSTEM_SOCKET = "/run/gatewayd/control.sock"
@@ -63,12 +65,44 @@ def ask(path: str, request: bytes, timeout_s: float = TIMEOUT_S) -> bytes:
             connection.sendall(request)
             return _read_line(connection, path, deadline)
     except (TimeoutError, BlockingIOError):
-        raise UnreachableError(
-            f"gatewayd did not answer within {timeout_s:g} s at {path}: it hangs or is overloaded. "
-            "See: journalctl -u gatewayd"
-        ) from None
+        raise UnreachableError(_slow(path, timeout_s)) from None
     except OSError as error:
         raise UnreachableError(_sentence(error, path)) from None
+
+
+def follow(path: str, request: bytes, timeout_s: float = TIMEOUT_S) -> Iterator[bytes]:
+    """Every line that gatewayd sends until it hangs up; only the first has to come in time.
+
+    Raises UnreachableError.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout_s)
+            connection.connect(path)
+            connection.sendall(request)
+            with connection.makefile("rb") as lines:
+                first = lines.readline(ANSWER_BYTES_MAX)
+                if not first:
+                    raise UnreachableError(_hung_up(path))
+                yield first
+                connection.settimeout(None)
+                while line := lines.readline(ANSWER_BYTES_MAX):
+                    yield line
+    except (TimeoutError, BlockingIOError):
+        raise UnreachableError(_slow(path, timeout_s)) from None
+    except OSError as error:
+        raise UnreachableError(_sentence(error, path)) from None
+
+
+def _slow(path: str, timeout_s: float) -> str:
+    return (
+        f"gatewayd did not answer within {timeout_s:g} s at {path}: it hangs or is overloaded. "
+        "See: journalctl -u gatewayd"
+    )
+
+
+def _hung_up(path: str) -> str:
+    return f"gatewayd hung up at {path} without an answer. See: journalctl -u gatewayd"
 
 
 def _read_line(connection: socket.socket, path: str, deadline: float) -> bytes:
@@ -79,9 +113,7 @@ def _read_line(connection: socket.socket, path: str, deadline: float) -> bytes:
         connection.settimeout(max(deadline - time.monotonic(), 0.001))
         chunk = connection.recv(_CHUNK_BYTES)
         if not chunk:
-            raise UnreachableError(
-                f"gatewayd hung up at {path} without an answer. See: journalctl -u gatewayd"
-            )
+            raise UnreachableError(_hung_up(path))
         answer += chunk
     return bytes(answer)
 

@@ -1,4 +1,4 @@
-"""Runs `gwctl status` on other gateways over the system's ssh.
+"""Runs a command of gwctl on other gateways over the system's ssh.
 
 The user's own ssh configuration, keys and known hosts count; here is only what keeps an operator
 from waiting. Must not know what the remote gwctl prints.
@@ -6,11 +6,12 @@ from waiting. Must not know what the remote gwctl prints.
 
 import sys
 
+from gateway.ctl.exits import UNREACHABLE
+
 CONNECT_TIMEOUT_S = 5
 ALIVE_INTERVAL_S = 5  # twice without a sign of life, and ssh gives up
 SSH_FAILED = 255
 COMMAND_NOT_FOUND = 127
-UNREACHABLE = 2
 
 
 def run(host: str, command: list[str], terminal: bool) -> int:

@@ -13,6 +13,8 @@ from gateway.control import (
     SerialPortStatus,
     Severity,
     Status,
+    StoreState,
+    StoreStatus,
     worst_first,
 )
 from gateway.ctl.table import Column, table
@@ -26,9 +28,10 @@ from gateway.ctl.text import (
     keep_tail,
     wrap,
 )
-from gateway.ctl.units import celsius, count, duration, load, milliseconds, percent
+from gateway.ctl.units import celsius, count, duration, load, milliseconds, percent, size
 
 WIDTH_MIN = 80
+LIFE_DAYS_MAX = 36_500  # a card that outlives its box is shown no longer
 
 STYLES = {
     GatewayState.ALIVE: Style.GOOD,
@@ -52,6 +55,8 @@ def report(status: Status, width: int = WIDTH_MIN) -> list[Line]:
     lines = _summary(status, width)
     if status.gateways:
         lines += [[], *_gateways(status.gateways, width)]
+    if status.store is not None:
+        lines += [[], *_store(status.store, width)]
     if status.serial_ports:
         lines += [[], *_serial_ports(status.serial_ports, width)]
     return [*lines, [], *_problems(status, width)]
@@ -68,6 +73,21 @@ def _summary(status: Status, width: int) -> list[Line]:
     line, *more = wrap(f"{first.text}{health.text}. {words}", width - len(indent))
     rest = line.removeprefix(f"{first.text}{health.text}")
     lines: list[Line] = [[Span(line)]] if rest == line else [[first, health, Span(rest)]]
+    return lines + [[Span(indent + text)] for text in more]
+
+
+def _store(store: StoreStatus, width: int) -> list[Line]:
+    """ "disk: ok. 31 MB written in 1204 commits of 3.1ms; ..."."""
+    words = f"{size(store.written_bytes)} written in {count(store.commits)} commits of"
+    words += f" {milliseconds(store.commit_ms)}; {count(store.messages_never_written)} messages"
+    words += f" needed no disk; {size(store.free_bytes)} free"
+    if store.card_life_days is not None:
+        days = min(store.card_life_days, LIFE_DAYS_MAX)
+        words += f"; at this rate a card lasts {duration(days * 86_400)}"
+    head, indent = f"disk: {store.state}", " " * 2
+    first, *more = wrap(f"{head}. {words}.", width - len(indent))
+    style = Style.GOOD if store.state is StoreState.OK else Style.BAD
+    lines: list[Line] = [[Span("disk: "), Span(store.state, style), Span(first.removeprefix(head))]]
     return lines + [[Span(indent + text)] for text in more]
 
 

@@ -3,8 +3,9 @@
     ssh gw@gw1.local gwctl status      sshd runs  gw-shell -c 'gwctl status'
     ssh gw@gw1.local                   a prompt for such lines
 
-Rules: a line is words of harmless characters or it is refused as a whole; no program is started, for
-gwctl runs in this process; the environment is emptied of all but what a terminal needs. Must not
+Rules: a line is words of a few characters, or of printable ones in single quotes, or it is refused as
+a whole; no program is started and no shell reads the line, for gwctl runs in this process; the
+environment is emptied of all but what a terminal needs. Must not
 know what gwctl's commands are.
 """
 
@@ -13,22 +14,25 @@ import re
 import signal
 import sys
 
-from gateway.ctl.main import MISTYPED
+from gateway.ctl.exits import MISTYPED
 from gateway.ctl.main import main as gwctl
 
 LINE_CHARACTERS_MAX = 256
 REFUSED = "This account runs gwctl and nothing else; try: gwctl status"
-HELP = "gwctl status | gwctl status --watch | gwctl status --json | gwctl --help | exit"
+HELP = "gwctl status | gwctl status --watch | gwctl clients | gwctl --help | exit"
 
-# No character of it means anything to a shell, a terminal or the file system.
-_LINE = re.compile(r" *gwctl(?P<words>(?: +[A-Za-z0-9._=-]+)*) *", re.ASCII)
+# What names of clients, users and topics are made of; nothing else means anything to gwctl either.
+_WORD = r"[A-Za-z0-9._=/+#$:@,%-]+|'[ -&(-\[\]-~]*'"
+_LINE = re.compile(rf" *gwctl(?P<words>(?: +(?:{_WORD}))*) *", re.ASCII)
 _ENVIRONMENT = re.compile(r"TERM|LANG|LC_[A-Z]+|NO_COLOR", re.ASCII)
 
 
 def words_of(line: str) -> list[str] | None:
     """The arguments for gwctl; None when the line is anything but a call of gwctl."""
     match = _LINE.fullmatch(line) if len(line) <= LINE_CHARACTERS_MAX else None
-    return None if match is None else match["words"].split()
+    if match is None:
+        return None
+    return [word.strip("'") for word in re.findall(_WORD, match["words"])]
 
 
 def run_line(line: str) -> int:

@@ -52,6 +52,11 @@ def duration(seconds: float | None) -> str:
     return ">999y"
 
 
+def size(value_bytes: float) -> str:
+    """At most five characters: 0B, 1.5kB, 12MB, 999GB."""
+    return count(value_bytes) + "B"
+
+
 def milliseconds(value: float | None) -> str:
     """At most five characters: 350us, 1.2ms, 250ms, 1.5s, 99s."""
     if value is None:

@@ -28,12 +28,11 @@ from gateway.timers import FOREVER
 
 
 class Mesh:
-    """The mesh of one gateway. `saved_ms` is the highest mesh time that may have been in use."""
+    """The mesh of one gateway; `clock` is the gateway's own."""
 
     def __init__(
-        self, identity: Identity, local: Local, random: Random, saved_ms: int, now: float
+        self, identity: Identity, local: Local, random: Random, clock: MeshClock, now: float
     ) -> None:
-        clock = MeshClock(identity.gateway, saved_ms, now)
         self.state = MeshState(identity, clock, Dialling(identity.gateway, random), local, now)
         self._next_beat = now
         self._outlets: dict[str, PeerOutlet] = {}
@@ -202,9 +201,6 @@ class Mesh:
             if peer.incoming.number != peer.taken_said:
                 peer.taken_said = peer.incoming.number
                 peer.link.say(Taken(peer.taken_said))
-        to_save = state.clock.to_save(state.now)
-        if to_save is not None:
-            state.effects.insert(0, to_save)
         effects, state.effects = state.effects, []
         return effects
 

@@ -18,7 +18,6 @@ from gateway.mqtt.properties import (
     Carrier,
     Properties,
     decode_properties,
-    encode_properties,
 )
 
 LISTING_BYTES_MAX = 8_388_608  # of topics in one frame: a topic may have 64 kB
@@ -79,16 +78,13 @@ def newer_here(store: RetainedStore, theirs: Compare, now: float) -> Iterator[Re
 
 def entry_of(message: Message, stamp: Stamp | None, now: float) -> Entry:
     """A message as it goes over a link."""
-    properties = b""
-    if message.properties is not NO_PROPERTIES:
-        properties = encode_properties(message.properties)
     return Entry(
         message.topic_field,
         message.payload,
         message.qos,
         message.publisher,
         None if stamp is None else (stamp.time_ms, stamp.counter),
-        properties,
+        message.properties_field(),
         _left_ms(message, now),
     )
 
@@ -141,16 +137,13 @@ def _kept(topic: str, entry: RetainedEntry, now: float) -> Kept:
     message, stamp = entry.message, entry.stamp
     if message is None:
         return Kept(topic, _plain(stamp), None)
-    properties = b""
-    if message.properties is not NO_PROPERTIES:
-        properties = encode_properties(message.properties)
     return Kept(
         topic,
         _plain(stamp),
         message.payload,
         message.qos,
         message.publisher,
-        properties,
+        message.properties_field(),
         _left_ms(message, now),
     )
 

@@ -72,6 +72,10 @@ class Message(msgspec.Struct, eq=False, gc=False):
         left = max(0, round(self.expires_at - now))
         return replace(self.properties, message_expiry_interval_s=left)
 
+    def properties_field(self) -> bytes:
+        """The properties as they were published, in MQTT 5.0 form; empty if there are none."""
+        return b"" if self.properties is NO_PROPERTIES else encode_properties(self.properties)
+
     def expired(self, now: float) -> bool:
         """[MQTT-3.3.2-5]: it must not be sent on any more."""
         return self.expires_at is not None and self.expires_at <= now

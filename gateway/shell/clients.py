@@ -6,6 +6,7 @@ Carries bytes and back-pressure both ways. Must not know what a packet is.
 import asyncio
 import ipaddress
 import logging
+import socket
 from typing import cast
 
 from gateway.broker.connection import Connection
@@ -15,7 +16,23 @@ logger = logging.getLogger("gatewayd")
 
 WRITE_BYTES_HIGH = 1_048_576  # unsent to one client: from here on it is congested
 WRITE_BYTES_LOW = 262_144
+# A client may announce no keep-alive and lose its power: the kernel asks after it when it was silent
+# for KEEP_IDLE_S, and gives up after a minute, or when what was sent is not acknowledged for that long.
+KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_PROBES = 60, 15, 4
+UNACKNOWLEDGED_MS = 60_000
 CLOSE_TIMEOUT_S = 5.0  # for a client that does not read what is said before the close
+
+
+def watch_for_dead_peers(listening: socket.socket) -> None:
+    """Sets the kernel's own keep-alive; what is accepted inherits it from the listening socket."""
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPIDLE, KEEP_IDLE_S),
+        (socket.TCP_KEEPINTVL, KEEP_INTERVAL_S),
+        (socket.TCP_KEEPCNT, KEEP_PROBES),
+        (socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS),
+    ):
+        listening.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def is_local(transport: asyncio.BaseTransport) -> bool:

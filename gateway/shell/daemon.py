@@ -1,18 +1,24 @@
 """gatewayd: the broker and the mesh of one gateway as a process.
 
 Puts the shells together in the order in which they are needed: configuration, state directory, MQTT
-port, link port, control socket, mDNS. Must not know what any of them does inside.
+port, link port, control socket, mDNS. What takes long or much memory to load (certificates, links, mDNS)
+is loaded where it is needed: a gateway alone has no links. Must not know what any of them does inside.
 """
+
+from __future__ import annotations
 
 import argparse
 import asyncio
 import logging
 import secrets
 import signal
+import ssl
 import sys
 import time
 from collections.abc import Coroutine, Sequence
+from pathlib import Path
 from random import SystemRandom
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -20,7 +26,8 @@ from gateway import __version__
 from gateway.board import serial_number
 from gateway.config import Config, ConfigError
 from gateway.config_loader import DEFAULT_PATH, load_config
-from gateway.control import Status
+from gateway.control import Status, to_document
+from gateway.control_commands import STATUS
 from gateway.effects import Dial, SaveMember, SaveMeshTime
 from gateway.ids import gateway_id
 from gateway.mesh.frames import Vitals
@@ -28,18 +35,31 @@ from gateway.mesh.identity import Identity
 from gateway.node import Node
 from gateway.notify import log_to_stderr, notify, watchdog_interval_s
 from gateway.report import Reporter
-from gateway.shell.clients import ClientProtocol
+from gateway.shell.certificate import (
+    FILE_NAME,
+    CertificateError,
+    fingerprint,
+    server_context,
+)
+from gateway.shell.clients import ClientProtocol, watch_for_dead_peers
+from gateway.shell.commands import Commands
 from gateway.shell.control_socket import ControlSocket
-from gateway.shell.discovery import Announcement, Discovery, Sighting
+from gateway.shell.durable import DurableStore, Settings
 from gateway.shell.hardware import Measures, addresses, measure
-from gateway.shell.peers import Peers
+from gateway.shell.keeper import Keeper
+from gateway.shell.look import register as register_look
 from gateway.shell.runtime import Runtime
 from gateway.shell.store import Store, StoreError
-from gateway.shell.tls import ClusterKeys, link_contexts, stretch
+
+if TYPE_CHECKING:
+    from gateway.shell.discovery import Sighting
+    from gateway.shell.peers import Peers
+    from gateway.shell.tls import ClusterKeys
 
 MEASURE_S = 1.0
 BACKLOG = 1_024  # connections that the kernel may hold until they are accepted
 LINK_PORT_DEFAULT = 7883
+HANDSHAKE_TIMEOUT_S = 10.0  # of TLS; as long as a client has for its CONNECT
 
 logger = logging.getLogger("gatewayd")
 
@@ -57,28 +77,47 @@ class Daemon:
         self._started = time.monotonic()
         self._keys: ClusterKeys | None = None
         if config.cluster is not None:
+            from gateway.shell.tls import stretch
+
             self._keys = stretch(config.cluster.name, config.cluster.key)
         kept = self._store.kept
         now = time.monotonic()
         random = SystemRandom()
         self.node = Node(
-            config.mqtt, self._identity(), random, now, kept.mesh_time_ms, kept.members
+            config.mqtt,
+            self._identity(),
+            random,
+            now,
+            kept.mesh_time_ms,
+            kept.members,
+            self._gateway,
+            kept.boot,
         )
+        settings = Settings(self._gateway, config.storage.free_bytes_min)
+        self._keeper = Keeper(DurableStore(config.gateway.state_dir, settings))
+        self._keeper.restore(self.node.broker, now)
         self._peers: Peers | None = None
-        self._runtime = Runtime(self.node, self._dial, self._save)
+        self._runtime = Runtime(self.node, self._dial, self._save, self._keeper.commit)
+        self._keeper.serve(self._runtime)
         self._measures: Measures | None = None
         self._reporter = Reporter(self.node, config.gateway.name, self._gateway, __version__)
         self._address = config.gateway.advertise or config.gateway.address
-        self._control = ControlSocket(config.gateway.control_socket, self._status)
+        self.commands = Commands()
+        self.commands.answer(STATUS, lambda _: to_document(self._status()))
+        register_look(self.commands, self._runtime)
+        self._control = ControlSocket(config.gateway.control_socket, self.commands)
         self._tasks: list[asyncio.Task[None]] = []
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
 
     async def start(self) -> None:
         """Opens everything. Raises OSError with the address that could not be had."""
         gateway, mqtt, cluster = self._config.gateway, self._config.mqtt, self._config.cluster
-        self._server = await self._loop.create_server(
-            lambda: ClientProtocol(self._runtime), gateway.address, mqtt.port, backlog=BACKLOG
-        )
+        await self._listen(mqtt.port, None)
+        if mqtt.tls_port:
+            path = Path(gateway.state_dir) / FILE_NAME
+            names = (gateway.name, f"{gateway.name}.local", "localhost")
+            await self._listen(mqtt.tls_port, server_context(path, names, self._own_addresses()))
+            logger.info("TLS on port %d, certificate SHA-256 %s", mqtt.tls_port, fingerprint(path))
         if cluster is not None:
             await self._listen_for_peers()
         await self._control.listen()
@@ -98,8 +137,8 @@ class Daemon:
     async def stop(self) -> None:
         """A planned stop: everybody is told, then everything is closed."""
         notify("STOPPING=1")
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -110,7 +149,27 @@ class Daemon:
             await self._peers.close()
         await self._control.close()
         await asyncio.sleep(0)  # what was written last leaves with this turn of the loop
+        await self._loop.run_in_executor(None, self._keeper.close)
         await self._loop.run_in_executor(None, self._store.close)
+
+    async def _listen(self, port: int, context: ssl.SSLContext | None) -> None:
+        server = await self._loop.create_server(
+            lambda: ClientProtocol(self._runtime),
+            self._config.gateway.address,
+            port,
+            backlog=BACKLOG,
+            ssl=context,
+            ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if context is not None else None,
+        )
+        self._servers.append(server)
+        for listening in server.sockets:
+            watch_for_dead_peers(listening)
+
+    def _own_addresses(self) -> list[str]:
+        """What clients may dial, for the certificate."""
+        gateway = self._config.gateway
+        own = addresses() if _everywhere(gateway.address) else [gateway.address]
+        return list(dict.fromkeys([*own, *filter(None, [gateway.advertise]), "127.0.0.1"]))
 
     def _identity(self) -> Identity | None:
         gateway, cluster = self._config.gateway, self._config.cluster
@@ -130,6 +189,9 @@ class Daemon:
         )
 
     async def _listen_for_peers(self) -> None:
+        from gateway.shell.peers import Peers
+        from gateway.shell.tls import link_contexts
+
         cluster, gateway = self._config.cluster, self._config.gateway
         assert cluster is not None and self._keys is not None and self.node.mesh is not None
         contexts = link_contexts(self._keys, self._gateway)
@@ -171,6 +233,8 @@ class Daemon:
         gateway, cluster = self._config.gateway, self._config.cluster
         if cluster is not None and not cluster.discovery:
             return
+        from gateway.shell.discovery import Announcement, Discovery
+
         announcement = Announcement(
             self._gateway,
             gateway.name,
@@ -207,7 +271,8 @@ class Daemon:
         )
 
     def _status(self) -> Status:
-        return self._reporter.status(self._vitals(), self._address, self._runtime.now())
+        now, store = self._runtime.now(), self._keeper.status()
+        return self._reporter.status(self._vitals(), self._address, now, store)
 
 
 def _everywhere(address: str) -> bool:
@@ -238,7 +303,7 @@ async def _run(config: Config) -> int:
         return 1
     try:
         await daemon.start()
-    except OSError as error:
+    except (OSError, CertificateError) as error:
         logger.error("cannot start: %s", error)
         await daemon.stop()
         return 1

@@ -9,10 +9,12 @@ import logging
 import time
 from collections.abc import Callable
 
+from gateway.broker.journal import Batch
 from gateway.broker.outbox import Outbox
 from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime
 from gateway.mesh.link import Link
 from gateway.node import Node
+from gateway.timers import FOREVER
 
 WAKE_MAX_S = 0.1  # how late a deadline that was set meanwhile may be noticed
 
@@ -28,7 +30,8 @@ _LEVELS = {
 class Runtime:
     """One node on one event loop.
 
-    `dial` opens links and `save` puts what must survive on disk; both return at once.
+    `dial` opens links and `save` puts what must survive on disk; both return at once. So does `commit`,
+    whose batch is answered by `Broker.committed` or `Broker.commit_failed`; None: there is no disk.
     """
 
     now = staticmethod(time.monotonic)  # monotonic seconds
@@ -38,13 +41,16 @@ class Runtime:
         node: Node,
         dial: Callable[[Dial], None],
         save: Callable[[SaveMember | SaveMeshTime], None],
+        commit: Callable[[Batch], None] | None = None,
     ) -> None:
         self.node = node
         self.loop = asyncio.get_running_loop()
         self._dial = dial
         self._save = save
+        self._commit = commit
         self.scheduled = False
         self._timer: asyncio.TimerHandle | None = None
+        self._wake_at = 0.0
 
     def start(self) -> None:
         """Begins to wake the node at its deadlines."""
@@ -60,6 +66,8 @@ class Runtime:
         """Writes what stands in the node, and does what it asks."""
         self.scheduled = False
         outboxes, links, effects = self.node.drain()
+        if self._commit is not None:
+            self._begin_commit(self._commit)
         for effect in effects:
             self._do(effect)
         machines: list[Outbox | Link] = [*outboxes, *links]
@@ -71,6 +79,19 @@ class Runtime:
                 except Exception:  # one connection's trouble must not keep the others waiting
                     logger.exception("a connection could not be written")
 
+    def _begin_commit(self, commit: Callable[[Batch], None]) -> None:
+        """Before anything is written: the disk works while the sockets do."""
+        journal = self.node.broker.journal
+        due = journal.deadline()
+        if due == FOREVER:
+            return
+        batch = journal.take(self.now())
+        if batch is not None:
+            commit(batch)
+        elif due < self._wake_at and self._timer is not None:
+            self._timer.cancel()
+            self._sleep(due)
+
     def stop(self) -> None:
         """No more wakes."""
         if self._timer is not None:
@@ -78,14 +99,18 @@ class Runtime:
 
     def _wake(self) -> None:
         now = self.now()
-        delay_s = WAKE_MAX_S
+        until = now + WAKE_MAX_S
         try:
             if self.node.deadline() <= now:
                 self.node.wake(now)
                 self.turn()
-            delay_s = min(max(self.node.deadline() - now, 0.0), WAKE_MAX_S)
+            until = min(self.node.deadline(), until)
         finally:  # a mistake of ours is logged by the loop, and must not stop the clock
-            self._timer = self.loop.call_later(delay_s, self._wake)
+            self._sleep(until)
+
+    def _sleep(self, until: float) -> None:
+        self._wake_at = until
+        self._timer = self.loop.call_later(max(until - self.now(), 0.0), self._wake)
 
     def _do(self, effect: Effect) -> None:
         match effect:

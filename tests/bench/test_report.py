@@ -28,7 +28,7 @@ def test_the_ratio_is_that_of_the_medians_with_the_span_of_the_rounds() -> None:
 def test_a_missed_aim_is_said_and_is_no_loss() -> None:
     result = Outcome(ROW, rounds(100), rounds(100), rounds(9000)[0])
     assert result.reached is False
-    assert ">=4 NO" in report.figures_table([result])
+    assert ">=5 NO" in report.figures_table([result])
     assert not result.lost
 
 

@@ -26,7 +26,12 @@ from gateway.mqtt.properties import NO_PROPERTIES, Properties
 from tests.broker.world import EVERY_VERSION, V5, Client, World
 from tests.mqtt.strategies import packets_of, repeatable
 
-ACKNOWLEDGEMENTS = (PubAck, PubRec, PubComp)  # these leave behind the other answers to one read
+ACKNOWLEDGEMENTS = (
+    PubAck,
+    PubRec,
+    PubComp,
+    PubRel,
+)  # these leave behind the other answers to one read
 
 TOLD = Properties(content_type="text")
 topics = st.sampled_from(["a", "a/b", "a/$c", "$d", "b" * 130])

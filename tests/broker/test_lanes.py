@@ -10,7 +10,18 @@ from gateway.broker import lanes
 from gateway.broker.broker import Broker
 from gateway.broker.connection import Lane
 from gateway.mqtt.encode import encode
-from gateway.mqtt.packets import Packet, PubAck, Publish, Subscribe, Subscription, Version
+from gateway.mqtt.framing import split
+from gateway.mqtt.packets import (
+    Packet,
+    PubAck,
+    PubComp,
+    Publish,
+    PubRec,
+    PubRel,
+    Subscribe,
+    Subscription,
+    Version,
+)
 from gateway.mqtt.properties import Properties
 from tests.broker.test_any_bytes import connect, conversations, heard
 from tests.broker.world import V5, V311, Client, World
@@ -63,6 +74,11 @@ def test_the_same_traffic_with_and_without_the_short_roads(
                 if number < len(acked) and acked[number] >= index:
                     messages = [each for each in answer[1] if isinstance(each, Publish)]
                     client.send(*(PubAck(each.packet_id) for each in messages if each.qos == 1))
+                    said.append(heard(client))
+                    twice = [each.packet_id for each in messages if each.qos == 2]
+                    client.send(*map(PubRec, twice))
+                    said.append(heard(client))
+                    client.send(*map(PubComp, twice))
                     said.append(heard(client))
         vitals = world.broker.vitals
         counts = (vitals.messages_in, vitals.messages_out, vitals.dropped(), world.broker.waiting())
@@ -139,4 +155,107 @@ def test_a_broker_has_the_short_roads() -> None:
     world = World()
     assert isinstance(world.broker, Broker)
     connection = world.broker.open("", True, world.now)
-    assert set(connection._moves.lanes) == {0x30, 0x32, 0x40}
+    assert set(connection._moves.lanes) == {0x30, 0x32, 0x34, 0x40, 0x50, 0x62, 0x70}
+
+
+@pytest.mark.slow
+@repeatable
+@given(data=st.data(), version=st.sampled_from(Version))
+def test_messages_of_qos_2_with_and_without_the_short_roads(
+    data: st.DataObject, version: Version
+) -> None:
+    """Of several topics, sent again, released in any order: what was said, and what is left."""
+    topics = st.sampled_from(["a", "b"])
+    payloads = st.sampled_from([b"1", b"2", bytes(130)])
+    options = st.booleans() if version is V5 else st.just(False)
+    publish = st.builds(
+        lambda topic, payload, packet_id, retain, told: Publish(
+            *(topic, payload, 2, retain, False, packet_id),
+            Properties(content_type="text", message_expiry_interval_s=9) if told else Properties(),
+        ),
+        *(topics, payloads, st.integers(1, 9), st.sampled_from([False, False, True]), options),
+    )
+    plain = st.builds(lambda n: Publish("a", b"%d" % (n % 10), 2, packet_id=n), st.integers(1, 40))
+    rel = st.builds(PubRel, st.integers(1, 40))
+    reads = data.draw(
+        st.lists(st.lists(st.one_of(plain, rel, rel, publish), max_size=30), max_size=6)
+    )
+    answers = []
+    for roads in (lanes.LANES, {}):
+        world = world_with(roads)
+        publisher, hearers = world.connected("c", version), listeners(world)
+        publisher.publish("a")
+        publisher.publish("b")
+        said = []
+        for packets in reads:
+            publisher.send(*packets)
+            for client in (publisher, *hearers):
+                answer = heard(client)
+                said.append(answer)
+                twice = [e.packet_id for e in answer[1] if isinstance(e, Publish) and e.qos == 2]
+                client.send(*map(PubRec, [*twice, *twice[:1], 77]))
+                said.append(heard(client))
+                client.send(*map(PubComp, twice[::2]))
+                said.append(heard(client))
+        session = publisher.connection.session
+        assert session is not None
+        left = (list(session.unreleased), session.unreleased_bytes, world.broker.waiting())
+        vitals = world.broker.vitals
+        answers.append((said, left, vitals.messages_in, vitals.messages_out, vitals.dropped()))
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("sender", Version)
+@pytest.mark.parametrize("receiver", Version)
+def test_a_window_of_qos_2_arrives_once_and_in_order(sender: Version, receiver: Version) -> None:
+    world = World()
+    subscriber, publisher = world.connected("s", receiver), world.connected("p", sender)
+    subscriber.subscribe("t", 2)
+    publisher.publish("t")
+    assert subscriber.payloads() == [b"x"]
+    ids = range(1, 101)
+    publisher.send(*(Publish("t", b"%d" % each, 2, packet_id=each) for each in ids))
+    assert publisher.take() == [PubRec(each) for each in ids]
+    assert subscriber.take() == []  # it is released at PUBREL
+    publisher.send(*map(PubRel, ids))
+    assert publisher.take() == [PubComp(each) for each in ids]
+    came = [each for each in subscriber.take() if isinstance(each, Publish)]
+    assert [each.payload for each in came] == [b"%d" % each for each in ids]
+    subscriber.send(*(PubRec(each.packet_id) for each in came))
+    assert subscriber.take() == [PubRel(each.packet_id) for each in came]
+    subscriber.send(*(PubComp(each.packet_id) for each in came))
+    assert world.broker.waiting() == 0
+
+
+@pytest.mark.parametrize("packet", [PubRec(7), PubRel(7), Publish("t", b"x", 2, packet_id=8)])
+def test_what_the_disk_keeps_takes_the_long_road(packet: Packet) -> None:
+    for number, taken in ((1, 0), (0, 1)):
+        world = World()
+        client = world.connected("c")
+        client.subscribe("t", 2)
+        client.publish("t", b"x", 2, packet_id=7)
+        client.send(PubRel(7))
+        client.publish("t", b"x", 2, packet_id=7)
+        session = client.connection.session
+        assert session is not None and session.inflight
+        session.inflight[7] = session.inflight.pop(1)
+        session.number = number
+        said = encode(packet, V5)
+        lane, frames = lanes.LANES[said[0]], split(said, 100)[0]
+        assert lane(client.connection, said, frames, 0) == taken
+
+
+def test_messages_that_must_reach_the_disk_take_the_long_road() -> None:
+    world = World()
+    away, publisher = world.connected("a"), world.connected("p")
+    away.subscribe("t", 2)
+    kept = away.connection.session
+    assert kept is not None
+    kept.number = 1
+    publisher.publish("t")
+    publisher.publish("t", b"x", 2, packet_id=7)
+    publisher.take()
+    for packet in (PubRel(7), Publish("t", b"x", 2, packet_id=8)):
+        said = encode(packet, V5)
+        lane, frames = lanes.LANES[said[0]], split(said, 100)[0]
+        assert lane(publisher.connection, said, frames, 0) == 0

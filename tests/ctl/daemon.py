@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway.control import Status, decode_request, encode_answer
+from gateway.control import Status, to_document
+from gateway.control_lines import decode_request, encode_answer
 
 Answer = Callable[[socket.socket, bytes], None]
 
 
 def answer_with(status: Status) -> Answer:
     def answer(connection: socket.socket, line: bytes) -> None:
-        assert decode_request(line) == "status"
-        connection.sendall(encode_answer(status))
+        assert decode_request(line).command == "status"
+        connection.sendall(encode_answer(to_document(status)))
 
     return answer
 

@@ -11,6 +11,8 @@ from gateway.control import (
     SerialPortStatus,
     Severity,
     Status,
+    StoreState,
+    StoreStatus,
 )
 
 
@@ -58,10 +60,15 @@ def status(*gateways: GatewayStatus, **changes: Any) -> Status:
         "gateways": gateways,
         "serial_ports": (),
         "problems": (),
+        "store": None,
     }
     return Status(**(values | changes))
 
 
+DISK = StoreStatus(
+    *(StoreState.OK, 1204, 3.14, 15_320, 31_400_000),
+    *(99_000_000, 8_000_000, 7_100_000_000, 4000.0),
+)
 GW1 = gateway("gw1", "192.168.1.11", self=True, rtt_ms=None)
 GW2 = gateway("gw2", "192.168.1.12", rtt_ms=1.24, load=1.0, waiting=15_320)
 GW3 = gateway("gw3", "192.168.1.13", clients=104, messages_in_per_s=0.3, uptime_s=59.0)
@@ -80,7 +87,7 @@ METER = SerialPortStatus(
 
 SITUATIONS = {
     "three-gateways": status(GW1, GW2, GW3, serial_ports=(SCALE,)),
-    "one-gateway-alone": status(GW1, cluster=None),
+    "one-gateway-alone": status(GW1, cluster=None, store=DISK),
     "temperatures": status(GW1._replace(temperature_c=52.4), GW2._replace(temperature_c=-3.0), GW3),
     "one-dead-one-suspect": status(
         GW1,

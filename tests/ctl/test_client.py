@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from gateway.control import ANSWER_BYTES_MAX, encode_request
+from gateway.control_lines import ANSWER_BYTES_MAX, encode_request
 from gateway.ctl.client import UnreachableError, ask, find_socket
 from tests.ctl.daemon import listening
 

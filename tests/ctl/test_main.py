@@ -13,7 +13,8 @@ import time
 
 import pytest
 
-from gateway.control import encode_refusal, to_document
+from gateway.control import to_document
+from gateway.control_lines import encode_refusal
 from gateway.ctl.main import main
 from tests.ctl.daemon import answer_with, listening
 from tests.ctl.statuses import SITUATIONS

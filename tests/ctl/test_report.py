@@ -17,6 +17,8 @@ from gateway.control import (
     SerialPortStatus,
     Severity,
     Status,
+    StoreState,
+    StoreStatus,
 )
 from gateway.ctl.report import report
 from gateway.ctl.text import Style, paint, plain
@@ -77,6 +79,15 @@ PORTS = st.builds(
     detail=TEXTS,
 )
 PROBLEMS = st.builds(ProblemStatus, st.sampled_from(Severity), TEXTS, TEXTS)
+WHOLE = st.integers(0, 9 * 10**14)
+STORES = st.builds(
+    StoreStatus,
+    st.sampled_from(StoreState),
+    WHOLE,
+    st.floats(0, 9e14),
+    *[WHOLE] * 5,
+    NUMBERS,
+)
 STATUSES = st.builds(
     Status,
     version=TEXTS,
@@ -87,6 +98,7 @@ STATUSES = st.builds(
     gateways=st.lists(GATEWAYS, max_size=3).map(tuple),
     serial_ports=st.lists(PORTS, max_size=3).map(tuple),
     problems=st.lists(PROBLEMS, max_size=3).map(tuple),
+    store=st.none() | STORES,
 )
 
 

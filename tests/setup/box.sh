@@ -41,7 +41,7 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -m 755 /run/sshd
 install -d -m 750 -g gateway-operator /run/gatewayd
 printf '[gateway]\nname = "gw-ssh"\naddress = "%s"\nstate_dir = "%s/state"\n' "$address" "$root" >"$root/gatewayd.toml"
-printf '[mqtt]\nport = 18864\n' >>"$root/gatewayd.toml"
+printf '[mqtt]\nport = 18864\ntls_port = 0\n' >>"$root/gatewayd.toml"
 setpriv --regid gateway-operator --clear-groups "$python" -m gateway.shell.daemon --config "$root/gatewayd.toml" &
 
 /usr/sbin/sshd -t

@@ -1,0 +1,200 @@
+"""The rows that a broker keeps on disk: what each kind means, and how it is written and read.
+
+    session        by number        client id, expiry, since when away, will
+    subscription   "number filter"  what the filter grants
+    retained       by topic         message and stamp; without a payload, the tombstone
+    will           by client id     a will whose delay runs
+
+Values are MessagePack arrays: fields are added at the end, with a default, so that the version before
+reads them. Must not know files, or when rows reach the disk.
+"""
+
+from typing import TypeVar
+
+import msgspec
+
+from gateway.broker.journal import Journal
+from gateway.broker.session import Session
+from gateway.ids import Stamp
+from gateway.mqtt.message import Message, topic_field
+from gateway.mqtt.packets import Subscription, Will
+from gateway.mqtt.properties import (
+    NO_PROPERTIES,
+    Carrier,
+    Properties,
+    decode_properties,
+    encode_properties,
+)
+from gateway.tickets import Ticket
+
+SESSION, SUBSCRIPTION, RETAINED, WILL = "session", "subscription", "retained", "will"
+
+
+class WillRow(msgspec.Struct, frozen=True, array_like=True):
+    """The will of a connected client, as it stood in CONNECT."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    properties: bytes
+
+
+class SessionRow(msgspec.Struct, frozen=True, array_like=True):
+    """`away_ms` is since when its client is away, in mesh time; None: it is here, or just left."""
+
+    client_id: str
+    expiry_s: float
+    away_ms: int | None = None
+    will: WillRow | None = None
+    user: str = ""
+
+
+class SubscriptionRow(msgspec.Struct, frozen=True, array_like=True):
+    """Section 3.8.3.1."""
+
+    qos: int
+    no_local: bool
+    retain_as_published: bool
+    retain_handling: int
+
+
+class MessageRow(msgspec.Struct, frozen=True, array_like=True):
+    """A retained message (`payload` None: deleted), or a delayed will, which has no stamp but a time."""
+
+    topic: str
+    payload: bytes | None
+    qos: int
+    retain: bool
+    publisher: str
+    properties: bytes
+    expires_ms: int | None
+    stamp: tuple[int, int, str] = (0, 0, "")
+    due_ms: int = 0
+
+
+T = TypeVar("T")
+_encode = msgspec.msgpack.encode
+
+
+def read(value: bytes, shape: type[T]) -> T:
+    """A row's value. Raises msgspec.DecodeError or msgspec.ValidationError for what is none."""
+    return msgspec.msgpack.decode(value, type=shape)
+
+
+def keep_session(
+    journal: Journal,
+    session: Session,
+    will: Will | None,
+    away_ms: int | None,
+    wait: Ticket | None = None,
+) -> None:
+    """The session as it is now."""
+    row = None
+    if will is not None:
+        properties = encode_properties(will.properties)
+        row = WillRow(will.topic, will.payload, will.qos, will.retain, properties)
+    value = _encode(SessionRow(session.client_id, session.expiry_s, away_ms, row, session.user))
+    journal.put(SESSION, str(session.number), value, wait)
+
+
+def forget_session(journal: Journal, session: Session, wait: Ticket | None = None) -> None:
+    """The session is over, its subscriptions have been taken away."""
+    journal.put(SESSION, str(session.number), None, wait)
+
+
+def keep_subscription(
+    journal: Journal, session: Session, subscription: Subscription, wait: Ticket | None
+) -> None:
+    """One subscription, new or replaced."""
+    value = SubscriptionRow(
+        subscription.qos,
+        subscription.no_local,
+        subscription.retain_as_published,
+        subscription.retain_handling,
+    )
+    key = f"{session.number} {subscription.topic_filter}"
+    journal.put(SUBSCRIPTION, key, _encode(value), wait)
+
+
+def forget_subscription(
+    journal: Journal, session: Session, topic_filter: str, wait: Ticket | None
+) -> None:
+    """The subscription ended."""
+    journal.put(SUBSCRIPTION, f"{session.number} {topic_filter}", None, wait)
+
+
+def keep_retained(
+    journal: Journal, topic: str, message: Message | None, stamp: Stamp, wait: Ticket | None
+) -> None:
+    """The topic's last message, or with None that it was deleted."""
+    if not journal.keeping:
+        return
+    plain = (stamp.time_ms, stamp.counter, stamp.gateway)
+    if message is None:
+        row = MessageRow(topic, None, 0, True, "", b"", None, plain)
+    else:
+        row = _message_row(journal, message, plain, 0)
+    journal.put(RETAINED, topic, _encode(row), wait)
+
+
+def forget_retained(journal: Journal, topic: str) -> None:
+    """The topic's tombstone was given up."""
+    journal.put(RETAINED, topic, None)
+
+
+def keep_will(journal: Journal, client_id: str, message: Message, due: float) -> None:
+    """A will that waits until `due`, in monotonic seconds."""
+    if journal.keeping:
+        row = _message_row(journal, message, (0, 0, ""), journal.mesh_ms(due) or 0)
+        journal.put(WILL, client_id, _encode(row))
+
+
+def forget_will(journal: Journal, client_id: str) -> None:
+    """The will was sent, or is not to be."""
+    journal.put(WILL, client_id, None)
+
+
+def message_of(journal: Journal, row: MessageRow) -> Message:
+    """The message of a row that has one. Raises ProtocolError for properties that are none."""
+    return Message(
+        row.topic,
+        topic_field(row.topic),
+        row.payload or b"",
+        row.qos,
+        row.retain,
+        properties_of(row.properties),
+        row.publisher,
+        journal.monotonic_s(row.expires_ms),
+    )
+
+
+def will_of(row: WillRow) -> Will:
+    """The will as CONNECT stated it. Raises ProtocolError for properties that are none."""
+    properties = NO_PROPERTIES
+    if row.properties != b"\0":
+        properties = decode_properties(row.properties, 0, len(row.properties), Carrier.WILL)[0]
+    return Will(row.topic, row.payload, row.qos, row.retain, properties)
+
+
+def properties_of(data: bytes) -> Properties:
+    """The properties of a PUBLISH in wire form; nothing stands for none."""
+    if not data:
+        return NO_PROPERTIES
+    return decode_properties(data, 0, len(data), Carrier.PUBLISH)[0]
+
+
+def _message_row(
+    journal: Journal, message: Message, stamp: tuple[int, int, str], due_ms: int
+) -> MessageRow:
+    return MessageRow(
+        message.topic,
+        message.payload,
+        message.qos,
+        message.retain,
+        message.publisher,
+        message.properties_field(),
+        journal.mesh_ms(message.expires_at),
+        stamp,
+        due_ms,
+    )

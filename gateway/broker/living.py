@@ -1,0 +1,264 @@
+"""What lives on disk, both ways: a broker made again from it, and all of it once more for the journal.
+
+Records are read in the order in which they were written; what speaks of a session that is over is
+ignored. A session's messages stand in the order of their ids, which is the order in which it got them.
+Must not know files, or when a batch is written.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from gateway.broker.connecting import delay_will, expire_at, leave_will, new_session, release
+from gateway.broker.journal import Living
+from gateway.broker.keeping import (
+    RETAINED,
+    SESSION,
+    SUBSCRIPTION,
+    WILL,
+    MessageRow,
+    SessionRow,
+    SubscriptionRow,
+    message_of,
+    properties_of,
+    read,
+    will_of,
+)
+from gateway.broker.records import (
+    Done,
+    Enqueued,
+    Received,
+    Record,
+    Released,
+    Sent,
+    Stored,
+    Target,
+)
+from gateway.broker.session import Session
+from gateway.broker.state import BrokerState
+from gateway.broker.subscribing import subscribe
+from gateway.errors import ProtocolError
+from gateway.ids import Stamp
+from gateway.mqtt.message import Message
+from gateway.mqtt.packets import Subscription
+
+RESTART_GRACE_S = 10.0  # for clients to come back after a restart, before their wills are sent
+
+Rows = Mapping[tuple[str, str], bytes]
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """One message of one session. `packet_id` 0: it was not sent yet."""
+
+    message: Message
+    qos: int
+    retain: bool
+    packet_id: int = 0
+    received: bool = False
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What the records said so far: messages by session number and mid."""
+
+    broker: BrokerState
+    sessions: dict[int, Session]
+    waiting: dict[int, dict[int, _Waiting]] = field(default_factory=dict)
+    stored: dict[int, tuple[int, int, Message]] = field(default_factory=dict)
+
+
+def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) -> None:
+    """Makes sessions, their messages, retained messages and wills again, before the first client.
+
+    A row that cannot be read is named in the log and passed over.
+    """
+    sessions: dict[int, Session] = {}
+    reading = _Reading(broker, sessions)
+    for kind in (SESSION, SUBSCRIPTION, RETAINED, WILL):
+        for (row_kind, key), value in rows.items():
+            if row_kind == kind:
+                try:
+                    _READERS[kind](reading, key, value)
+                except (msgspec.DecodeError, ProtocolError, ValueError, KeyError) as error:
+                    broker.note("error", f"a {kind} on disk cannot be read ({key}): {error}")
+    for records in batches:
+        for record in records:
+            _APPLY[type(record)](reading, record)
+    for number, messages in reading.waiting.items():
+        _fill(sessions[number], [messages[mid] for mid in sorted(messages)])
+    for mid in sorted(reading.stored):
+        number, packet_id, message = reading.stored[mid]
+        if number in sessions:
+            sessions[number].unreleased[packet_id] = message
+            sessions[number].unreleased_bytes += message.bytes_held()
+        else:  # its session ended with the boot before
+            release(broker, message)
+
+
+def living(broker: BrokerState) -> Iterator[Living]:
+    """Every message that a session on disk still needs, oldest first, as it is now."""
+    found: dict[int, Living] = {}
+    for session in broker.sessions.values():
+        for packet_id, stored in session.unreleased.items():
+            if stored.mid:
+                key = (session.number, packet_id)
+                found[stored.mid] = Living(stored, stored=key)
+        if session.number:
+            _collect(session, found)
+    return iter([found[mid] for mid in sorted(found)])
+
+
+def _collect(session: Session, found: dict[int, Living]) -> None:
+    for packet_id, delivery in session.inflight.items():
+        if delivery is not None:
+            _add(found, session, *delivery, packet_id)
+    for waiting in session.queue:
+        _add(found, session, *waiting)
+    for packet_id, mid in session.received_mids.items():
+        living = found.get(mid) or Living(Message("", b"\0\0", b"", 2, mid=mid))
+        living.targets.append(Target(session.number, 2, packet_ids=[packet_id]))
+        living.received_by += (session.number,)
+        found[mid] = living
+
+
+def _add(
+    found: dict[int, Living],
+    session: Session,
+    message: Message,
+    qos: int,
+    retain: bool,
+    packet_id: int = 0,
+) -> None:
+    living = found.get(message.mid)
+    if living is None or not living.message.topic:  # one that only PUBREL is left of has no words
+        living = Living(message, [] if living is None else living.targets)
+        found[message.mid] = living
+    ids = [packet_id] if packet_id else None
+    living.targets.append(Target(session.number, qos, retain, (), ids))
+
+
+def _session(reading: _Reading, key: str, value: bytes) -> None:
+    row, broker = read(value, SessionRow), reading.broker
+    session = new_session(broker, row.client_id, row.expiry_s, row.user)
+    session.number = int(key)
+    reading.sessions[session.number] = session
+    since = broker.journal.monotonic_s(row.away_ms)
+    if since is not None:
+        broker.written_away[row.client_id] = None
+    broker.away[row.client_id] = broker.now if since is None else since
+    expire_at(broker, session, broker.away[row.client_id] + row.expiry_s)
+    if row.will is not None:
+        leave_will(broker, session, will_of(row.will), RESTART_GRACE_S)
+
+
+def _subscription(reading: _Reading, key: str, value: bytes) -> None:
+    number, topic_filter = key.split(" ", 1)
+    row = read(value, SubscriptionRow)
+    session = reading.sessions[int(number)]
+    subscription = Subscription(
+        topic_filter, row.qos, row.no_local, row.retain_as_published, row.retain_handling
+    )
+    subscribe(reading.broker, session, subscription, None)
+
+
+def _retained(reading: _Reading, key: str, value: bytes) -> None:
+    row, broker = read(value, MessageRow), reading.broker
+    message = None if row.payload is None else message_of(broker.journal, row)
+    broker.retained.put(key, message, Stamp(*row.stamp))
+
+
+def _will(reading: _Reading, key: str, value: bytes) -> None:
+    row, broker = read(value, MessageRow), reading.broker
+    due = broker.journal.monotonic_s(row.due_ms) or broker.now
+    delay_will(broker, key, message_of(broker.journal, row), max(due, broker.now + RESTART_GRACE_S))
+
+
+_READERS = {SESSION: _session, SUBSCRIPTION: _subscription, RETAINED: _retained, WILL: _will}
+
+
+def _enqueued(reading: _Reading, record: Enqueued) -> None:
+    properties = properties_of(record.properties)
+    expires_at = reading.broker.journal.monotonic_s(record.expires_ms)
+    topic = record.field[2:].decode()
+    for index, payload in enumerate(record.payloads):
+        message = Message(
+            topic,
+            record.field,
+            payload,
+            record.qos,
+            record.retain,
+            properties,
+            record.publisher,
+            expires_at,
+            mid=record.first + index,
+        )
+        for target in record.targets:
+            if target.session in reading.sessions:
+                packet_id = target.packet_ids[index] if target.packet_ids is not None else 0
+                waiting = _Waiting(message, target.qos, target.retain, max(packet_id, 0))
+                reading.waiting.setdefault(target.session, {})[message.mid] = waiting
+
+
+def _sent(reading: _Reading, record: Sent) -> None:
+    waiting = reading.waiting.get(record.session, {}).get(record.mid)
+    if waiting is not None:
+        waiting.packet_id = record.packet_id
+
+
+def _received(reading: _Reading, record: Received) -> None:
+    waiting = reading.waiting.get(record.session, {}).get(record.mid)
+    if waiting is not None:
+        waiting.received = True
+
+
+def _done(reading: _Reading, record: Done) -> None:
+    messages = reading.waiting.get(record.session)
+    for first, last in record.ranges if messages else ():
+        for mid in range(first, last + 1):
+            messages.pop(mid, None)  # type: ignore[union-attr]
+
+
+def _stored(reading: _Reading, record: Stored) -> None:
+    message = Message(
+        record.field[2:].decode(),
+        record.field,
+        record.payload,
+        2,
+        record.retain,
+        properties_of(record.properties),
+        record.publisher,
+        reading.broker.journal.monotonic_s(record.expires_ms),
+        mid=record.mid,
+    )
+    reading.stored[record.mid] = (record.session, record.packet_id, message)
+
+
+def _released(reading: _Reading, record: Released) -> None:
+    reading.stored.pop(record.mid, None)
+
+
+_APPLY: dict[type, Callable[[_Reading, Any], None]] = {
+    Enqueued: _enqueued,
+    Sent: _sent,
+    Received: _received,
+    Done: _done,
+    Stored: _stored,
+    Released: _released,
+}
+
+
+def _fill(session: Session, messages: list[_Waiting]) -> None:
+    """The messages of one session, oldest first: sent ones are in flight, the others wait."""
+    for waiting in messages:
+        message, packet_id = waiting.message, waiting.packet_id
+        if not packet_id:
+            session.queue.append((message, waiting.qos, waiting.retain))
+            session.queue_bytes += message.bytes_held()
+        elif waiting.received:
+            session.inflight[packet_id] = None
+            session.received_mids[packet_id] = message.mid
+        else:
+            session.inflight[packet_id] = (message, waiting.qos, waiting.retain)

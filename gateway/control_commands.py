@@ -1,0 +1,154 @@
+"""Every command of gwctl, as one table: its words, its arguments, what it does.
+
+gwctl's parser, its completion and its manual page are made from this table, and gatewayd checks
+requests against it: what is not here does not exist. A new command is a row here, a handler on the
+daemon's side (`shell/commands.py`) and a view on gwctl's (`ctl/views.py`). Light, as
+`control_lines.py` is. Must not know how anything is done or shown.
+"""
+
+from enum import Enum
+from typing import Any, NamedTuple
+
+from gateway.control_lines import ControlError, Document
+
+TEXT_CHARACTERS_MAX = 16_384  # the longest topic filter has 65,535 bytes; nobody types one
+LIMIT_DEFAULT, LIMIT_MAX = 100, 10_000  # rows of a listing; 10,000 of 200 bytes fit an answer
+
+
+class Kind(Enum):
+    """What an argument is. A SECRET is asked for at the terminal, or read from standard input."""
+
+    TEXT = "a text"
+    COUNT = "a whole number"
+    SWITCH = "true or false"
+    SECRET = "a secret"
+
+
+class Argument(NamedTuple):
+    """One argument, by its name in the request. Required where `default` is None.
+
+    `option`: it is written --name, else it stands where it stands. A text of `many` takes all the
+    words that are left, as a list. `choices` are the only texts, if there are some.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    default: Any = None
+    option: bool = False
+    short: str = ""
+    low: int = 0
+    high: int = 1_000_000
+    choices: tuple[str, ...] = ()
+    many: bool = False
+
+    @property
+    def metavar(self) -> str:
+        """The word for the value in a usage line."""
+        return self.name.upper()
+
+
+class Command(NamedTuple):
+    """`words` are one or two: "status", "user add". `stream`: it goes on until Ctrl-C.
+
+    `changes`: it does something, and is written to the log. `here`: gwctl itself does it, without
+    asking gatewayd.
+    """
+
+    words: str
+    help: str  # half a line, without a full stop
+    arguments: tuple[Argument, ...] = ()
+    description: str = ""  # sentences for the manual page
+    stream: bool = False
+    changes: bool = False
+    here: bool = False
+
+
+STATUS = "status"
+
+_CLIENT = Argument("client", Kind.TEXT, "the MQTT client id")
+_LIMIT = Argument(
+    "limit", Kind.COUNT, "show at most so many", LIMIT_DEFAULT, option=True, low=1, high=LIMIT_MAX
+)
+
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        STATUS,
+        "the mesh, its serial ports, and what is wrong",
+        description="Shows the mesh, its serial ports, and what is wrong, worst first.",
+    ),
+    Command("clients", "who is connected to this gateway", (_LIMIT,)),
+    Command("client", "one client: its connection, session and subscriptions", (_CLIENT, _LIMIT)),
+    Command(
+        "sessions",
+        "the sessions that this gateway keeps",
+        (Argument("orphans", Kind.SWITCH, "only those whose client is away", False, True), _LIMIT),
+    ),
+    Command(
+        "retained",
+        "the retained messages",
+        (Argument("filter", Kind.TEXT, "a topic filter, such as sensors/#", "#"), _LIMIT),
+    ),
+    Command("queue", "what waits for a client, the next first", (_CLIENT, _LIMIT)),
+    Command(
+        "kick",
+        "disconnects a client; it may come back",
+        (_CLIENT,),
+        description="Disconnects a client with reason 0x98 (administrative action). Its will is sent, "
+        "its session stays as it asked for, and nothing keeps it from coming back.",
+        changes=True,
+    ),
+)
+
+
+def find(words: str) -> Command:
+    """Raises ControlError for what is no command."""
+    for command in COMMANDS:
+        if command.words == words:
+            return command
+    names = ", ".join(command.words for command in COMMANDS if not command.here)
+    raise ControlError("there is no such command", f"ask for one of {names}")
+
+
+def checked(command: Command, given: Document) -> Document:
+    """All arguments with their defaults. Raises ControlError for one that is missing or misfits."""
+    known = {argument.name: argument for argument in command.arguments}
+    for name in given:
+        if name not in known:
+            text = f"{command.words} takes no argument of the name {name[:40]!r}"
+            raise ControlError(text, f"allowed: {', '.join(known) or 'none'}")
+    return {name: _value(argument, given.get(name)) for name, argument in known.items()}
+
+
+def _value(argument: Argument, value: object) -> object:
+    if value is None:
+        if argument.default is None:
+            raise ControlError(f"{argument.name} is missing", f"give it: {argument.help}")
+        return argument.default
+    if argument.many:
+        if not isinstance(value, list):
+            raise ControlError(f"{argument.name} is not a list", "give a list of texts")
+        return [_one(argument, each) for each in value]
+    return _one(argument, value)
+
+
+def _one(argument: Argument, value: object) -> object:
+    match argument.kind:
+        case Kind.SWITCH if isinstance(value, bool):
+            return value
+        case Kind.COUNT if isinstance(value, int) and not isinstance(value, bool):
+            if not argument.low <= value <= argument.high:
+                remedy = f"allowed: {argument.low} to {argument.high}"
+                raise ControlError(f"{argument.name} is out of range", remedy)
+            return value
+        case Kind.TEXT | Kind.SECRET if isinstance(value, str):
+            if len(value) > TEXT_CHARACTERS_MAX:
+                remedy = f"allowed: at most {TEXT_CHARACTERS_MAX} characters"
+                raise ControlError(f"{argument.name} is too long", remedy)
+            if argument.choices and value not in argument.choices:
+                remedy = f"allowed: {', '.join(argument.choices)}"
+                raise ControlError(f"{argument.name} is none of the possible ones", remedy)
+            return value
+    raise ControlError(
+        f"{argument.name} is not {argument.kind.value}", f"give {argument.kind.value}"
+    )

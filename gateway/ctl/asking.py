@@ -1,0 +1,100 @@
+"""Commands that ask gatewayd one thing, or follow a stream of it, and show what comes.
+
+What a document looks like to a person is in `views.py`. Must not know what the commands are.
+"""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from gateway.control_commands import Command, Kind
+from gateway.control_lines import (
+    ControlError,
+    RefusedError,
+    decode_answer,
+    decode_item,
+    decode_stream,
+    encode_request,
+    misfit,
+)
+from gateway.ctl import views
+from gateway.ctl.client import UnreachableError, ask, find_socket, follow
+from gateway.ctl.exits import DEGRADED, DONE, UNREACHABLE
+from gateway.ctl.parser import arguments_of
+from gateway.ctl.screen import Screen
+from gateway.ctl.text import clean
+
+
+def run(options: argparse.Namespace) -> int:
+    """Exit status 0; 1 when the gateway refuses, 2 when it cannot be asked."""
+    command: Command = options.command
+    try:
+        request = encode_request(command.words, arguments_of(options) | _secrets(command))
+        path = find_socket(options.socket)
+        if command.stream:
+            return _follow(command, path, request, options.json)
+        return _show(command, decode_answer(ask(path, request)), options.json)
+    except UnreachableError as error:
+        print(f"gwctl: {error}", file=sys.stderr)
+        return UNREACHABLE
+    except ControlError as error:
+        print(f"gwctl: {clean(error.text)}. Do: {clean(error.remedy)}", file=sys.stderr)
+        return DEGRADED if isinstance(error, RefusedError) else UNREACHABLE
+
+
+def _show(command: Command, document: object, as_json: bool) -> int:
+    if not isinstance(document, dict):
+        raise misfit("the answer is not an object")
+    if as_json:
+        print(json.dumps(document, indent=2), flush=True)
+    else:
+        screen = Screen()
+        screen.show(views.lines(command.words, document, screen.width))
+    return DONE
+
+
+def _follow(command: Command, path: str, request: bytes, as_json: bool) -> int:
+    """Until Ctrl-C, which is how one leaves, or the gateway's end."""
+    screen = Screen()
+    begun = False
+    try:
+        for line in follow(path, request):
+            if not begun:
+                decode_stream(line)
+                begun = True
+            elif as_json:
+                print(json.dumps(decode_item(line), separators=(",", ":")), flush=True)
+            else:
+                screen.show(views.lines(command.words, decode_item(line), screen.width))
+    except KeyboardInterrupt:
+        return DONE
+    return DONE
+
+
+def _secrets(command: Command) -> dict[str, Any]:
+    """Asked for twice at a terminal; one line of standard input each where there is none."""
+    return {
+        argument.name: _secret(argument.name)
+        for argument in command.arguments
+        if argument.kind is Kind.SECRET
+    }
+
+
+def _secret(name: str) -> str:
+    """Raises ControlError when it is not to be had; it is in no argument and no process list."""
+    if not sys.stdin.isatty():
+        line = sys.stdin.readline(1024).rstrip("\r\n")
+        if not line:
+            raise RefusedError(f"no {name} came", "type it, or write it to standard input")
+        return line
+    from getpass import getpass  # only here: most commands ask for nothing
+
+    try:
+        first = getpass(f"{name}: ")
+        again = getpass(f"{name}, again: ")
+    except EOFError:
+        first = again = ""
+    if not first or first != again:
+        raise RefusedError(f"the two were not the same {name}", "try again")
+    return first

@@ -1,0 +1,91 @@
+"""A broker with a disk, as far as the broker knows: batches that a test commits, and power cuts.
+
+What is committed goes through the encoding of the real store and back. A power cut loses what was not.
+"""
+
+from random import Random
+
+import msgspec
+
+from gateway.broker.broker import Broker
+from gateway.broker.elsewhere import Nowhere
+from gateway.broker.journal import Batch, Journal
+from gateway.broker.records import Record, Rewrite, Row
+from gateway.clock import MeshClock
+from gateway.config import MqttSection
+from tests.broker.world import World
+
+_RECORDS = msgspec.msgpack.Decoder(list[Record])
+
+
+class KeptWorld(World):
+    """One broker over several boots. `log` is what is on its disk, batch by batch."""
+
+    def __init__(self, settings: MqttSection | None = None) -> None:
+        self._settings = settings or MqttSection()
+        self.log: list[bytes] = []
+        self.rows: dict[tuple[str, str], bytes] = {}
+        self.boot = 0
+        self.saved_ms = 0
+        self._begin = 0
+        self._taken: Batch | None = None
+        super().__init__(settings)
+        self._start()
+
+    def _start(self) -> None:
+        self.boot += 1
+        clock = MeshClock("g", self.saved_ms, self.now)
+        self.clock = clock
+        journal = Journal(self.boot, clock)
+        self.broker = Broker(self._settings, Nowhere(clock), Random(self.boot), journal)
+        batches = []
+        for data in self.log:
+            batches.append([r for r in _RECORDS.decode(data) if not isinstance(r, Row)])
+        self.broker.restore(self.rows, batches, self.now)
+        self.broker.wake(self.now)
+
+    def take(self) -> Batch | None:
+        """The disk begins to write what is due."""
+        self._taken = self.broker.journal.take(self.now)
+        return self._taken
+
+    def sync(self, wants_rewrite: bool = False) -> list[Record]:
+        """What is due now is on disk, and the broker knows; returns it."""
+        batch = self._taken or self.take()
+        if batch is None:
+            return []
+        self._taken = None
+        self.log.append(msgspec.msgpack.encode(batch.records))
+        if batch.rewrite in (Rewrite.BEGIN, Rewrite.WHOLE):
+            self._begin = len(self.log) - 1
+        if batch.rewrite in (Rewrite.END, Rewrite.WHOLE):
+            del self.log[: self._begin]
+        for record in batch.records:
+            if isinstance(record, Row):
+                if record.value is None:
+                    self.rows.pop((record.kind, record.key), None)
+                else:
+                    self.rows[record.kind, record.key] = record.value
+        self.broker.committed(0.001, wants_rewrite, self.now)
+        return batch.records
+
+    def settle(self) -> None:
+        """The disk is idle, and has all that somebody waits for."""
+        for _ in range(100):
+            self.now += 0.03
+            if not self.sync():
+                return
+        raise AssertionError("the journal never comes to rest")
+
+    def fail(self, why: str = "the disk is full") -> None:
+        """What is due now cannot be written."""
+        batch = self._taken or self.take()
+        assert batch is not None, "nothing is due"
+        self._taken = None
+        self.broker.commit_failed(why, self.now)
+
+    def power_cut(self) -> None:
+        """All that is not on disk is gone; the box starts again."""
+        self._taken = None
+        self.saved_ms = self.clock.read(self.now)
+        self._start()

@@ -1,0 +1,384 @@
+"""What was promised survives a power cut, and nothing is said before it does."""
+
+import pytest
+
+from gateway.broker.records import Done, Enqueued, Received, Row
+from gateway.mqtt.packets import (
+    ConnAck,
+    PubAck,
+    PubComp,
+    Publish,
+    PubRec,
+    PubRel,
+    SubAck,
+    Subscribe,
+    Subscription,
+    Version,
+    Will,
+)
+from gateway.mqtt.properties import Properties
+from gateway.mqtt.reasons import Reason
+from tests.broker.kept import KeptWorld
+from tests.broker.world import V5, V311, Client
+
+WEEK_S = 604_800
+
+
+def persistent(world: KeptWorld, client_id: str, clean: bool = False) -> Client:
+    """A client with a session that the disk keeps; it has its CONNACK."""
+    client = world.client(client_id)
+    client.connect(clean, session_expiry_interval_s=WEEK_S)
+    world.settle()
+    answers = client.take()
+    assert isinstance(answers[0], ConnAck)
+    assert answers[0].reason is Reason.SUCCESS
+    client.connack = answers[0]
+    client.box = answers[1:]
+    return client
+
+
+def subscribed(world: KeptWorld, client: Client, topic_filter: str, qos: int) -> None:
+    client.send(Subscribe(client.packet_id(), (Subscription(topic_filter, qos),)))
+    world.settle()
+    assert isinstance(client.take()[-1], SubAck)
+
+
+def away(world: KeptWorld, qos: int = 1) -> None:
+    """A persistent subscriber to everything that has gone."""
+    client = persistent(world, "s")
+    subscribed(world, client, "#", qos)
+    client.lose()
+
+
+def test_a_new_session_is_answered_when_the_disk_has_it() -> None:
+    world = KeptWorld()
+    client = world.client("s")
+    client.connect(False, session_expiry_interval_s=WEEK_S)
+    assert client.take() == []
+    world.settle()
+    assert isinstance(client.take()[0], ConnAck)
+
+
+def test_what_is_said_before_connack_is_answered_behind_it() -> None:
+    world = KeptWorld()
+    client = world.client("s", V311)
+    client.connect(False)
+    client.send(Publish("t", b"x", 1, packet_id=1))
+    world.settle()
+    assert [type(packet) for packet in client.take()] == [ConnAck, PubAck]
+
+
+def test_a_session_that_is_there_needs_no_disk() -> None:
+    world = KeptWorld()
+    persistent(world, "s").lose()
+    client = world.client("s")
+    client.connect(False, session_expiry_interval_s=WEEK_S)
+    assert client.take()[0].session_present  # type: ignore[union-attr]
+
+
+def test_suback_waits_for_the_disk_and_the_subscription_survives() -> None:
+    world = KeptWorld()
+    client = persistent(world, "s")
+    subscribed(world, client, "a/+", 1)
+    world.power_cut()
+    world.connected("p").publish("a/b", b"1", 1)
+    again = persistent(world, "s")
+    assert again.connack is not None
+    assert again.connack.session_present
+    assert again.acknowledge() == [b"1"]
+
+
+def test_a_subscription_that_ended_stays_ended() -> None:
+    world = KeptWorld()
+    client = persistent(world, "s")
+    subscribed(world, client, "a", 1)
+    client.unsubscribe("a")
+    assert client.take() == []
+    world.settle()
+    assert len(client.take()) == 1
+    world.power_cut()
+    world.connected("p").publish("a", b"1", 1)
+    assert persistent(world, "s").acknowledge() == []
+
+
+def test_puback_leaves_when_the_message_is_on_disk_and_it_survives() -> None:
+    world = KeptWorld()
+    away(world)
+    publisher = world.connected("p")
+    publisher.publish("t", b"1", 1)
+    assert publisher.take() == []
+    world.settle()
+    assert isinstance(publisher.take()[0], PubAck)
+    world.power_cut()
+    assert persistent(world, "s").acknowledge() == [b"1"]
+
+
+def test_what_needs_no_disk_does_not_wait_for_it() -> None:
+    world = KeptWorld()
+    away(world)
+    clean = world.connected("c")
+    publisher = world.connected("p")
+    subscriber = world.connected("d")
+    subscriber.subscribe("$x", 0)
+    publisher.publish("t", b"0", 0)
+    assert clean.take() == []
+    world.connected("q").publish("other", b"1", 0)
+    assert not [each for each in world.sync() if isinstance(each, Enqueued)]
+
+
+def test_a_message_that_all_acknowledged_before_its_batch_is_never_written() -> None:
+    world = KeptWorld()
+    subscriber = persistent(world, "s")
+    subscribed(world, subscriber, "t", 1)
+    publisher = world.connected("p")
+    for number in range(5):
+        publisher.publish("t", b"%d" % number, 1)
+    assert publisher.take() == []
+    assert subscriber.acknowledge() == [b"0", b"1", b"2", b"3", b"4"]
+    assert len(publisher.take()) == 5
+    world.now += 60
+    records = world.sync()
+    assert not [each for each in records if isinstance(each, Enqueued | Done)]
+    assert world.broker.journal.never_written == 5
+
+
+def test_of_a_run_only_what_is_not_acknowledged_is_written() -> None:
+    world = KeptWorld()
+    subscriber = persistent(world, "s")
+    subscribed(world, subscriber, "t", 1)
+    publisher = world.connected("p")
+    publisher.send(*(Publish("t", b"%d" % n, 1, packet_id=n + 1) for n in range(4)))
+    first = subscriber.take()[0]
+    subscriber.send(PubAck(first.packet_id))  # type: ignore[union-attr]
+    world.now += 1
+    written = [each for each in world.sync() if isinstance(each, Enqueued)]
+    assert [each.payloads for each in written] == [[b"1", b"2", b"3"]]
+    world.power_cut()
+    assert persistent(world, "s").acknowledge() == [b"1", b"2", b"3"]
+
+
+def test_acknowledged_before_a_power_cut_is_not_sent_again() -> None:
+    world = KeptWorld()
+    away(world)
+    publisher = world.connected("p")
+    publisher.publish("t", b"1", 1)
+    world.settle()
+    subscriber = persistent(world, "s")
+    assert subscriber.acknowledge() == [b"1"]
+    world.now += 60  # acknowledgements ride, or are written after some seconds
+    world.settle()
+    world.power_cut()
+    assert persistent(world, "s").acknowledge() == []
+
+
+def test_qos_2_is_sent_when_its_packet_id_is_on_disk() -> None:
+    world = KeptWorld()
+    subscriber = persistent(world, "s")
+    subscribed(world, subscriber, "t", 2)
+    publisher = world.connected("p")
+    publisher.publish("t", b"1", 2)
+    world.settle()
+    assert isinstance(publisher.take()[0], PubRec)
+    publisher.send(PubRel(1))
+    assert subscriber.take() == []
+    world.sync()
+    assert [packet.payload for packet in subscriber.messages()] == [b"1"]
+
+
+def test_qos_2_that_was_sent_keeps_its_packet_id_over_a_power_cut() -> None:
+    world = KeptWorld()
+    away(world, 2)
+    publisher = world.connected("p")
+    publisher.publish("t", b"1", 2)
+    world.settle()
+    publisher.send(PubRel(1))
+    world.settle()
+    sent = persistent(world, "s").messages()[0]
+    world.power_cut()
+    again = persistent(world, "s").messages()[0]
+    assert (again.packet_id, again.dup, again.payload) == (sent.packet_id, True, b"1")
+
+
+def test_pubrel_waits_until_the_disk_knows_of_pubrec() -> None:
+    world = KeptWorld()
+    subscriber = persistent(world, "s")
+    subscribed(world, subscriber, "t", 2)
+    publisher = world.connected("p")
+    publisher.publish("t", b"1", 2)
+    world.settle()
+    publisher.send(PubRel(1))
+    world.settle()
+    message = subscriber.messages()[0]
+    subscriber.send(PubRec(message.packet_id))
+    assert subscriber.take() == []
+    world.now += 1
+    assert [each for each in world.sync() if isinstance(each, Received)]
+    assert subscriber.take() == [PubRel(message.packet_id)]
+    world.power_cut()
+    again = persistent(world, "s")
+    assert again.take() == [PubRel(message.packet_id)]  # never the message a second time
+
+
+def test_a_stored_qos_2_message_is_released_once_over_a_power_cut() -> None:
+    world = KeptWorld()
+    away(world, 2)
+    publisher = persistent(world, "p")
+    publisher.publish("t", b"1", 2, packet_id=7)
+    assert publisher.take() == []
+    world.settle()
+    assert publisher.take() == [PubRec(7)]
+    world.power_cut()
+    publisher = persistent(world, "p")
+    publisher.publish("t", b"1", 2, packet_id=7, dup=True)
+    world.settle()
+    assert publisher.take() == [PubRec(7)]
+    publisher.send(PubRel(7))
+    assert publisher.take() == []
+    world.settle()
+    assert publisher.take() == [PubComp(7)]
+    world.power_cut()
+    publisher = persistent(world, "p")
+    publisher.send(PubRel(7))
+    world.settle()
+    assert persistent(world, "s").acknowledge() == [b"1"]
+
+
+def test_what_a_clean_client_handed_over_at_qos_2_is_released_at_the_start() -> None:
+    world = KeptWorld()
+    away(world, 2)
+    publisher = world.connected("p")
+    publisher.publish("t", b"1", 2)
+    world.settle()
+    assert isinstance(publisher.take()[0], PubRec)
+    world.power_cut()
+    world.settle()
+    world.power_cut()
+    assert persistent(world, "s").acknowledge() == [b"1"]
+
+
+def test_retained_messages_and_deletions_survive() -> None:
+    world = KeptWorld()
+    publisher = world.connected("p")
+    for topic in ("a", "b"):
+        publisher.publish(topic, b"1", 1, retain=True)
+    assert publisher.take() == []
+    world.settle()
+    assert len(publisher.take()) == 2
+    publisher.publish("b", b"", 1, retain=True)
+    world.settle()
+    world.power_cut()
+    subscriber = world.connected("s")
+    subscriber.subscribe("#")
+    assert [message.topic for message in subscriber.messages()] == ["a"]
+    assert world.broker.retained.get("b") is not None  # as a tombstone, for other gateways
+
+
+def test_a_retained_message_at_qos_0_is_written_within_seconds() -> None:
+    world = KeptWorld()
+    world.connected("p").publish("a", b"1", 0, retain=True)
+    assert world.sync() == []
+    world.now += 10.1
+    assert [type(each) for each in world.sync()] == [Row]
+
+
+def test_what_expires_while_the_box_is_off_counts_mesh_time() -> None:
+    world = KeptWorld()
+    away(world)
+    publisher = world.connected("p")
+    publisher.publish("t", b"short", 1, message_expiry_interval_s=30)
+    publisher.publish("t", b"long", 1, message_expiry_interval_s=3000)
+    world.settle()
+    world.now += 20
+    world.power_cut()
+    world.now += 20
+    assert persistent(world, "s").acknowledge() == [b"long"]
+
+
+def test_a_session_that_ended_is_gone_with_its_messages() -> None:
+    world = KeptWorld()
+    away(world)
+    world.connected("p").publish("t", b"1", 1)
+    world.settle()
+    fresh = persistent(world, "s", clean=True)
+    assert fresh.connack is not None
+    assert not fresh.connack.session_present
+    world.power_cut()
+    assert persistent(world, "s").acknowledge() == []
+
+
+def test_a_delayed_will_survives_and_is_sent_once() -> None:
+    world = KeptWorld()
+    away(world)
+    client = world.client("w")
+    will = Will("t", b"will", 1, False, Properties(will_delay_interval_s=60))
+    client.connect(True, will=will, session_expiry_interval_s=WEEK_S)
+    world.settle()
+    client.lose()
+    world.now += 11
+    world.settle()
+    world.power_cut()
+    world.pass_s(61)
+    world.settle()
+    world.power_cut()
+    world.pass_s(120)
+    assert persistent(world, "s").acknowledge() == [b"will"]
+
+
+@pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5.0"])
+def test_a_full_disk_refuses_what_must_be_kept_and_goes_on_with_the_rest(version: Version) -> None:
+    world = KeptWorld()
+    away(world)
+    live = world.connected("l")
+    live.subscribe("live", 1)
+    publisher = world.connected("p", version)
+    publisher.publish("t", b"lost", 1)
+    world.fail()
+    assert publisher.closed  # not answered: it is to come again
+    publisher = world.connected("p", version)
+    publisher.publish("t", b"refused", 1)
+    if version is V5:
+        assert publisher.take() == [PubAck(1, Reason.QUOTA_EXCEEDED)]
+    else:
+        assert publisher.closed
+        publisher = world.connected("p", version)
+    publisher.publish("u", b"also", 0)
+    live.take()
+    world.now += 2
+    world.settle()  # there is room again
+    publisher.publish("t", b"kept", 1)
+    world.settle()
+    assert isinstance(publisher.take()[-1], PubAck)
+    world.power_cut()
+    assert persistent(world, "s").acknowledge() == [b"lost", b"kept"]
+
+
+def test_all_that_lives_can_be_written_again_and_nothing_else_is_needed() -> None:
+    world = KeptWorld()
+    away(world, 2)
+    publisher = persistent(world, "p")
+    for number in range(300):
+        publisher.publish("t", b"%d" % number * 200, 1)
+        if number % 50 == 0:
+            world.settle()
+            publisher.take()
+    publisher.publish("t", b"stored", 2, packet_id=999)
+    world.settle()
+    before = len(world.log)
+    publisher.publish("t", b"last", 1)
+    world.now += 1
+    world.sync(wants_rewrite=True)
+    subscriber = persistent(world, "s")  # it takes some while all is written again
+    taken = subscriber.take()[:10]
+    for packet in taken:
+        subscriber.send(PubAck(packet.packet_id))  # type: ignore[union-attr]
+    world.settle()
+    assert len(world.log) < before
+    world.now += 60
+    world.settle()
+    world.power_cut()
+    expected = [b"%d" % number * 200 for number in range(10, 300)] + [b"last"]
+    assert persistent(world, "s").acknowledge() == expected
+    publisher = persistent(world, "p")
+    publisher.send(PubRel(999))
+    world.settle()
+    assert persistent(world, "s").acknowledge() == [b"stored"]

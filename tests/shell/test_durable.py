@@ -1,0 +1,385 @@
+"""The durable store: what its futures promised is there after any crash, failure or damage."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.broker.records import Done, Enqueued, Record, Released, Rewrite, Row, Target
+from gateway.shell.disk import Disk, StoreFailure
+from gateway.shell.durable import DurableStore, Recovered, Settings
+
+SETTINGS = Settings(
+    "gw", free_bytes_min=0, segment_bytes=8192, rewrite_bytes_min=4096, ballast_bytes=4096
+)
+
+
+def message(number: int, size: int = 64) -> Enqueued:
+    payload = number.to_bytes(4, "big") * (size // 4)
+    return Enqueued(number, b"a/b", [payload], 1, False, "p", b"", None, [Target(1, 1)])
+
+
+def opened(directory: Path, disk: Disk | None = None, changed: Settings = SETTINGS) -> DurableStore:
+    return DurableStore(str(directory), changed, disk)
+
+
+def content(recovered: Recovered) -> tuple[dict[tuple[str, str], bytes], list[Record]]:
+    return recovered.rows, [record for batch in recovered.batches for record in batch]
+
+
+def read(directory: Path) -> tuple[dict[tuple[str, str], bytes], list[Record], list[str]]:
+    """What a start after a power cut finds, read from a copy of the directory."""
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / "copy"
+        shutil.copytree(directory, copy)
+        store = opened(copy)
+        recovered = store.recover()
+        rows, records = content(recovered)
+        store.close()
+        return rows, records, recovered.notes
+
+
+def started(directory: Path, disk: Disk | None = None) -> DurableStore:
+    store = opened(directory, disk)
+    content(store.recover())
+    return store
+
+
+def segments(directory: Path) -> list[Path]:
+    return sorted(p for p in (directory / "log").glob("*.seg") if p.stem.isdecimal())
+
+
+def test_what_was_committed_is_there_after_a_crash_and_after_a_close(tmp_path: Path) -> None:
+    store = started(tmp_path)
+    store.commit([Row("s", "a", b"1"), message(1), Row("s", "b", b"2")]).result()
+    store.commit([Row("s", "a", None), message(2)]).result()
+    expected = ({("s", "b"): b"2"}, [message(1), message(2)], [])
+    assert read(tmp_path) == expected
+    store.close()
+    assert read(tmp_path) == expected
+
+
+def test_numbers_go_on_over_many_starts(tmp_path: Path) -> None:
+    for number in range(5):
+        store = started(tmp_path)
+        store.commit([message(number), Row("n", "n", bytes([number]))]).result()
+        store.close()
+    assert read(tmp_path) == ({("n", "n"): b"\4"}, [message(n) for n in range(5)], [])
+
+
+def test_a_batch_larger_than_a_segment_gets_one_of_its_own(tmp_path: Path) -> None:
+    store = started(tmp_path)
+    large = [message(1), message(2, 40_000), message(3)]
+    for record in large:
+        store.commit([record]).result()
+    store.close()
+    assert read(tmp_path)[1:] == (large, [])
+
+
+def test_a_tail_torn_at_any_byte_is_a_normal_end(tmp_path: Path) -> None:
+    store = started(tmp_path)
+    store.commit([message(1)]).result()
+    used = store.vitals.log_bytes
+    store.commit([message(2, 800)]).result()
+    end = store.vitals.log_bytes
+    path = segments(tmp_path)[-1]
+    whole = path.read_bytes()
+    for cut in range(used, end - 512, 7):
+        path.write_bytes(whole[:cut] + bytes(len(whole) - cut))
+        assert read(tmp_path) == ({}, [message(1)], []), cut
+    path.write_bytes(whole)
+    assert read(tmp_path)[1] == [message(1), message(2, 800)]
+    store.close()
+
+
+@pytest.mark.parametrize("place", [600, 0, 8, 30, 1024, 1030, 1060])
+def test_damage_inside_costs_one_batch_and_the_file_is_kept(tmp_path: Path, place: int) -> None:
+    store = started(tmp_path)
+    for number in range(1, 6):
+        store.commit([message(number)]).result()
+    store.close()
+    path = segments(tmp_path)[0]
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0xFF
+    path.write_bytes(data)
+    _, records, notes = read(tmp_path)
+    lost = [] if place < 512 else [place // 512]
+    assert records == [message(n) for n in range(1, 6) if n not in lost]
+    assert notes
+    store = started(tmp_path)
+    store.close()
+    assert path.with_name(path.name + ".broken-1").read_bytes()[: len(data)] == data
+
+
+def test_a_segment_that_lost_all_its_batches_is_kept_and_told(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        store = started(tmp_path)
+        store.commit([message(number)]).result()
+        store.close()
+    middle = segments(tmp_path)[1]
+    damaged = middle.read_bytes()[:520] + bytes(1000)
+    middle.write_bytes(damaged)
+    store = opened(tmp_path)
+    recovered = store.recover()
+    assert content(recovered)[1] == [message(1), message(3)]
+    assert any("cannot be read" in note for note in recovered.notes)
+    store.close()
+    assert middle.with_name(middle.name + ".broken-1").read_bytes() == damaged
+
+
+@pytest.mark.parametrize("junk", [b"no database at all" * 100, b""])
+def test_rows_that_cannot_be_read_are_set_aside_and_the_log_is_used(
+    tmp_path: Path, junk: bytes
+) -> None:
+    store = started(tmp_path)
+    store.commit([Row("s", "a", b"1"), message(1)]).result()
+    store.close()
+    (tmp_path / "broker.db").write_bytes(junk)
+    rows, records, notes = read(tmp_path)
+    assert (rows, records) == ({("s", "a"): b"1"}, [message(1)])
+    assert bool(notes) == bool(junk)
+
+
+def test_files_of_another_box_are_set_aside(tmp_path: Path) -> None:
+    store = started(tmp_path)
+    store.commit([Row("s", "a", b"1"), message(1)]).result()
+    store.close()
+    other = opened(tmp_path, changed=replace(SETTINGS, gateway="other"))
+    recovered = other.recover()
+    assert content(recovered) == ({}, [])
+    assert len(recovered.notes) == 2
+    other.close()
+    assert (tmp_path / "broker.db.foreign-1").exists()
+
+
+def test_records_of_a_newer_version_are_passed_over_and_kept_aside(tmp_path: Path) -> None:
+    import msgspec
+
+    class Newer(msgspec.Struct, array_like=True, tag="newer"):
+        text: str
+
+    class Longer(msgspec.Struct, array_like=True, tag="released"):
+        mid: int
+        reason: str
+
+    store = started(tmp_path)
+    store.commit([message(1), Newer("?"), Longer(7, "new field")]).result()  # type: ignore[list-item]
+    store.close()
+    _, records, notes = read(tmp_path)
+    assert records == [message(1), Released(7)]
+    assert len(notes) == 1 and "1 records" in notes[0]
+
+
+def living(directory: Path) -> set[int]:
+    """Messages that no Done speaks of, by the rules of records.py."""
+    alive: set[int] = set()
+    for record in read(directory)[1]:
+        if isinstance(record, Enqueued):
+            alive.add(record.first)
+        elif isinstance(record, Done):
+            alive -= {m for a, b in record.ranges for m in range(a, b + 1)}
+    return alive
+
+
+def test_a_rewrite_frees_the_log_and_loses_nothing_at_any_call(tmp_path: Path) -> None:
+    """The directory is read as a crash would leave it before every call that changes it."""
+    directory = tmp_path / "store"
+    watching = False
+    crashes = 0
+
+    def watched(call: Callable[..., object]) -> Callable[..., object]:
+        def run(*arguments: object) -> object:
+            nonlocal crashes, watching
+            if watching:
+                watching, crashes = False, crashes + 1
+                assert living(directory) == {2, 4}
+                watching = True
+            return call(*arguments)
+
+        return run
+
+    names = ("open", "pwrite", "fdatasync", "rename", "unlink", "fsync")
+    disk = replace(Disk(), **{name: watched(getattr(Disk(), name)) for name in names})
+    store = started(directory, disk)
+    for number in range(1, 5):
+        store.commit([message(number, 3000)]).result()
+    report = store.commit([Done(1, [(1, 1), (3, 3)])]).result()
+    assert report.wants_rewrite
+    watching = True
+    store.commit([message(2)], Rewrite.BEGIN).result()
+    store.commit([message(4)], Rewrite.END).result()
+    store.commit([Released(1)]).result()
+    watching = False
+    assert crashes > 10
+    assert store.vitals.log_bytes < report.log_bytes
+    assert read(directory)[1] == [message(2), message(4), Released(1)]
+    store.close()
+
+
+WRITES = [f.name for f in fields(Disk) if f.name not in ("statvfs", "link", "truncate")]
+
+
+FAILURES = [(name, code) for name in WRITES for code in (errno.ENOSPC, errno.EIO, errno.EROFS)]
+
+
+@pytest.mark.parametrize(("name", "code"), [*FAILURES, ("pwrite", 0), ("pwrite", -1)])
+def test_after_any_call_fails_what_succeeded_is_kept(tmp_path: Path, name: str, code: int) -> None:
+    """Each occurrence of the call fails in turn; 0 is a torn write, -1 a short one."""
+    for turn in range(6):
+        directory = tmp_path / str(turn)
+        count = -1000
+
+        def call(*arguments: object, turn: int = turn) -> object:
+            nonlocal count
+            count += 1
+            if count == turn + 1:
+                if code > 0:
+                    raise OSError(code, os.strerror(code))
+                file, data, offset = arguments
+                taken = os.pwrite(file, data[: len(data) // 2], offset)  # type: ignore[arg-type,index]
+                if code < 0:
+                    return taken
+                raise OSError(errno.EIO, "torn")
+            return getattr(Disk(), name)(*arguments)
+
+        store = started(directory, replace(Disk(), **{name: call}))
+        count = 0
+        kept = []
+        for number in range(1, 8):
+            mode = {5: Rewrite.BEGIN, 6: Rewrite.END}.get(number, Rewrite.NONE)
+            records: list[Record] = (
+                [message(n, 2000) for n in range(1, number)] if number == 5 else []
+            )
+            records += [message(number, 2000), Row("n", "last", bytes([number]))]
+            for _ in range(3):
+                try:
+                    store.commit(records, mode).result()
+                except StoreFailure as problem:
+                    assert problem.remedy
+                    assert read(directory)[0].get(("n", "last"), b"\0") in (
+                        bytes([number - 1]),
+                        bytes([number]),
+                    )
+                    continue
+                break
+            else:
+                pytest.fail("one failure must not be for ever")
+            kept.append(number)
+            rows, found, _ = read(directory)
+            assert {r.first for r in found if isinstance(r, Enqueued)} == set(kept)
+            assert rows == {("n", "last"): bytes([number])}
+        store.close()
+
+
+MOUNTED = """
+import sys
+from gateway.broker.records import Done, Released
+from gateway.shell.disk import FailureKind, StoreFailure
+from gateway.shell.durable import DurableStore, Settings
+import subprocess
+from tests.shell.test_durable import message
+place = sys.argv[2]
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", place], check=True)
+changed = Settings("gw", free_bytes_min=1 << 20, segment_bytes=1 << 18, ballast_bytes=1 << 19)
+store = DurableStore(place, changed)
+list(store.recover().batches)
+good = []
+def fill():
+    for number in range(1, 500):
+        report = store.commit([message(number, 32_000)]).result()
+        good.append(number)
+        if not report.free and sys.argv[1] == "low":
+            return report
+if sys.argv[1] == "read-only":
+    store.commit([message(1)]).result()
+    store.close()
+    subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+    try:
+        DurableStore(place, Settings("gw")).recover()
+    except StoreFailure as problem:
+        assert problem.kind is FailureKind.READ_ONLY, problem
+        sys.exit(0)
+    sys.exit("was not told")
+if sys.argv[1] == "low":
+    fill()
+    assert store.vitals.state is FailureKind.FULL and store.vitals.remedy
+    for number in range(20):
+        store.commit([Done(1, [(number, number)])]).result()
+else:
+    try:
+        fill()
+        sys.exit("never full")
+    except StoreFailure as problem:
+        assert problem.kind is FailureKind.FULL, problem
+store.close()
+again = DurableStore(place, Settings("gw"))
+found = [r.first for batch in again.recover().batches for r in batch if hasattr(r, "first")]
+assert found[:len(good)] == good, (len(found), len(good))
+"""
+
+
+@pytest.mark.parametrize("case", ["read-only", "low", "full"])
+def test_a_real_disk_that_is_full_or_read_only(tmp_path: Path, case: str) -> None:
+    command = ["unshare", "-m", sys.executable, "-c", MOUNTED, case, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+
+
+Step = tuple[str, int | None, bytes | None]
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("rows"), st.integers(0, 3), st.one_of(st.none(), st.binary(max_size=9))),
+        st.tuples(st.just("message"), st.integers(1, 3000), st.none()),
+        st.tuples(st.sampled_from(["crash", "close", "rewrite"]), st.none(), st.none()),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(STEPS)
+def test_any_history_is_recovered_as_a_model_has_it(
+    steps: list[Step],
+) -> None:
+    rows: dict[tuple[str, str], bytes] = {}
+    messages: dict[int, Enqueued] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch) / "0"
+        store = started(directory)
+        for number, (step, one, value) in enumerate(steps, 1):
+            if step == "rows":
+                store.commit([Row("k", str(one), value)]).result()
+                rows[("k", str(one))] = value or b""
+                if value is None:
+                    del rows[("k", str(one))]
+            elif step == "message":
+                messages[number] = message(number, one or 1)
+                store.commit([messages[number]]).result()
+            elif step == "rewrite":
+                store.commit([], Rewrite.BEGIN).result()
+                for record in messages.values():
+                    store.commit([record]).result()
+                store.commit([], Rewrite.END).result()
+            else:
+                copy = Path(scratch) / str(number)
+                if step == "close":
+                    store.close()
+                shutil.copytree(directory, copy)
+                if step == "crash":
+                    store.close()
+                directory = copy
+                store = started(directory)
+            found_rows, found, notes = read(directory)
+            assert found_rows == rows
+            assert {r.first: r for r in found if isinstance(r, Enqueued)} == messages
+            assert notes == []
+        store.close()
