@@ -14,7 +14,7 @@ from gateway.broker.connection import Connection, Moves, State
 from gateway.broker.delivery import arrived, arrived_run, caught_up, publish
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.journal import Journal
-from gateway.broker.keeping import forget_retained
+from gateway.broker.keeping import forget_retained, keep_session
 from gateway.broker.living import living, restore
 from gateway.broker.outbox import Outbox
 from gateway.broker.records import Record
@@ -188,6 +188,9 @@ class Broker:
         """A planned stop: clients are told, and no will is sent."""
         self.state.at(now)
         for connection in list(self._online.values()):
+            session = connection.session
+            if connection.will is not None and session is not None and session.number:
+                keep_session(self.state.journal, session, None, None)
             connection.will = None
             connection.refuse(Reason.SERVER_SHUTTING_DOWN, "the gateway stops")
 
