@@ -11,17 +11,18 @@ rule at all is for this user: then he may do everything. Must not know sessions,
 are kept.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
-from gateway.mqtt.topics import levels, matches
+from gateway.errors import ProtocolError
+from gateway.mqtt.topics import check_topic_filter, levels, matches
 
 # Verdicts kept of one client. Real ones write to tens of topics; a full cache starts afresh.
 VERDICTS_MAX = 1_000
 
 
-class Subject(Enum):
+class Subject(StrEnum):
     """Whom a rule is for. The order is that in which they decide."""
 
     USER = "user"
@@ -29,7 +30,7 @@ class Subject(Enum):
     EVERYBODY = "everybody"
 
 
-class Action(Enum):
+class Action(StrEnum):
     """What a rule is about."""
 
     READ = "read"
@@ -45,6 +46,24 @@ class Rule:
     action: Action
     allow: bool
     pattern: str
+
+    @classmethod
+    def of(cls, words: Sequence[str]) -> "Rule":
+        """From the words in which it prints itself. Raises ValueError that says what is wrong."""
+        wanted = "allow|deny user NAME|group NAME|everybody read|write FILTER"
+        verb, subject, *rest = words if len(words) > 1 else ("", "")
+        name = rest.pop(0) if subject != Subject.EVERYBODY.value and rest else ""
+        if verb not in ("allow", "deny") or subject not in list(map(str, Subject)):
+            raise ValueError(f"a rule is {wanted}")
+        if len(rest) != 2 or rest[0] not in list(map(str, Action)):
+            raise ValueError(f"a rule is {wanted}")
+        if not name and subject != Subject.EVERYBODY.value:
+            raise ValueError(f"a rule for a {subject} names it")
+        try:
+            check_topic_filter(rest[1])
+        except ProtocolError as error:
+            raise ValueError(f"{rest[1]!r} is no topic filter: {error.detail}") from None
+        return cls(Subject(subject), name, Action(rest[0]), verb == "allow", rest[1])
 
     def __str__(self) -> str:
         whom = f"{self.subject.value} {self.name}".rstrip()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from gateway.broker.access import Action
 from gateway.broker.connection import Connection, State
 from gateway.broker.delivery import is_own, publish
+from gateway.broker.identity import identify
 from gateway.broker.keeping import forget_session, forget_will, keep_session, keep_will
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
@@ -36,6 +37,9 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
     def handle(connection: Connection, packet: Packet) -> None:
         assert isinstance(packet, Connect)
         connection.version = packet.version
+        identify(connection, packet, lambda: enter(connection, packet))
+
+    def enter(connection: Connection, packet: Connect) -> None:
         full = len(online) >= connection.broker.settings.connections_max
         refusal = _refusal(connection, packet, full and packet.client_id not in online)
         if refusal is not None:
@@ -115,13 +119,6 @@ def release(broker: BrokerState, message: Message) -> None:
 
 
 def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reason, str] | None:
-    settings = connection.broker.settings
-    if packet.properties.authentication_method is not None:
-        return Reason.BAD_AUTHENTICATION_METHOD, "extended authentication is not offered"
-    if not connection.trusted and settings.allow_anonymous != "everywhere":
-        if packet.username is not None:
-            return Reason.BAD_USER_NAME_OR_PASSWORD, "no such user"
-        return Reason.NOT_AUTHORIZED, "anonymous from another host"
     if not packet.client_id and not packet.clean_start and packet.version is not Version.MQTT5:
         return Reason.CLIENT_IDENTIFIER_NOT_VALID, "no client id and no clean session"
     if packet.will is not None and is_own(packet.will.topic):

@@ -155,7 +155,7 @@ class Connection:
 
     def opening(self) -> None:
         """CONNECT cannot be answered yet: what the client says waits until `open` and `resume`."""
-        assert self.state is State.WAITING, "only a CONNECT is looked at"
+        assert self.state in (State.WAITING, State.OPENING), "only a CONNECT is looked at"
         self.state = State.OPENING
 
     def open(self, session: Session, keep_alive_s: int) -> None:

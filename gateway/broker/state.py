@@ -10,6 +10,7 @@ from random import Random
 from gateway.broker.access import Access
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.journal import Journal
+from gateway.broker.logins import Logins
 from gateway.broker.outbox import Outbox
 from gateway.broker.retained import Retained
 from gateway.broker.routes import Routes
@@ -39,6 +40,7 @@ class BrokerState:
     routes: Routes
     retained: Retained
     journal: Journal
+    logins: Logins
     now: float = 0.0
     holding: bool = False
     sessions: dict[str, Session] = field(default_factory=dict)

@@ -20,10 +20,13 @@ class Vitals:
     subscriptions_refused_by_rule: int = 0
     refused_disk: int = 0  # not taken, for the disk could not keep them
     connections_refused: int = 0
+    logins_wrong: int = 0  # no such user, or another password
+    logins_busy: int = 0  # refused, for too many passwords were being checked
     protocol_errors: int = 0
     messages_in_per_s: float = 0.0
     messages_out_per_s: float = 0.0
     last_drop_at: float = 0.0  # monotonic seconds; 0: never
+    last_login_refused_at: float = 0.0  # the same, wrong or busy
     _dropped: int = 0
     _at: float = 0.0
     _in: int = 0
