@@ -59,15 +59,23 @@ class Rule:
             raise ValueError(f"a rule is {wanted}")
         if not name and subject != Subject.EVERYBODY.value:
             raise ValueError(f"a rule for a {subject} names it")
+        if not (name + rest[1]).isprintable():
+            raise ValueError("a rule has only printable characters")
         try:
             check_topic_filter(rest[1])
         except ProtocolError as error:
             raise ValueError(f"{rest[1]!r} is no topic filter: {error.detail}") from None
         return cls(Subject(subject), name, Action(rest[0]), verb == "allow", rest[1])
 
+    def words(self) -> list[str]:
+        """What `of` makes it from."""
+        whom = (
+            [self.subject.value] if self.subject is Subject.EVERYBODY else [self.subject, self.name]
+        )
+        return ["allow" if self.allow else "deny", *whom, self.action.value, self.pattern]
+
     def __str__(self) -> str:
-        whom = f"{self.subject.value} {self.name}".rstrip()
-        return f"{'allow' if self.allow else 'deny'} {whom} {self.action.value} {self.pattern}"
+        return " ".join(self.words())
 
 
 Step = list[tuple[Rule, str]]  # rules of one subject, with their filters for this client
