@@ -54,6 +54,8 @@ log_level = "warning"
 [mqtt]
 port = {port}
 tls_port = 0
+queue_messages_max = 10_000_000
+queue_bytes_max = 4_000_000_000
 """
 GATEWAY_CLUSTER = """
 [cluster]

@@ -116,6 +116,8 @@ def _progress(row: Row, product: Product, number: int, result: Round) -> None:
 def _finish(outcomes: list[Outcome], settings: dict[str, Any], json_file: Path | None) -> int:
     print()
     print(report.figures_table(outcomes))
+    for line in report.shares(outcomes):
+        print(line)
     print()
     print(report.proof_table(outcomes))
     print(f"\n{LEGEND}\n")

@@ -92,6 +92,21 @@ def figures_table(outcomes: list[Outcome]) -> str:
     return "\n".join(lines)
 
 
+def shares(outcomes: list[Outcome]) -> list[str]:
+    """One line for each row that is to reach a share of another one of the same run, ours and ours."""
+    by_name = {outcome.row.name: outcome for outcome in outcomes}
+    lines = []
+    for outcome in outcomes:
+        whole = by_name.get(outcome.row.share_of)
+        if whole is not None and middle(whole.ours):
+            share, least = middle(outcome.ours) / middle(whole.ours), outcome.row.share_least
+            verdict = "ok" if share >= least else "NO"
+            lines.append(
+                f"{outcome.row.title}: {share:.2f} of {whole.row.title} (>={least:g} {verdict})"
+            )
+    return lines
+
+
 def proof_table(outcomes: list[Outcome]) -> str:
     """Who was busy in each row, and how much faster the generator could have been."""
     head = (

@@ -27,6 +27,8 @@ class Row:
     unit: str = "msg/s"
     at_least: float | None = None  # ours / Mosquitto's
     at_most: float | None = None  # ours, in the unit, where less is better
+    share_of: str = ""  # another row of the same run, of which ours is to reach
+    share_least: float = 0.0
 
     @property
     def is_rate(self) -> bool:
@@ -68,6 +70,20 @@ ROWS = (
     Row("qos0", "QoS 0, one to one", _stream(Stream(0)), at_least=5),
     Row("qos1", "QoS 1, one to one, window 100", _stream(Stream(1)), at_least=4),
     Row("qos2", "QoS 2, one to one, window 100", _stream(Stream(2)), at_least=4),
+    Row(
+        "kept",
+        "QoS 1 to a kept session, connected",
+        _stream(Stream(1, kept=True)),
+        share_of="qos1",
+        share_least=0.4,
+    ),
+    Row(
+        "kept-away",
+        "QoS 1 to a kept session, away",
+        _stream(Stream(1, kept=True, away=True)),
+        share_of="qos1",
+        share_least=0.4,
+    ),
     Row("fanout", "QoS 0, one to twenty", _stream(Stream(0, subscribers=20)), at_least=10),
     Row("many", "500 publishers, window 1, heard", _many(Many()), at_least=1),
     Row("many-unheard", "500 publishers, window 1, unheard", _many(Many(heard=False)), at_least=1),

@@ -38,6 +38,8 @@ class Stream:
     window: int = 100  # unacknowledged messages, QoS 1 and 2
     outstanding_max: int = 2000  # published and not yet received; below LAP
     topic: str = "bench/stream"
+    kept: bool = False  # the subscribers' sessions outlive their connections
+    away: bool = False  # and they are gone: the rate is that of the acknowledgements
 
 
 class Publisher:
@@ -134,22 +136,33 @@ class StreamRun:
         self._laps = Laps(load.topic, load.qos)
         self._subscribers = []
         self._connections: list[Connection] = []
-        for index in range(load.subscribers):
-            connection = self._connect(subscribe_at, f"bench-subscriber-{index}")
+        self._subscribe_at = subscribe_at
+        for name in self._names():
+            if load.kept:
+                Connection(subscribe_at, name).close()  # begins with an empty session
+            connection = self._connect(subscribe_at, name, load.kept)
             connection.subscribe(load.topic, load.qos)
-            self._subscribers.append(Subscriber(connection, self._laps))
+            if load.away:
+                self._connections.pop().close()
+            else:
+                self._subscribers.append(Subscriber(connection, self._laps))
         self._publisher = Publisher(self._connect(publish_at, "bench-publisher"), self._laps)
         if publish_at != subscribe_at:
             route.await_route(self._connections[-1], self._connections[0], load.topic, load.qos)
 
-    def _connect(self, address: Address, client_id: str) -> Connection:
-        connection = Connection(address, client_id)
+    def _names(self) -> list[str]:
+        return [f"bench-subscriber-{index}" for index in range(self._load.subscribers)]
+
+    def _connect(self, address: Address, client_id: str, kept: bool = False) -> Connection:
+        connection = Connection(address, client_id, kept)
         self._connections.append(connection)
         return connection
 
     def close(self) -> None:
         for connection in self._connections:
             connection.close()
+        for name in self._names() if self._load.kept else ():
+            Connection(self._subscribe_at, name).close()  # what waits for it is given up
 
     def run(self, timing: Timing, pids: Sequence[int]) -> Round:
         """Raises BrokerError when a broker hangs up or breaks the protocol."""
@@ -185,11 +198,14 @@ class StreamRun:
         return handlers
 
     def _delivered(self) -> int:
+        if self._load.away:
+            return self._publisher.acknowledged
         return sum(subscriber.tally.received for subscriber in self._subscribers)
 
     def _top_up(self) -> None:
         publisher, load = self._publisher, self._load
-        slowest = min(subscriber.tally.next for subscriber in self._subscribers)
+        nexts = [subscriber.tally.next for subscriber in self._subscribers]
+        slowest = min(nexts, default=publisher.acknowledged)
         free = load.outstanding_max - (publisher.published - slowest)
         least = load.outstanding_max // 4
         if load.qos:
@@ -233,7 +249,7 @@ class StreamRun:
         publisher = self._publisher
         tallies = [subscriber.tally for subscriber in self._subscribers]
         result.published = publisher.published
-        result.received = sum(tally.received for tally in tallies)
+        result.received = self._delivered()
         result.missing = sum(tally.missing(publisher.published) for tally in tallies)
         result.duplicates = sum(tally.duplicates for tally in tallies)
         result.late = sum(tally.late for tally in tallies)

@@ -99,13 +99,18 @@ def publish(topic: str, qos: int, packet_id: int, payload: bytes) -> bytes:
 
 
 class Connection:
-    """One client's connection, clean session, no keep-alive; blocking until `go` is called."""
+    """One client's connection, no keep-alive; blocking until `go` is called.
 
-    def __init__(self, address: tuple[str, int], client_id: str) -> None:
+    A clean session, or with `kept` one that outlives the connection.
+    """
+
+    def __init__(self, address: tuple[str, int], client_id: str, kept: bool = False) -> None:
         self.socket = socket.create_connection(address, timeout=ANSWER_TIMEOUT_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._unsent: deque[memoryview] = deque()
-        self.socket.sendall(packet(0x10, text("MQTT") + bytes((4, 2, 0, 0)) + text(client_id)))
+        flags = 0 if kept else 2  # clean session
+        connect = text("MQTT") + bytes((4, flags, 0, 0)) + text(client_id)
+        self.socket.sendall(packet(0x10, connect))
         answer = self.read_packet()
         if answer != bytes((CONNACK, 2, 0, 0)):
             raise BrokerError(f"CONNECT was answered with {answer.hex()}")

@@ -13,13 +13,14 @@ from gateway.broker.connection import Connection, Moves, State
 from gateway.broker.delivery import arrived, arrived_run, caught_up, publish
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.journal import Journal
-from gateway.broker.keeping import forget_retained
+from gateway.broker.keeping import forget_retained, keep_session
 from gateway.broker.living import living, restore
 from gateway.broker.outbox import Outbox
 from gateway.broker.records import Record
 from gateway.broker.retained import Retained
 from gateway.broker.routes import Routes
 from gateway.broker.state import BrokerState
+from gateway.broker.sys_topics import SysTopics
 from gateway.broker.vitals import Vitals
 from gateway.config import MqttSection
 from gateway.effects import Effect
@@ -55,6 +56,8 @@ class Broker:
             Retained(settings.retained_messages_max, self._forgotten),
             journal or Journal(),
         )
+        self._sys = SysTopics(self.state, self._online)
+        self.state.present = self._sys.matching
         self._sweep_at = 0.0
         self._moves = self._make_moves()
         self.state.timers.set(0.0, self._tick)
@@ -179,6 +182,9 @@ class Broker:
         """A planned stop: clients are told, and no will is sent."""
         self.state.at(now)
         for connection in list(self._online.values()):
+            session = connection.session
+            if connection.will is not None and session is not None and session.number:
+                keep_session(self.state.journal, session, None, None)
             connection.will = None
             connection.refuse(Reason.SERVER_SHUTTING_DOWN, "the gateway stops")
 
@@ -236,6 +242,7 @@ class Broker:
 
     def _tick(self, now: float) -> None:
         self.state.vitals.tick(now)
+        self._sys.tick(now)
         if self.state.crowding and not self.state.elsewhere.crowded():
             self.uncrowd()  # the gateway that was behind is silent or gone
         if now >= self._sweep_at:

@@ -62,6 +62,8 @@ def on_disconnect(connection: Connection, packet: Packet) -> None:
         if expiry_s and not session.expiry_s:  # section 3.14.2.2.2
             raise ProtocolError(Reason.PROTOCOL_ERROR, "a session expiry where CONNECT had none")
         session.expiry_s = _expiry_s(connection.broker, expiry_s)
+        if session.number:
+            keep_session(connection.broker.journal, session, None, None)
     connection.close(with_will=packet.reason != Reason.NORMAL_DISCONNECTION)  # [MQTT-3.14.4-3]
 
 
@@ -170,6 +172,7 @@ def _open(online: Online, connection: Connection, packet: Connect, assigned: boo
     session, present = _find_session(broker, packet, expiry_s, ticket)
     connection.session = session
     online[session.client_id] = connection
+    broker.vitals.clients_max = max(broker.vitals.clients_max, len(online))
     if ticket.waiting > 1:
         connection.opening()
     ticket.release()
@@ -228,11 +231,14 @@ def _find_session(
         session.expiry_s = expiry_s
         if (_is_back(broker, packet.client_id) or news) and session.number:
             keep_session(broker.journal, session, None, None, ticket if news else None)
+        if session.number and not session.on_disk:  # its client did not wait for the first CONNACK
+            broker.journal.wait(ticket)
         return session, True
     session = new_session(broker, packet.client_id, expiry_s)
     if expiry_s and broker.journal.keeping:
         session.number = broker.journal.number()
         keep_session(broker.journal, session, None, None, ticket)
+        broker.journal.await_commit(session, 0)
     return session, False
 
 

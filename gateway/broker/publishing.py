@@ -82,6 +82,8 @@ def on_pubrel(connection: Connection, packet: Packet) -> None:
             _publish(connection, message, released=True)
     else:
         reason = Reason.PACKET_IDENTIFIER_NOT_FOUND
+        if session.number:  # perhaps it was released a moment ago
+            connection.broker.journal.wait(connection.ticket())
     # [MQTT-2.2.1-5] [MQTT-4.3.3-11] [MQTT-4.3.3-13]
     connection.acks.append(encode(PubComp(packet.packet_id, reason), connection.version))
 
@@ -101,6 +103,8 @@ def _store(connection: Connection, packet_id: int, message: Message) -> None:
         if reason == Reason.SUCCESS:
             session.unreleased[packet_id] = message
             session.unreleased_bytes += size
+    elif session.unreleased[packet_id].mid:  # perhaps the first is still on its way to the disk
+        connection.broker.journal.wait(connection.ticket())
     # [MQTT-2.2.1-5] [MQTT-3.3.4-1] [MQTT-4.3.3-8]
     connection.acks.append(encode(PubRec(packet_id, reason), connection.version))
 

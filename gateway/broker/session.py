@@ -35,7 +35,8 @@ class Session:
     `inflight` maps a packet id to what was sent under it, in the order of sending; None stands for a
     QoS 2 message that the client has received (PUBREC) and not yet completed (PUBCOMP). `received_mids`
     are the ids of such messages on disk. `unsent` are packet ids whose message was not written to the
-    client: True if it may be, False while the packet id is on its way to the disk.
+    client: True if it may be, False while the packet id is on its way to the disk. `on_disk`: the disk
+    has the session, if it is to keep it.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Session:
         "inflight",
         "journal",
         "number",
+        "on_disk",
         "outbox",
         "queue",
         "queue_bytes",
@@ -73,6 +75,7 @@ class Session:
         self.queue_messages_max = queue_messages_max
         self.queue_bytes_max = queue_bytes_max
         self.number = 0
+        self.on_disk = False
         self.outbox: Outbox | None = None
         self.subscriptions: dict[str, Subscription] = {}
         self.inflight: dict[int, Delivery | None] = {}
@@ -195,10 +198,14 @@ class Session:
             self.unsent.pop(packet_id, None)
             self.received_mids[packet_id] = delivery[0].mid
             self.journal.received(self.number, delivery[0].mid, ticket())
+        elif self.number:
+            self.journal.wait(ticket())
         return True
 
     def committed(self, packet_id: int, now: float) -> None:
-        """The packet id is on disk: its message may leave, if it is still wanted."""
+        """The packet id is on disk: its message may leave, if it is still wanted. 0: the session is."""
+        if packet_id == 0:
+            self.on_disk = True
         if self.unsent.get(packet_id) is not False:
             return
         self.unsent[packet_id] = True

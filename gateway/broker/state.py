@@ -3,7 +3,7 @@
 Plain data, made by `broker.py`, read and changed by the handlers. Must not know connections.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 
@@ -29,6 +29,7 @@ class BrokerState:
     `expiries` are the timers that end such sessions.
     `away` says since when a client is away whose session the disk keeps, `written_away` of which of
     them the disk knows it: who comes and goes within a minute is never written.
+    `present` gives the values of the broker's own topics under a filter (`sys_topics.py`).
     `crowding` is whom to tell, by client id, when the other gateways can take more again.
     """
 
@@ -50,6 +51,7 @@ class BrokerState:
     away: dict[str, float] = field(default_factory=dict)
     written_away: dict[str, None] = field(default_factory=dict)
     crowding: dict[str, Callable[[], None]] = field(default_factory=dict)
+    present: Callable[[str], Iterable[Message]] = lambda topic_filter: ()
 
     def at(self, now: float) -> None:
         """An input came at this time."""

@@ -61,6 +61,8 @@ def on_unsubscribe(connection: Connection, packet: Packet) -> None:
             reasons.append(Reason.SUCCESS)
         else:
             reasons.append(Reason.NO_SUBSCRIPTION_EXISTED)
+            if session.number:  # perhaps it ended a moment ago
+                connection.broker.journal.wait(ticket)
     # [MQTT-2.2.1-6] [MQTT-3.10.4-4] [MQTT-3.10.4-5] [MQTT-3.10.4-6] [MQTT-3.11.3-1]
     answer = encode(UnsubAck(packet.packet_id, tuple(reasons)), connection.version)
     ticket.release()
@@ -125,3 +127,5 @@ def _say(
             if not message.expired(broker.now):
                 # [MQTT-3.3.1-8 of 3.1.1] [MQTT-3.8.4-8]
                 deliver_to(broker, session, message, min(message.qos, subscription.qos), True)
+        for message in broker.present(subscription.topic_filter):
+            deliver_to(broker, session, message, 0, True)

@@ -19,6 +19,7 @@ class Vitals:
     refused_disk: int = 0  # not taken, for the disk could not keep them
     connections_refused: int = 0
     protocol_errors: int = 0
+    clients_max: int = 0  # connected at once
     messages_in_per_s: float = 0.0
     messages_out_per_s: float = 0.0
     last_drop_at: float = 0.0  # monotonic seconds; 0: never

@@ -47,12 +47,14 @@ from gateway.shell.control_socket import ControlSocket
 from gateway.shell.durable import DurableStore, Settings
 from gateway.shell.hardware import Measures, addresses, measure
 from gateway.shell.keeper import Keeper
+from gateway.shell.log_ring import LogRing
 from gateway.shell.look import register as register_look
 from gateway.shell.runtime import Runtime
 from gateway.shell.store import Store, StoreError
 
 if TYPE_CHECKING:
     from gateway.shell.discovery import Sighting
+    from gateway.shell.metrics import MetricsServer
     from gateway.shell.peers import Peers
     from gateway.shell.tls import ClusterKeys
 
@@ -70,6 +72,8 @@ class Daemon:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
+        self._log = LogRing()
+        logging.getLogger().addHandler(self._log)
         self._gateway = gateway_id(config.gateway.serial_number or serial_number())
         self._store = Store(config.gateway.state_dir, self._gateway)
         for note in self._store.notes:
@@ -105,7 +109,9 @@ class Daemon:
         self.commands = Commands()
         self.commands.answer(STATUS, lambda _: to_document(self._status()))
         register_look(self.commands, self._runtime)
+        self._log.register(self.commands)
         self._control = ControlSocket(config.gateway.control_socket, self.commands)
+        self._metrics: MetricsServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._servers: list[asyncio.Server] = []
 
@@ -121,6 +127,8 @@ class Daemon:
         if cluster is not None:
             await self._listen_for_peers()
         await self._control.listen()
+        if self._config.metrics.port:
+            await self._serve_metrics()
         self._runtime.start()
         self._begin(self._measuring())
         self._begin(self._discovering())
@@ -148,9 +156,12 @@ class Daemon:
         if self._peers is not None:
             await self._peers.close()
         await self._control.close()
+        if self._metrics is not None:
+            await self._metrics.close()
         await asyncio.sleep(0)  # what was written last leaves with this turn of the loop
         await self._loop.run_in_executor(None, self._keeper.close)
         await self._loop.run_in_executor(None, self._store.close)
+        logging.getLogger().removeHandler(self._log)
 
     async def _listen(self, port: int, context: ssl.SSLContext | None) -> None:
         server = await self._loop.create_server(
@@ -164,6 +175,15 @@ class Daemon:
         self._servers.append(server)
         for listening in server.sockets:
             watch_for_dead_peers(listening)
+
+    async def _serve_metrics(self) -> None:
+        from gateway.metrics import exposition
+        from gateway.shell.metrics import MetricsServer
+
+        metrics = self._config.metrics
+        self._metrics = MetricsServer(lambda: exposition(self._status(), self.node.broker))
+        await self._metrics.listen(metrics.address, metrics.port)
+        logger.info("metrics on http://%s:%d/metrics", metrics.address, metrics.port)
 
     def _own_addresses(self) -> list[str]:
         """What clients may dial, for the certificate."""

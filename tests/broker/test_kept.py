@@ -406,3 +406,49 @@ def test_all_that_lives_can_be_written_again_and_nothing_else_is_needed() -> Non
     publisher.send(PubRel(999))
     world.settle()
     assert persistent(world, "s").acknowledge() == [b"stored"]
+
+
+def with_will(world: KeptWorld) -> Client:
+    """A client with a persistent session and a will without a delay."""
+    client = world.client("w")
+    client.connect(False, will=Will("t", b"will", 1), session_expiry_interval_s=WEEK_S)
+    world.settle()
+    world.now += 11
+    world.settle()
+    return client
+
+
+def test_after_a_crash_a_will_waits_for_its_client_and_is_sent() -> None:
+    world = KeptWorld()
+    away(world)
+    with_will(world)
+    world.power_cut()
+    world.pass_s(9.9)
+    world.settle()
+    assert world.broker.waiting() == 0
+    world.pass_s(1)
+    assert world.broker.waiting() == 1
+
+
+def test_a_client_that_comes_back_after_a_crash_cancels_its_will() -> None:
+    world = KeptWorld()
+    away(world)
+    with_will(world)
+    world.power_cut()
+    with_will(world)
+    world.pass_s(60)
+    assert world.broker.waiting() == 0
+
+
+def test_after_a_planned_stop_no_will_is_sent() -> None:
+    world = KeptWorld()
+    away(world)
+    with_will(world)
+    world.broker.stop(world.now)
+    last = world.broker.journal.last()
+    for record in last:
+        if isinstance(record, Row) and record.value is not None:
+            world.rows[record.kind, record.key] = record.value
+    world.power_cut()
+    world.pass_s(60)
+    assert world.broker.waiting() == 0

@@ -162,6 +162,7 @@ def test_a_gateway_that_comes_back_is_used_again(
 def test_umqtt_faults_are_fenced(broker_at: Callable[[str], Broker], device: Devices) -> None:
     with broker_at("127.0.0.2") as broker:
         lines = device("faults.py", broker.door).ends()
+        until(lambda: len(broker.readings) >= 2, "both readings at the witness")
     assert lines == [
         "passed characters",
         "passed packet ids",
