@@ -99,7 +99,7 @@ def _may_write(connection: Connection, message: Message, packet_id: int) -> bool
 
 
 def _refuse(connection: Connection, packet: Publish) -> None:
-    """A rule forbids it [MQTT-3.3.5-2]: 5.0 has words for that, 3.1.1 only an answer as if taken."""
+    """A rule forbids it: 5.0 has words for that, 3.1.1 an answer as if taken [MQTT-3.3.5-2 of 3.1.1]."""
     connection.broker.vitals.refused_by_rule += 1
     if packet.qos:
         make = PubAck if packet.qos == 1 else PubRec
