@@ -73,6 +73,7 @@ class MqttSection:
     queue_bytes_max: int = 16_777_216
     retained_messages_max: int = 100_000
     session_expiry_max_s: int = 604_800  # seven days
+    sys_interval_s: int = 10  # of $SYS; 0: there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,14 @@ class StorageSection:
     """[storage]: what the gateway keeps on its disk."""
 
     free_bytes_min: int = 67_108_864  # below this no new message is taken that must be kept
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsSection:
+    """[metrics]: figures for Prometheus."""
+
+    address: str = "127.0.0.1"
+    port: int = 0  # 0: off
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +135,4 @@ class Config:
     cluster: ClusterSection | None = None
     serial: tuple[SerialPort, ...] = ()
     storage: StorageSection = field(default_factory=StorageSection)
+    metrics: MetricsSection = field(default_factory=MetricsSection)

@@ -12,11 +12,12 @@ from gateway.config import (
     Config,
     ConfigError,
     GatewaySection,
+    MetricsSection,
     MqttSection,
     SerialPort,
     StorageSection,
 )
-from gateway.config_keys import CLUSTER, GATEWAY, MQTT, SECTIONS, STORAGE
+from gateway.config_keys import CLUSTER, GATEWAY, METRICS, MQTT, SECTIONS, STORAGE
 from gateway.config_reader import Reader, read_toml
 from gateway.config_report import Report
 from gateway.config_rules import check, with_key
@@ -46,6 +47,7 @@ def _config(reader: Reader, read_file: Callable[[str], str], report: Report) -> 
     gateway = reader.section(GATEWAY)
     mqtt = reader.section(MQTT)
     storage = reader.section(STORAGE)
+    metrics = reader.section(METRICS)
     cluster = reader.section_if_written(CLUSTER)
     ports = reader.ports()
     check(mqtt, cluster, ports, report)
@@ -57,4 +59,5 @@ def _config(reader: Reader, read_file: Callable[[str], str], report: Report) -> 
         None if cluster is None else ClusterSection(**cluster),
         tuple(SerialPort(**port) for port in ports),
         StorageSection(**storage),
+        MetricsSection(**metrics),
     )

@@ -10,7 +10,14 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from gateway.config import ClusterSection, GatewaySection, MqttSection, SerialPort, StorageSection
+from gateway.config import (
+    ClusterSection,
+    GatewaySection,
+    MetricsSection,
+    MqttSection,
+    SerialPort,
+    StorageSection,
+)
 from gateway.config_checks import (
     CLUSTER_KEY_CHARACTERS_MIN,
     COLUMNS_MAX,
@@ -192,6 +199,12 @@ MQTT = Section(
             4_294_967_294,
             "Seconds that a session is kept after its client left, whatever the client asked for.",
         ),
+        whole(
+            "sys_interval_s",
+            0,
+            86_400,
+            "Seconds from one message of a `$SYS` topic to its next; 0: no such topics.",
+        ),
     ),
 )
 
@@ -206,6 +219,16 @@ STORAGE = Section(
             1_099_511_627_776,
             "With less room than this on the disk, no message is taken that must be kept.",
         ),
+    ),
+)
+
+METRICS = Section(
+    "metrics",
+    MetricsSection,
+    "Figures for Prometheus, at `/metrics`, without a password. May be left out.",
+    (
+        text("address", ADDRESS, address_fault, "Where they are served."),
+        whole("port", 0, 65535, "The port; 0: nowhere."),
     ),
 )
 
@@ -274,7 +297,7 @@ SERIAL = Section(
     many=True,
 )
 
-SECTIONS = (GATEWAY, MQTT, STORAGE, CLUSTER, SERIAL)
+SECTIONS = (GATEWAY, MQTT, STORAGE, METRICS, CLUSTER, SERIAL)
 
 # What people write who know another program's words for it.
 OTHER_WORDS = {

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from gateway.control_lines import ControlError, Document
 
 TEXT_CHARACTERS_MAX = 16_384  # the longest topic filter has 65,535 bytes; nobody types one
+LOG_LINES_MAX = 1_000  # kept by gatewayd: hours of a healthy gateway, minutes of a sick one
 LIMIT_DEFAULT, LIMIT_MAX = 100, 10_000  # rows of a listing; 10,000 of 200 bytes fit an answer
 
 
@@ -49,7 +50,7 @@ class Argument(NamedTuple):
 
 
 class Command(NamedTuple):
-    """`words` are one or two: "status", "user add". `stream`: it goes on until Ctrl-C.
+    """`words` are one or two: "status", "user add". `stream`: many answers come, perhaps until Ctrl-C.
 
     `changes`: it does something, and is written to the log. `here`: gwctl itself does it, without
     asking gatewayd.
@@ -65,10 +66,22 @@ class Command(NamedTuple):
 
 
 STATUS = "status"
+DOCTOR = "doctor"
+COMPLETION = "completion"
+CONFIG_FILE = "/etc/gateway/gateway.toml"
 
 _CLIENT = Argument("client", Kind.TEXT, "the MQTT client id")
 _LIMIT = Argument(
     "limit", Kind.COUNT, "show at most so many", LIMIT_DEFAULT, option=True, low=1, high=LIMIT_MAX
+)
+
+_USER = Argument("user", Kind.TEXT, "the user's name")
+_PASSWORD = Argument("password", Kind.SECRET, "the password")
+_RULE = Argument(
+    "rule",
+    Kind.TEXT,
+    "allow or deny; user NAME, group NAME or everybody; read or write; a topic filter",
+    many=True,
 )
 
 COMMANDS: tuple[Command, ...] = (
@@ -97,6 +110,66 @@ COMMANDS: tuple[Command, ...] = (
         description="Disconnects a client with reason 0x98 (administrative action). Its will is sent, "
         "its session stays as it asked for, and nothing keeps it from coming back.",
         changes=True,
+    ),
+    Command(
+        "log",
+        "the last lines of the log of gatewayd, and those that come",
+        (
+            Argument("lines", Kind.COUNT, "the last so many", 100, True, "n", high=LOG_LINES_MAX),
+            Argument("follow", Kind.SWITCH, "go on with new lines until Ctrl-C", False, True, "f"),
+        ),
+        description="Shows what gatewayd wrote to its log since it started, at most the last "
+        "1,000 lines, with the time in UTC. What is older is in the journal.",
+        stream=True,
+    ),
+    Command(
+        DOCTOR,
+        "checks this box: configuration, ports, disk, clock, network",
+        (Argument("config", Kind.TEXT, "the configuration file", CONFIG_FILE, option=True),),
+        description="Checks this box from outside of gatewayd, also while it does not run, and says "
+        "what to do. It changes nothing. Only root may read and try everything. The exit status is 1 "
+        "when a check found an error.",
+        here=True,
+    ),
+    Command(
+        COMPLETION,
+        "a script with which a shell completes lines of gwctl",
+        (Argument("shell", Kind.TEXT, "bash or zsh", choices=("bash", "zsh")),),
+        description="Prints a script for bash or zsh. Try it with: source <(gwctl completion bash)",
+        here=True,
+    ),
+    Command(
+        "user add",
+        "lets a user log in with a password",
+        (
+            _USER,
+            Argument("groups", Kind.TEXT, "groups, with commas between", "", option=True),
+            _PASSWORD,
+        ),
+        changes=True,
+    ),
+    Command("user passwd", "gives a user another password", (_USER, _PASSWORD), changes=True),
+    Command("user remove", "removes a user, and disconnects him", (_USER,), changes=True),
+    Command("user list", "the users and their groups", (_LIMIT,)),
+    Command(
+        "rule add",
+        "adds a rule on who may read or write which topics",
+        (_RULE,),
+        description="Adds a rule, such as: allow user ann read 'home/#'. In the filter %u stands for "
+        "the user and %c for the client id. A user that no rule is for may do everything.",
+        changes=True,
+    ),
+    Command("rule remove", "removes a rule", (_RULE,), changes=True),
+    Command("rule list", "the rules, oldest first", (_LIMIT,)),
+    Command(
+        "rule test",
+        "whether a client may read or write a topic, and by which rule",
+        (
+            _USER,
+            _CLIENT,
+            Argument("action", Kind.TEXT, "read or write", choices=("read", "write")),
+            Argument("topic", Kind.TEXT, "the topic"),
+        ),
     ),
 )
 

@@ -27,7 +27,7 @@ FLOORS: dict[str, int] = {
     "broker": 3,
     "mesh": 3,
     "node": 4,
-    "report": 5,
+    **dict.fromkeys(("report", "metrics"), 5),
     "shell": 6,
 }
 SMALL_FLOORS = {0, 1}
@@ -37,7 +37,8 @@ BESIDE: dict[str, set[str]] = {
     "config_loader": {"config", "config_file", "config_reader", "errors"},
     "notify": set(),
     "devices": {"config", "config_loader", "errors", "limits", "notify"},
-    "ctl": {"control", "control_commands", "control_lines"},
+    "ctl": {"control", "control_commands", "control_lines", "doctor"},
+    "doctor": {"config", "config_loader"},
     "setup": {
         *("config", "config_checks", "config_keys", "config_reader", "config_report"),
         *("config_rules", "config_loader", "board", "ids", "notify"),

@@ -5,7 +5,6 @@ protocol error. Acknowledgements that wait for others leave in the order of thei
 know sockets, TLS, peers, or what a packet means.
 """
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from enum import Enum
 
@@ -54,6 +53,8 @@ class Connection:
         self.broker = broker
         self.address = address
         self.trusted = trusted  # it is on this machine
+        self.certified = ""  # the subject of its verified certificate; "": it showed none
+        self.user = ""  # who it proved to be
         self.state = State.WAITING
         self.version = Version.MQTT311
         self.outbox = Outbox(broker.touched)
@@ -66,7 +67,7 @@ class Connection:
         self.crowding = False  # it publishes to a gateway that cannot keep up
         self.deaf_bytes = 0  # came from a client that does not read the answers
         self._ticket: Ticket | None = None  # what `acks` wait for
-        self._pending: deque[tuple[Ticket, list[bytes]]] = deque()
+        self._pending: list[tuple[Ticket, list[bytes]]] = []  # few at once
         self._moves = moves
         self._chunks: list[bytes] = []
         self._chunks_bytes = 0
@@ -155,7 +156,7 @@ class Connection:
 
     def opening(self) -> None:
         """CONNECT cannot be answered yet: what the client says waits until `open` and `resume`."""
-        assert self.state is State.WAITING, "only a CONNECT is looked at"
+        assert self.state in (State.WAITING, State.OPENING), "only a CONNECT is looked at"
         self.state = State.OPENING
 
     def open(self, session: Session, keep_alive_s: int) -> None:
@@ -270,7 +271,7 @@ class Connection:
         """A ticket is free: what waits at the head of the line leaves [MQTT-4.6.0-2]."""
         pausing = not self.reading
         while self._pending and self._pending[0][0].waiting == 0:
-            self.outbox.send(*self._pending.popleft()[1])
+            self.outbox.send(*self._pending.pop(0)[1])
         if pausing and self.reading:
             self.outbox.touch()
 

@@ -139,6 +139,15 @@ class Journal:
         if self._rewriting is not None:
             self._rewriting.sent[session, mid] = packet_id
 
+    def wait(self, wait: Ticket) -> None:
+        """Holds the ticket until all that was reported so far is on disk.
+
+        For what is asked a second time while the first is on its way: the answer must not overtake it.
+        """
+        collected = self._entries or self._rows or self._done
+        if self.keeping and (self._under_way is not None or collected):
+            self._want(wait)
+
     def await_commit(self, waiter: Waiter, packet_id: int) -> None:
         """`waiter.committed` is called when all that was reported so far is on disk."""
         self._waiters.append((waiter, packet_id))
@@ -167,7 +176,7 @@ class Journal:
     def stored(self, session: int, packet_id: int, message: Message, wait: Ticket) -> None:
         """A client handed over a QoS 2 message; PUBREC waits."""
         message.mid = self.number()
-        self._entries.append(self._stored(session, packet_id, message))
+        self._entries.append(self._stored(session, packet_id, message.mid, message))
         self._want(wait)
 
     def released(self, mid: int, wait: Ticket | None) -> None:
@@ -329,11 +338,11 @@ class Journal:
             targets,
         )
 
-    def _stored(self, session: int, packet_id: int, message: Message) -> Stored:
+    def _stored(self, session: int, packet_id: int, mid: int, message: Message) -> Stored:
         return Stored(
             session,
             packet_id,
-            message.mid,
+            mid,
             message.topic_field,
             message.payload,
             message.retain,
@@ -357,10 +366,10 @@ class Journal:
         return Rewrite.WHOLE if begins else Rewrite.END
 
     def _again(self, rewriting: "_Rewriting", item: "Living") -> Iterator[Record]:
-        mid = item.message.mid
+        mid = item.mid
         if item.stored is not None:
             if (0, mid) not in rewriting.done:
-                yield self._stored(*item.stored, item.message)
+                yield self._stored(*item.stored, mid, item.message)
             return
         targets: list[Target] = []
         received: list[Record] = []
@@ -383,9 +392,11 @@ class Journal:
 class Living:
     """One message that lives on disk: with the sessions that need it, or stored for its release.
 
+    `mid` is its name there, as it was when this was made: a message that is released gets a new one.
     `stored` is (session, packet id) of a QoS 2 message between PUBLISH and PUBREL.
     """
 
+    mid: int
     message: Message
     targets: list[Target] = field(default_factory=list)
     stored: tuple[int, int] | None = None

@@ -105,7 +105,7 @@ def living(broker: BrokerState) -> Iterator[Living]:
         for packet_id, stored in session.unreleased.items():
             if stored.mid:
                 key = (session.number, packet_id)
-                found[stored.mid] = Living(stored, stored=key)
+                found[stored.mid] = Living(stored.mid, stored, stored=key)
         if session.number:
             _collect(session, found)
     return iter([found[mid] for mid in sorted(found)])
@@ -118,7 +118,7 @@ def _collect(session: Session, found: dict[int, Living]) -> None:
     for waiting in session.queue:
         _add(found, session, *waiting)
     for packet_id, mid in session.received_mids.items():
-        living = found.get(mid) or Living(Message("", b"\0\0", b"", 2, mid=mid))
+        living = found.get(mid) or Living(mid, Message("", b"\0\0", b"", 2))
         living.targets.append(Target(session.number, 2, packet_ids=[packet_id]))
         living.received_by += (session.number,)
         found[mid] = living
@@ -133,17 +133,17 @@ def _add(
     packet_id: int = 0,
 ) -> None:
     living = found.get(message.mid)
-    if living is None or not living.message.topic:  # one that only PUBREL is left of has no words
-        living = Living(message, [] if living is None else living.targets)
-        found[message.mid] = living
+    if living is None:
+        living = found[message.mid] = Living(message.mid, message)
+    living.message = message  # it had no words, if of another session only PUBREL is left
     ids = [packet_id] if packet_id else None
     living.targets.append(Target(session.number, qos, retain, (), ids))
 
 
 def _session(reading: _Reading, key: str, value: bytes) -> None:
     row, broker = read(value, SessionRow), reading.broker
-    session = new_session(broker, row.client_id, row.expiry_s)
-    session.number = int(key)
+    session = new_session(broker, row.client_id, row.expiry_s, row.user)
+    session.number, session.on_disk = int(key), True
     reading.sessions[session.number] = session
     since = broker.journal.monotonic_s(row.away_ms)
     if since is not None:
@@ -255,7 +255,7 @@ def _fill(session: Session, messages: list[_Waiting]) -> None:
     for waiting in messages:
         message, packet_id = waiting.message, waiting.packet_id
         if not packet_id:
-            session.queue.append((message, waiting.qos, waiting.retain))
+            session.line().append((message, waiting.qos, waiting.retain))
             session.queue_bytes += message.bytes_held()
         elif waiting.received:
             session.inflight[packet_id] = None

@@ -10,7 +10,9 @@ sockets, other sessions or how messages are routed.
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
+from typing import Any
 
+from gateway.broker.access import Rights
 from gateway.broker.journal import Journal
 from gateway.broker.outbox import Outbox
 from gateway.broker.vitals import Vitals
@@ -20,6 +22,8 @@ from gateway.tickets import Ticket
 
 PACKET_ID_MAX = 65_535
 _DUP = 0x08
+
+_NOTHING: Any = ()  # a queue in which nothing waits
 
 REFUSED = -1  # what became of a message: neither sent nor kept
 WAITS = 0  # it is in the queue; from 1 on: it was sent under this packet id
@@ -35,7 +39,8 @@ class Session:
     `inflight` maps a packet id to what was sent under it, in the order of sending; None stands for a
     QoS 2 message that the client has received (PUBREC) and not yet completed (PUBCOMP). `received_mids`
     are the ids of such messages on disk. `unsent` are packet ids whose message was not written to the
-    client: True if it may be, False while the packet id is on its way to the disk.
+    client: True if it may be, False while the packet id is on its way to the disk. `on_disk`: the disk
+    has the session, if it is to keep it.
     """
 
     __slots__ = (
@@ -45,16 +50,19 @@ class Session:
         "inflight",
         "journal",
         "number",
+        "on_disk",
         "outbox",
         "queue",
         "queue_bytes",
         "queue_bytes_max",
         "queue_messages_max",
         "received_mids",
+        "rights",
         "subscriptions",
         "unreleased",
         "unreleased_bytes",
         "unsent",
+        "user",
         "vitals",
         "window",
     )
@@ -73,12 +81,15 @@ class Session:
         self.queue_messages_max = queue_messages_max
         self.queue_bytes_max = queue_bytes_max
         self.number = 0
+        self.on_disk = False
+        self.user = ""  # whose it is; empty: of whoever gave no name
+        self.rights: Rights | None = None  # None: no rule is for its user
         self.outbox: Outbox | None = None
         self.subscriptions: dict[str, Subscription] = {}
         self.inflight: dict[int, Delivery | None] = {}
         self.received_mids: dict[int, int] = {}
         self.unsent: dict[int, bool] = {}
-        self.queue: deque[Delivery | Redelivery] = deque()
+        self.queue: deque[Delivery | Redelivery] = _NOTHING  # `line` has one to append to
         self.queue_bytes = 0
         self.unreleased: dict[int, Message] = {}
         self.unreleased_bytes = 0
@@ -102,7 +113,7 @@ class Session:
         for packet_id, delivery in reversed(sent[window:]):
             assert delivery is not None
             del self.inflight[packet_id]
-            self.queue.appendleft((*delivery, packet_id))
+            self.line().appendleft((*delivery, packet_id))
             self.queue_bytes += delivery[0].bytes_held()
         for packet_id, delivery in list(self.inflight.items()):
             # [MQTT-4.3.3-5] [MQTT-4.3.3-6]
@@ -195,10 +206,14 @@ class Session:
             self.unsent.pop(packet_id, None)
             self.received_mids[packet_id] = delivery[0].mid
             self.journal.received(self.number, delivery[0].mid, ticket())
+        elif self.number:
+            self.journal.wait(ticket())
         return True
 
     def committed(self, packet_id: int, now: float) -> None:
-        """The packet id is on disk: its message may leave, if it is still wanted."""
+        """The packet id is on disk: its message may leave, if it is still wanted. 0: the session is."""
+        if packet_id == 0:
+            self.on_disk = True
         if self.unsent.get(packet_id) is not False:
             return
         self.unsent[packet_id] = True
@@ -222,6 +237,12 @@ class Session:
             else:
                 self._send_from_queue(outbox, delivery, now)
 
+    def line(self) -> deque[Delivery | Redelivery]:
+        """The queue, to append to: an empty one costs 700 bytes, and most sessions never have one."""
+        if self.queue is _NOTHING:
+            self.queue = deque()
+        return self.queue
+
     def waiting(self) -> int:
         """Messages that the client has not acknowledged, sent or not."""
         return len(self.queue) + len(self.inflight)
@@ -232,7 +253,7 @@ class Session:
         if full or self.queue_bytes + size > self.queue_bytes_max:
             self.vitals.dropped_queue_full += 1
             return REFUSED
-        self.queue.append((message, qos, retain))
+        self.line().append((message, qos, retain))
         self.queue_bytes += size
         return WAITS
 
@@ -242,7 +263,7 @@ class Session:
         full = len(self.queue) + len(messages) > self.queue_messages_max
         if full or self.queue_bytes + size > self.queue_bytes_max:
             return [self._enqueue(message, qos, False) for message in messages]
-        self.queue.extend([(message, qos, False) for message in messages])
+        self.line().extend([(message, qos, False) for message in messages])
         self.queue_bytes += size
         return [WAITS] * len(messages)
 

@@ -3,12 +3,14 @@
 Plain data, made by `broker.py`, read and changed by the handlers. Must not know connections.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 
+from gateway.broker.access import Access
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.journal import Journal
+from gateway.broker.logins import Logins
 from gateway.broker.outbox import Outbox
 from gateway.broker.retained import Retained
 from gateway.broker.routes import Routes
@@ -29,6 +31,7 @@ class BrokerState:
     `expiries` are the timers that end such sessions.
     `away` says since when a client is away whose session the disk keeps, `written_away` of which of
     them the disk knows it: who comes and goes within a minute is never written.
+    `present` gives the values of the broker's own topics under a filter (`sys_topics.py`).
     `crowding` is whom to tell, by client id, when the other gateways can take more again.
     """
 
@@ -38,6 +41,7 @@ class BrokerState:
     routes: Routes
     retained: Retained
     journal: Journal
+    logins: Logins
     now: float = 0.0
     holding: bool = False
     sessions: dict[str, Session] = field(default_factory=dict)
@@ -50,6 +54,8 @@ class BrokerState:
     away: dict[str, float] = field(default_factory=dict)
     written_away: dict[str, None] = field(default_factory=dict)
     crowding: dict[str, Callable[[], None]] = field(default_factory=dict)
+    present: Callable[[str], Iterable[Message]] = lambda topic_filter: ()
+    access: Access = field(default_factory=Access)
 
     def at(self, now: float) -> None:
         """An input came at this time."""

@@ -1,14 +1,15 @@
 """gwctl: what the operator types. `exits.py` has the exit statuses.
 
 Starts in a few hundredths of a second of CPU, and so imports only what every call needs; a test
-names what must not be imported. Must not know anything of a gateway but the `gateway/control*.py`.
+names what must not be imported. Must not know anything of a gateway but the `gateway/control*.py`, and
+`gateway/doctor/` for the one command.
 """
 
 import argparse
 import os
 import sys
 
-from gateway.control_commands import STATUS, Command
+from gateway.control_commands import COMPLETION, DOCTOR, STATUS, Command
 from gateway.ctl.exits import DONE, INTERRUPTED, MISTYPED
 from gateway.ctl.parser import make_parser, words_of
 
@@ -38,6 +39,14 @@ def _run(options: argparse.Namespace) -> int:
         from gateway.ctl import status
 
         return status.run(options)
+    if command.words == DOCTOR:
+        from gateway.ctl import doctor
+
+        return doctor.run(options)
+    if command.words == COMPLETION:
+        from gateway.ctl import completion
+
+        return completion.run(options)
     from gateway.ctl import asking
 
     return asking.run(options)

@@ -104,6 +104,14 @@ LISTINGS: Mapping[str, Listing] = {
         ),
         "no retained message is there",
     ),
+    "user list": Listing(
+        "users",
+        (Field("user", "user", words, keep_ends), Field("groups", "groups", words, keep_head)),
+        "there is no user: names and passwords are not looked at",
+    ),
+    "rule list": Listing(
+        "rules", (Field("rule", "rule", words, keep_ends),), "there is no rule: all may do all"
+    ),
     "queue": Listing(
         "messages",
         (
@@ -147,7 +155,22 @@ SHEETS: Mapping[str, Sheet] = {
         ),
     ),
 }
-VIEWS: Mapping[str, Callable[[dict[str, Any], int], list[Line]]] = {}
+
+
+def log(document: dict[str, Any], _: int) -> list[Line]:
+    """One call of a logger; not wrapped, so that `grep` finds whole lines."""
+    missed, level = document.get("missed"), words(document.get("level"))
+    first, *more = str(document.get("text", "")).splitlines() or [""]
+    head = Span(f"{words(document.get('time'))} ")
+    style = LEVELS.get(level, Style.PLAIN)
+    gap = f"({missed} lines were lost: this terminal reads too slowly)"
+    lost: list[Line] = [[Span(gap, Style.DOUBTFUL)]] if missed else []
+    trace: list[Line] = [[Span(f"    {clean(line)}")] for line in more]
+    return [*lost, [head, Span(f"{level:<8}", style), Span(f" {clean(first)}")], *trace]
+
+
+LEVELS = {"warning": Style.DOUBTFUL, "error": Style.BAD, "critical": Style.BAD}
+VIEWS: Mapping[str, Callable[[dict[str, Any], int], list[Line]]] = {"log": log}
 
 
 def lines(command: str, document: dict[str, Any], width: int) -> list[Line]:

@@ -35,6 +35,7 @@ from gateway.mesh.identity import Identity
 from gateway.node import Node
 from gateway.notify import log_to_stderr, notify, watchdog_interval_s
 from gateway.report import Reporter
+from gateway.shell.accounts import Accounts
 from gateway.shell.certificate import (
     FILE_NAME,
     CertificateError,
@@ -47,12 +48,16 @@ from gateway.shell.control_socket import ControlSocket
 from gateway.shell.durable import DurableStore, Settings
 from gateway.shell.hardware import Measures, addresses, measure
 from gateway.shell.keeper import Keeper
+from gateway.shell.log_ring import LogRing
 from gateway.shell.look import register as register_look
+from gateway.shell.passwords import Checker
+from gateway.shell.people import register as register_people
 from gateway.shell.runtime import Runtime
 from gateway.shell.store import Store, StoreError
 
 if TYPE_CHECKING:
     from gateway.shell.discovery import Sighting
+    from gateway.shell.metrics import MetricsServer
     from gateway.shell.peers import Peers
     from gateway.shell.tls import ClusterKeys
     from gateway.shell.websocket import WebSocketProtocol
@@ -71,6 +76,8 @@ class Daemon:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
+        self._log = LogRing()
+        logging.getLogger().addHandler(self._log)
         self._gateway = gateway_id(config.gateway.serial_number or serial_number())
         self._store = Store(config.gateway.state_dir, self._gateway)
         for note in self._store.notes:
@@ -96,17 +103,25 @@ class Daemon:
         )
         settings = Settings(self._gateway, config.storage.free_bytes_min)
         self._keeper = Keeper(DurableStore(config.gateway.state_dir, settings))
+        accounts = Accounts(self._store)
+        self.node.broker.users_changed(accounts.users, now)
+        self.node.broker.rules_changed(accounts.access(), now)
         self._keeper.restore(self.node.broker, now)
         self._peers: Peers | None = None
         self._runtime = Runtime(self.node, self._dial, self._save, self._keeper.commit)
         self._keeper.serve(self._runtime)
+        self._checker = Checker(self._checked)
+        self._runtime.check_password = self._checker.check
         self._measures: Measures | None = None
         self._reporter = Reporter(self.node, config.gateway.name, self._gateway, __version__)
         self._address = config.gateway.advertise or config.gateway.address
         self.commands = Commands()
         self.commands.answer(STATUS, lambda _: to_document(self._status()))
         register_look(self.commands, self._runtime)
+        self._log.register(self.commands)
+        register_people(self.commands, self._runtime, accounts)
         self._control = ControlSocket(config.gateway.control_socket, self.commands)
+        self._metrics: MetricsServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._servers: list[asyncio.Server] = []
 
@@ -129,6 +144,8 @@ class Daemon:
         if cluster is not None:
             await self._listen_for_peers()
         await self._control.listen()
+        if self._config.metrics.port:
+            await self._serve_metrics()
         self._runtime.start()
         self._begin(self._measuring())
         self._begin(self._discovering())
@@ -156,9 +173,13 @@ class Daemon:
         if self._peers is not None:
             await self._peers.close()
         await self._control.close()
+        if self._metrics is not None:
+            await self._metrics.close()
         await asyncio.sleep(0)  # what was written last leaves with this turn of the loop
+        await self._loop.run_in_executor(None, self._checker.close)
         await self._loop.run_in_executor(None, self._keeper.close)
         await self._loop.run_in_executor(None, self._store.close)
+        logging.getLogger().removeHandler(self._log)
 
     async def _listen(
         self, port: int, context: ssl.SSLContext | None, websocket: bool = False
@@ -177,6 +198,15 @@ class Daemon:
         self._servers.append(server)
         for listening in server.sockets:
             watch_for_dead_peers(listening)
+
+    async def _serve_metrics(self) -> None:
+        from gateway.metrics import exposition
+        from gateway.shell.metrics import MetricsServer
+
+        metrics = self._config.metrics
+        self._metrics = MetricsServer(lambda: exposition(self._status(), self.node.broker))
+        await self._metrics.listen(metrics.address, metrics.port)
+        logger.info("metrics on http://%s:%d/metrics", metrics.address, metrics.port)
 
     def _own_addresses(self) -> list[str]:
         """What clients may dial, for the certificate."""
@@ -225,6 +255,13 @@ class Daemon:
                 logger.error("the state directory cannot be written: %s", done.exception())
 
         asyncio.wrap_future(self._store.save(effect)).add_done_callback(check)
+
+    def _checked(self, token: int, right: bool) -> None:
+        def tell() -> None:
+            self.node.broker.checked(token, right, self._runtime.now())
+            self._runtime.schedule()
+
+        self._loop.call_soon_threadsafe(tell)
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)

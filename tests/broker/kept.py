@@ -28,6 +28,8 @@ class KeptWorld(World):
         self.boot = 0
         self.saved_ms = 0
         self._begin = 0
+        self.disk_may_fail = True
+        self.failures = 0
         self._taken: Batch | None = None
         super().__init__(settings)
         self._start()
@@ -46,12 +48,13 @@ class KeptWorld(World):
 
     def take(self) -> Batch | None:
         """The disk begins to write what is due."""
-        self._taken = self.broker.journal.take(self.now)
+        if self._taken is None:
+            self._taken = self.broker.journal.take(self.now)
         return self._taken
 
     def sync(self, wants_rewrite: bool = False) -> list[Record]:
         """What is due now is on disk, and the broker knows; returns it."""
-        batch = self._taken or self.take()
+        batch = self.take()
         if batch is None:
             return []
         self._taken = None
@@ -79,9 +82,10 @@ class KeptWorld(World):
 
     def fail(self, why: str = "the disk is full") -> None:
         """What is due now cannot be written."""
-        batch = self._taken or self.take()
+        batch = self.take()
         assert batch is not None, "nothing is due"
         self._taken = None
+        self.failures += 1
         self.broker.commit_failed(why, self.now)
 
     def power_cut(self) -> None:

@@ -1,6 +1,9 @@
 """gwctl's commands against a real gatewayd with real clients."""
 
+import contextlib
 import json
+import select
+import signal
 import subprocess
 import sys
 import threading
@@ -40,6 +43,17 @@ def document(gateway: Gateway, *words: str) -> Any:
     ran = gwctl(gateway, *words, "--json")
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
+
+
+@contextlib.contextmanager
+def paho_client(gateway: Gateway, name: str) -> Iterator[None]:
+    """A client that comes back whenever it is sent away."""
+    client = paho.Client(CallbackAPIVersion.VERSION2, name)
+    client.connect(gateway.host, gateway.port)
+    client.loop_start()
+    yield
+    client.disconnect()
+    client.loop_stop()
 
 
 @pytest.fixture
@@ -100,3 +114,27 @@ def test_retained_messages_and_queues_are_shown(gateway: Gateway) -> None:
     assert gwctl(gateway, "retained", "a/#/b").returncode == 1
     assert gwctl(gateway, "queue", "nobody").returncode == 1
     assert document(gateway, "sessions", "--orphans")["total"] == 0
+
+
+def test_the_log_is_shown_and_followed(gateway: Gateway) -> None:
+    first = document(gateway, "log", "-n", "1")
+    assert first["number"] >= 1 and first["level"] == "info"
+    assert "serves MQTT on" in gwctl(gateway, "log").stdout
+    with subprocess.Popen(
+        [sys.executable, "-m", "gateway.ctl.main", "log", "--follow", "-n", "0"],
+        env={"GWCTL_SOCKET": str(gateway.control_socket)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as following:
+        assert following.stdout is not None
+        line = ""
+        with paho_client(gateway, "log-reader"):
+            for _ in range(50):
+                if line:
+                    break
+                gwctl(gateway, "kick", "log-reader")
+                ready, _, _ = select.select([following.stdout], [], [], 0.2)
+                line = following.stdout.readline() if ready else ""
+        assert "gwctl kick: done for 'log-reader'" in line
+        following.send_signal(signal.SIGINT)
+        assert following.wait(WAIT_S) == 0

@@ -1,0 +1,146 @@
+"""What one gateway counts, in the text format 0.0.4 that Prometheus reads.
+
+Names begin with `gatewayd_`, counters end in `_total`, units are seconds and bytes. Clients' names and
+topics are never labels: they have no bound, and are nobody else's business. Must not know HTTP.
+"""
+
+from collections import Counter
+from typing import NamedTuple
+
+from gateway.broker.broker import Broker
+from gateway.control import GatewayState, Severity, Status, StoreStatus
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class Family(NamedTuple):
+    """One metric: its kind is "counter" or "gauge", its samples are values by labels."""
+
+    name: str
+    kind: str
+    help: str
+    samples: dict[Labels, float]
+
+
+def exposition(status: Status, broker: Broker) -> str:
+    """The page; `status` and `broker` are of the same gateway."""
+    families = [*_gateway(status), *_clients(broker), *_messages(broker)]
+    if status.store is not None:
+        families += _store(status.store)
+    return "".join(_written(family) for family in families)
+
+
+def _gateway(status: Status) -> list[Family]:
+    states = Counter(row.state for row in status.gateways)
+    severities = Counter(problem.severity for problem in status.problems)
+    info: Labels = (("gateway", status.gateway), ("version", status.version))
+    return [
+        Family("gatewayd_info", "gauge", "The gateway and its version.", {info: 1}),
+        _plain("gatewayd_uptime_seconds", "gauge", "Seconds since the start.", status.uptime_s),
+        Family(
+            "gatewayd_gateways",
+            "gauge",
+            "Gateways of the mesh, this one included, as this one sees them.",
+            {(("state", state),): states[state] for state in GatewayState},
+        ),
+        Family(
+            "gatewayd_problems",
+            "gauge",
+            "What gwctl status names as wrong.",
+            {(("severity", severity),): severities[severity] for severity in Severity},
+        ),
+    ]
+
+
+def _clients(broker: Broker) -> list[Family]:
+    vitals, sessions = broker.vitals, broker.state.sessions
+    subscriptions = sum(len(session.subscriptions) for session in sessions.values())
+    return [
+        _plain("gatewayd_clients", "gauge", "Clients connected.", broker.clients()),
+        _plain("gatewayd_clients_max", "gauge", "The most connected at once.", vitals.clients_max),
+        _plain("gatewayd_sessions", "gauge", "Sessions, clients away included.", len(sessions)),
+        _plain("gatewayd_subscriptions", "gauge", "Subscriptions of all sessions.", subscriptions),
+        _plain(
+            "gatewayd_connections_refused_total",
+            "counter",
+            "Connections that were not let in.",
+            vitals.connections_refused,
+        ),
+        _plain(
+            "gatewayd_protocol_errors_total",
+            "counter",
+            "Connections ended because the client broke the protocol.",
+            vitals.protocol_errors,
+        ),
+    ]
+
+
+def _messages(broker: Broker) -> list[Family]:
+    vitals = broker.vitals
+    dropped = {
+        "congested": vitals.dropped_congested,
+        "queue_full": vitals.dropped_queue_full,
+        "expired": vitals.dropped_expired,
+        "too_large": vitals.dropped_too_large,
+    }
+    refused = {"retained_full": vitals.refused_retained_full, "disk": vitals.refused_disk}
+    return [
+        _plain(
+            "gatewayd_messages_received_total",
+            "counter",
+            "Messages that clients here published.",
+            vitals.messages_in,
+        ),
+        _plain(
+            "gatewayd_messages_sent_total",
+            "counter",
+            "Messages sent to clients here.",
+            vitals.messages_out,
+        ),
+        _by_cause("gatewayd_messages_dropped_total", "Messages not delivered.", dropped),
+        _by_cause("gatewayd_refused_total", "Messages and subscriptions not taken.", refused),
+        _plain("gatewayd_messages_waiting", "gauge", "Kept for sessions.", broker.waiting()),
+        _plain("gatewayd_retained_messages", "gauge", "Retained messages.", len(broker.retained)),
+    ]
+
+
+def _store(store: StoreStatus) -> list[Family]:
+    return [
+        _plain("gatewayd_disk_commits_total", "counter", "Syncs of the disk.", store.commits),
+        _plain(
+            "gatewayd_disk_commit_seconds",
+            "gauge",
+            "How long a sync takes, smoothed.",
+            store.commit_ms / 1_000,
+        ),
+        _plain(
+            "gatewayd_disk_written_bytes_total",
+            "counter",
+            "Bytes written since the start.",
+            store.written_bytes,
+        ),
+        _plain("gatewayd_disk_log_bytes", "gauge", "The log's size.", store.log_bytes),
+        _plain("gatewayd_disk_free_bytes", "gauge", "Room left on the disk.", store.free_bytes),
+    ]
+
+
+def _plain(name: str, kind: str, text: str, value: float) -> Family:
+    return Family(name, kind, text, {(): value})
+
+
+def _by_cause(name: str, text: str, causes: dict[str, int]) -> Family:
+    return Family(name, "counter", text, {(("cause", key),): causes[key] for key in causes})
+
+
+def _written(family: Family) -> str:
+    lines = [f"# HELP {family.name} {family.help}", f"# TYPE {family.name} {family.kind}"]
+    for labels, value in family.samples.items():
+        shown = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels)
+        lines.append(f"{family.name}{'{' + shown + '}' if shown else ''} {value!r}")
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
