@@ -198,3 +198,15 @@ def test_a_packet_over_the_limit_is_refused_before_it_has_come(served: Served) -
         whole = encode(Publish("t", b"x" * PACKET_BYTES_MAX, 0), V311)
         raw.say(whole[:100])
         assert raw.hear_close() == 1000
+
+
+def test_answers_to_pings_do_not_pile_up_for_a_client_that_does_not_read(served: Served) -> None:
+    frame = b"\x89\xfd" + bytes(4) + b"p" * 125
+    with Raw(served.port) as raw:
+        raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        sent = frame * 150_000
+        raw.socket.settimeout(None)
+        raw.socket.sendall(sent)
+        raw.say(struct.pack("!H", 1000), CLOSE)
+        heard = sum(len(part) for part in iter(lambda: raw.socket.recv(1 << 20), b""))
+        assert 0 < heard < len(sent) * 2 // 3
