@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from gateway.shell.metrics import MetricsServer
     from gateway.shell.peers import Peers
     from gateway.shell.tls import ClusterKeys
+    from gateway.shell.websocket import WebSocketProtocol
 
 MEASURE_S = 1.0
 BACKLOG = 1_024  # connections that the kernel may hold until they are accepted
@@ -128,11 +129,18 @@ class Daemon:
         """Opens everything. Raises OSError with the address that could not be had."""
         gateway, mqtt, cluster = self._config.gateway, self._config.mqtt, self._config.cluster
         await self._listen(mqtt.port, None)
-        if mqtt.tls_port:
+        if mqtt.websocket_port:
+            await self._listen(mqtt.websocket_port, None, websocket=True)
+        if mqtt.tls_port or mqtt.websocket_tls_port:
             path = Path(gateway.state_dir) / FILE_NAME
             names = (gateway.name, f"{gateway.name}.local", "localhost")
-            await self._listen(mqtt.tls_port, server_context(path, names, self._own_addresses()))
-            logger.info("TLS on port %d, certificate SHA-256 %s", mqtt.tls_port, fingerprint(path))
+            context = server_context(path, names, self._own_addresses())
+            if mqtt.tls_port:
+                await self._listen(mqtt.tls_port, context)
+            if mqtt.websocket_tls_port:
+                await self._listen(mqtt.websocket_tls_port, context, websocket=True)
+            on = " and ".join(str(p) for p in (mqtt.tls_port, mqtt.websocket_tls_port) if p)
+            logger.info("TLS on port %s, certificate SHA-256 %s", on, fingerprint(path))
         if cluster is not None:
             await self._listen_for_peers()
         await self._control.listen()
@@ -173,9 +181,14 @@ class Daemon:
         await self._loop.run_in_executor(None, self._store.close)
         logging.getLogger().removeHandler(self._log)
 
-    async def _listen(self, port: int, context: ssl.SSLContext | None) -> None:
+    async def _listen(
+        self, port: int, context: ssl.SSLContext | None, websocket: bool = False
+    ) -> None:
+        protocol: type[ClientProtocol | WebSocketProtocol] = ClientProtocol
+        if websocket:
+            from gateway.shell.websocket import WebSocketProtocol as protocol
         server = await self._loop.create_server(
-            lambda: ClientProtocol(self._runtime),
+            lambda: protocol(self._runtime),
             self._config.gateway.address,
             port,
             backlog=BACKLOG,
