@@ -11,6 +11,7 @@ import logging
 from typing import Any, cast
 
 from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
 from wsproto.events import (
     AcceptConnection,
     BytesMessage,
@@ -34,6 +35,7 @@ SUBPROTOCOL = "mqtt"
 # From the socket to the end of the opening in HTTP; as long as a client then has for its CONNECT. Of a
 # request that is not whole the HTTP library keeps at most 16 KiB; a whole one fits into one read.
 OPENING_TIMEOUT_S = 10.0
+_UNANSWERED = (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING)  # open: what is no frame came
 
 
 class FrameTransport(asyncio.Transport):
@@ -43,6 +45,7 @@ class FrameTransport(asyncio.Transport):
         super().__init__()
         self._under = under
         self._frames = frames
+        self._closed = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._under.get_extra_info(name, default)
@@ -51,16 +54,18 @@ class FrameTransport(asyncio.Transport):
         self._under.set_write_buffer_limits(high, low)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if not self._under.is_closing():
+        if not self.is_closing():
             self._under.write(self._frames.send(BytesMessage(bytes(data))))  # [MQTT-6.0.0-1]
 
     def is_closing(self) -> bool:
-        return self._under.is_closing()
+        return self._closed or self._under.is_closing()
 
     def close(self) -> None:
-        if not self._under.is_closing():
+        """Says so, and leaves the socket open for the answer; who calls aborts what stays too long."""
+        if not self.is_closing():
+            self._closed = True
             self._under.write(self._frames.send(CloseConnection(CloseReason.NORMAL_CLOSURE)))
-            self._under.close()
+            self._under.resume_reading()
 
     def abort(self) -> None:
         self._under.abort()
@@ -134,8 +139,10 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._end(CloseConnection(CloseReason.UNSUPPORTED_DATA), "a text frame")
             case Ping() if not self._congested:  # else the answers would pile up
                 self._transport.write(self._frames.send(event.response()))
-            case CloseConnection():
+            case CloseConnection() if self._frames.state in _UNANSWERED:
                 self._end(event.response(), "")
+            case CloseConnection():  # the answer to ours
+                self._transport.close()
 
     def _open(self, request: Request) -> None:
         assert self._transport is not None and self._opening is not None
