@@ -2,12 +2,13 @@ PYTHON ?= python3
 GATEWAYS ?= 3
 ROUNDS ?= 200
 SEED ?= 1
+SECONDS ?= 3600
 VENV := .venv
 BIN := $(VENV)/bin
 ENVIRONMENT := $(VENV)/.installed
 TEST_ENVIRONMENT := $(VENV)/.installed-test
 
-.PHONY: run test lint conformance bench kill image test-image clean
+.PHONY: run test lint conformance bench fuzz hostile kill image test-image clean
 
 run: $(ENVIRONMENT)
 	$(BIN)/python -m demo.run --gateways $(GATEWAYS)
@@ -27,6 +28,12 @@ conformance: $(TEST_ENVIRONMENT)
 bench: $(TEST_ENVIRONMENT)
 	tests/packages.sh
 	$(BIN)/python -m bench
+
+fuzz: $(TEST_ENVIRONMENT)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+
+hostile: $(TEST_ENVIRONMENT)
+	IDLE=10000 $(BIN)/pytest -s tests/hostile
 
 kill: $(TEST_ENVIRONMENT)
 	$(BIN)/python -m tests.kill.loop --rounds $(ROUNDS) --seed $(SEED)

@@ -63,6 +63,8 @@ class MqttSection:
 
     port: int = 1883
     tls_port: int = 8883  # 0: no TLS
+    websocket_port: int = 0  # 0: no WebSocket
+    websocket_tls_port: int = 0  # 0: no secure WebSocket
     allow_anonymous: str = "loopback"  # "loopback" or "everywhere"
     connections_max: int = 10_000
     packet_bytes_max: int = 1_048_576

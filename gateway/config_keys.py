@@ -175,6 +175,8 @@ MQTT = Section(
     (
         whole("port", 1, 65535, "Where MQTT clients connect."),
         whole("tls_port", 0, 65535, "Where they connect by TLS; 0: nowhere."),
+        whole("websocket_port", 0, 65535, "Where they connect by WebSocket; 0: nowhere."),
+        whole("websocket_tls_port", 0, 65535, "Where they do by secure WebSocket; 0: nowhere."),
         choice(
             "allow_anonymous",
             ("loopback", "everywhere"),

@@ -5,6 +5,7 @@ reported once. Must not know how the values were read.
 """
 
 from collections.abc import Callable
+from itertools import combinations
 
 from gateway.config_checks import cluster_key_fault, shown
 from gateway.config_keys import KEY, SERIAL
@@ -12,11 +13,18 @@ from gateway.config_reader import Values
 from gateway.config_report import Report
 from gateway.toml_lines import Path
 
+MQTT_PORTS = {
+    "port": "MQTT",
+    "tls_port": "MQTT by TLS",
+    "websocket_port": "MQTT by WebSocket",
+    "websocket_tls_port": "MQTT by secure WebSocket",
+}
+
 
 def check(mqtt: Values, cluster: Values | None, ports: list[Values], report: Report) -> None:
     """Asks every rule but that of the cluster's key, which `with_key` asks."""
     _check_mqtt(mqtt, report)
-    _check_tls_port(mqtt, report)
+    _check_mqtt_ports(mqtt, report)
     if cluster is not None:
         _check_times(cluster, report)
         _check_link_port(mqtt, cluster, report)
@@ -43,15 +51,18 @@ def _check_times(cluster: Values, report: Report) -> None:
             report.add_to_last_written(("cluster",), pair, text, remedy)
 
 
-def _check_tls_port(mqtt: Values, report: Report) -> None:
-    if report.fine(("mqtt",), "port", "tls_port") and mqtt["port"] == mqtt["tls_port"]:
-        text = f"{mqtt['port']} is used for both port and tls_port"
-        remedy = "allowed: two different ports, or 0 for no TLS"
-        report.add_to_last_written(("mqtt",), ("port", "tls_port"), text, remedy)
+def _check_mqtt_ports(mqtt: Values, report: Report) -> None:
+    for pair in combinations(MQTT_PORTS, 2):
+        one, other = pair
+        if report.fine(("mqtt",), *pair) and mqtt[one] and mqtt[one] == mqtt[other]:
+            text = f"{mqtt[one]} is used for both {one} and {other}"
+            what = MQTT_PORTS[other].removeprefix("MQTT by ")
+            remedy = f"allowed: two different ports, or 0 for no {what}"
+            report.add_to_last_written(("mqtt",), pair, text, remedy)
 
 
 def _check_link_port(mqtt: Values, cluster: Values, report: Report) -> None:
-    for key, meaning in (("port", "MQTT"), ("tls_port", "MQTT by TLS")):
+    for key, meaning in MQTT_PORTS.items():
         fine = report.fine(("mqtt",), key) and report.fine(("cluster",), "link_port")
         if fine and mqtt[key] == cluster["link_port"]:
             text = f"{cluster['link_port']} is also the port of {meaning}"

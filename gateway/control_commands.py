@@ -75,6 +75,15 @@ _LIMIT = Argument(
     "limit", Kind.COUNT, "show at most so many", LIMIT_DEFAULT, option=True, low=1, high=LIMIT_MAX
 )
 
+_USER = Argument("user", Kind.TEXT, "the user's name")
+_PASSWORD = Argument("password", Kind.SECRET, "the password")
+_RULE = Argument(
+    "rule",
+    Kind.TEXT,
+    "allow or deny; user NAME, group NAME or everybody; read or write; a topic filter",
+    many=True,
+)
+
 COMMANDS: tuple[Command, ...] = (
     Command(
         STATUS,
@@ -128,6 +137,39 @@ COMMANDS: tuple[Command, ...] = (
         (Argument("shell", Kind.TEXT, "bash or zsh", choices=("bash", "zsh")),),
         description="Prints a script for bash or zsh. Try it with: source <(gwctl completion bash)",
         here=True,
+    ),
+    Command(
+        "user add",
+        "lets a user log in with a password",
+        (
+            _USER,
+            Argument("groups", Kind.TEXT, "groups, with commas between", "", option=True),
+            _PASSWORD,
+        ),
+        changes=True,
+    ),
+    Command("user passwd", "gives a user another password", (_USER, _PASSWORD), changes=True),
+    Command("user remove", "removes a user, and disconnects him", (_USER,), changes=True),
+    Command("user list", "the users and their groups", (_LIMIT,)),
+    Command(
+        "rule add",
+        "adds a rule on who may read or write which topics",
+        (_RULE,),
+        description="Adds a rule, such as: allow user ann read 'home/#'. In the filter %u stands for "
+        "the user and %c for the client id. A user that no rule is for may do everything.",
+        changes=True,
+    ),
+    Command("rule remove", "removes a rule", (_RULE,), changes=True),
+    Command("rule list", "the rules, oldest first", (_LIMIT,)),
+    Command(
+        "rule test",
+        "whether a client may read or write a topic, and by which rule",
+        (
+            _USER,
+            _CLIENT,
+            Argument("action", Kind.TEXT, "read or write", choices=("read", "write")),
+            Argument("topic", Kind.TEXT, "the topic"),
+        ),
     ),
 )
 

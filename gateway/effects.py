@@ -4,7 +4,7 @@ Bytes are not effects: connections and links carry them in their outgoing lists.
 effect once, in order, and reports back by an input of the machine that asked.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -50,4 +50,13 @@ class SaveMember:
     port: int
 
 
-Effect = Note | Dial | SaveMeshTime | SaveMember
+@dataclass(frozen=True, slots=True)
+class CheckPassword:
+    """Look whether a password is the one that is kept as `stored`; answer with `Broker.checked`."""
+
+    token: int
+    password: bytes = field(repr=False)
+    stored: str = field(repr=False)
+
+
+Effect = Note | Dial | SaveMeshTime | SaveMember | CheckPassword

@@ -62,6 +62,7 @@ class Reporter:
                 *self._mesh_problems(rows, peers, now),
                 *_box_problems(rows),
                 *self._own_problems(now),
+                *self._login_problems(now),
                 *self._store_problems(now),
                 *_port_problems(ports),
             ]
@@ -132,6 +133,16 @@ class Reporter:
         text = f"{vitals.dropped()} messages were dropped since the start ({told})"
         remedy = "see which clients are away or slow; the limits stand in [mqtt]"
         return [ProblemStatus(Severity.WARNING, text, remedy)]
+
+    def _login_problems(self, now: float) -> list[ProblemStatus]:
+        vitals = self._node.broker.vitals
+        at = vitals.last_login_refused_at
+        if not at or now - at > DROPS_SHOWN_S:
+            return []
+        text = f"{vitals.logins_wrong} logins were wrong since the start"
+        if vitals.logins_busy:
+            text += f", {vitals.logins_busy} refused for too many came at once"
+        return [ProblemStatus(Severity.NOTICE, text, "the log says from which addresses")]
 
     def _store_problems(self, now: float) -> list[ProblemStatus]:
         state = self._node.broker.state

@@ -198,3 +198,16 @@ def test_a_figure_that_no_answer_can_carry_is_not_shown(key: str, figure: str) -
     a.node.broker.publish("gateways/a/devices", payload, 0, True, room.now)
     assert status(a).serial_ports == ()
     assert encode_answer(to_document(status(a)))
+
+
+def test_wrong_logins_are_a_notice_for_a_while() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    vitals = a.node.broker.vitals
+    vitals.logins_wrong, vitals.logins_busy, vitals.last_login_refused_at = 3, 2, room.now
+    (problem,) = status(a).problems
+    assert problem.severity is Severity.NOTICE
+    text = "3 logins were wrong since the start, 2 refused for too many came at once"
+    assert problem.text == text and status(a).health is Health.HEALTHY
+    vitals.last_login_refused_at -= 601
+    assert status(a).problems == ()

@@ -9,12 +9,15 @@ from random import Random
 from typing import Any
 
 from gateway.broker import connecting, lanes, listings, publishing, subscribing
+from gateway.broker.access import Access
 from gateway.broker.connection import Connection, Moves, State
 from gateway.broker.delivery import arrived, arrived_run, caught_up, publish
 from gateway.broker.elsewhere import Elsewhere
+from gateway.broker.identity import checked
 from gateway.broker.journal import Journal
 from gateway.broker.keeping import forget_retained, keep_session
 from gateway.broker.living import living, restore
+from gateway.broker.logins import Logins, User
 from gateway.broker.outbox import Outbox
 from gateway.broker.records import Record
 from gateway.broker.retained import Retained
@@ -55,6 +58,7 @@ class Broker:
             Routes(elsewhere.interested),
             Retained(settings.retained_messages_max, self._forgotten),
             journal or Journal(),
+            Logins(random.getrandbits(256).to_bytes(32, "big")),
         )
         self._sys = SysTopics(self.state, self._online)
         self.state.present = self._sys.matching
@@ -106,6 +110,29 @@ class Broker:
         waiting, self.state.crowding = self.state.crowding, {}
         for resume in waiting.values():
             resume()
+
+    def rules_changed(self, access: Access, now: float) -> None:
+        """Other rules hold from here on: for what is published, subscribed to and delivered."""
+        self.state.now = now
+        self.state.access = access
+        for session in self.state.sessions.values():
+            session.rights = access.rights(session.user, session.client_id)
+        self.state.routes.cache.clear()
+
+    def users_changed(self, users: Mapping[str, User], now: float) -> None:
+        """Other users exist: who was removed, or has another password, is disconnected."""
+        self.state.at(now)
+        before, self.state.logins.users = self.state.logins.users, dict(users)
+        for connection in list(self._online.values()):
+            old, new = before.get(connection.user), users.get(connection.user)
+            if old is not None and (new is None or new.stored != old.stored):
+                why = "its user was removed" if new is None else "its user has another password"
+                connection.refuse(Reason.NOT_AUTHORIZED, why)
+
+    def checked(self, token: int, good: bool, now: float) -> None:
+        """The password of a `CheckPassword` was looked at."""
+        self.state.at(now)
+        checked(self.state, token, good)
 
     def interest_changed(self) -> None:
         """Other gateways want other topics than before."""

@@ -6,8 +6,10 @@ Must not know sockets, or how a password is stored.
 from collections.abc import Callable
 from dataclasses import replace
 
+from gateway.broker.access import Action
 from gateway.broker.connection import Connection, State
 from gateway.broker.delivery import is_own, publish
+from gateway.broker.identity import identify
 from gateway.broker.keeping import forget_session, forget_will, keep_session, keep_will
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
@@ -35,6 +37,9 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
     def handle(connection: Connection, packet: Packet) -> None:
         assert isinstance(packet, Connect)
         connection.version = packet.version
+        identify(connection, packet, lambda: enter(connection, packet))
+
+    def enter(connection: Connection, packet: Connect) -> None:
         full = len(online) >= connection.broker.settings.connections_max
         # [MQTT-3.1.4-2] [MQTT-3.1.3-8] [MQTT-4.12.0-1]
         refusal = _refusal(connection, packet, full and packet.client_id not in online)
@@ -120,18 +125,14 @@ def release(broker: BrokerState, message: Message) -> None:
 
 
 def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reason, str] | None:
-    settings = connection.broker.settings
-    if packet.properties.authentication_method is not None:
-        return Reason.BAD_AUTHENTICATION_METHOD, "extended authentication is not offered"
-    if not connection.trusted and settings.allow_anonymous != "everywhere":
-        if packet.username is not None:
-            return Reason.BAD_USER_NAME_OR_PASSWORD, "no such user"
-        return Reason.NOT_AUTHORIZED, "anonymous from another host"
     if not packet.client_id and not packet.clean_start and packet.version is not Version.MQTT5:
         # [MQTT-3.1.3-8 of 3.1.1]
         return Reason.CLIENT_IDENTIFIER_NOT_VALID, "no client id and no clean session"
     if packet.will is not None and is_own(packet.will.topic):
         return Reason.NOT_AUTHORIZED, f"a will to {packet.will.topic}, which is the broker's own"
+    forbidden = _forbidden(connection, packet)
+    if forbidden:
+        return Reason.NOT_AUTHORIZED, forbidden
     if full:
         return Reason.QUOTA_EXCEEDED, "too many connections"
     sessions = connection.broker.sessions
@@ -142,6 +143,19 @@ def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reaso
     if packet.client_id not in sessions and len(sessions) >= SESSIONS_MAX:
         return Reason.QUOTA_EXCEEDED, "too many sessions"
     return None
+
+
+def _forbidden(connection: Connection, packet: Connect) -> str:
+    """What the rules or the owner of the session have against this CONNECT; "" for nothing."""
+    broker = connection.broker
+    if packet.will is not None:
+        rights = broker.access.rights(connection.user, packet.client_id)
+        if rights is not None and not rights.decide(Action.WRITE, packet.will.topic)[0]:
+            return f"a will to {packet.will.topic}, which a rule forbids"
+    session = broker.sessions.get(packet.client_id)
+    if session is not None and session.user != connection.user:
+        return f"the session {packet.client_id} is another user's"
+    return ""
 
 
 def _asks_to_be_kept(packet: Connect) -> bool:
@@ -169,7 +183,7 @@ def _open(online: Online, connection: Connection, packet: Connect, assigned: boo
 
     ticket = Ticket(admit, connection.unkept)
     ticket.hold()
-    session, present = _find_session(broker, packet, expiry_s, ticket)
+    session, present = _find_session(broker, packet, expiry_s, ticket, connection.user)
     connection.session = session
     online[session.client_id] = connection
     broker.vitals.clients_max = max(broker.vitals.clients_max, len(online))
@@ -216,7 +230,7 @@ def _admit(
 
 
 def _find_session(
-    broker: BrokerState, packet: Connect, expiry_s: float, ticket: Ticket
+    broker: BrokerState, packet: Connect, expiry_s: float, ticket: Ticket, user: str
 ) -> tuple[Session, bool]:
     """The session of this client, and whether it was there; the ticket waits for the disk."""
     # [MQTT-3.1.3-2] [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.1.4-4]
@@ -225,6 +239,7 @@ def _find_session(
         end_session(broker, session, ticket)
         session = None
     if session is not None:
+        session.rights = broker.access.rights(user, packet.client_id)
         broker.timers.drop(broker.expiries.pop(packet.client_id, NO_TIMER))
         _cancel_will(broker, packet.client_id)  # back before its delay passed [MQTT-3.1.3-9]
         news = session.expiry_s != expiry_s
@@ -234,7 +249,7 @@ def _find_session(
         if session.number and not session.on_disk:  # its client did not wait for the first CONNACK
             broker.journal.wait(ticket)
         return session, True
-    session = new_session(broker, packet.client_id, expiry_s)
+    session = new_session(broker, packet.client_id, expiry_s, user)
     if expiry_s and broker.journal.keeping:
         session.number = broker.journal.number()
         keep_session(broker.journal, session, None, None, ticket)
@@ -257,8 +272,8 @@ def write_away(broker: BrokerState) -> None:
             keep_session(broker.journal, session, None, broker.journal.mesh_ms(since))
 
 
-def new_session(broker: BrokerState, client_id: str, expiry_s: float) -> Session:
-    """An empty session, filed under its client id."""
+def new_session(broker: BrokerState, client_id: str, expiry_s: float, user: str) -> Session:
+    """An empty session of this user, filed under its client id."""
     settings = broker.settings
     session = Session(
         client_id,
@@ -268,6 +283,8 @@ def new_session(broker: BrokerState, client_id: str, expiry_s: float) -> Session
         settings.queue_bytes_max,
     )
     session.expiry_s = expiry_s
+    session.user = user
+    session.rights = broker.access.rights(user, client_id)
     broker.sessions[client_id] = session
     return session
 

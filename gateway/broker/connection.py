@@ -53,6 +53,8 @@ class Connection:
         self.broker = broker
         self.address = address
         self.trusted = trusted  # it is on this machine
+        self.certified = ""  # the subject of its verified certificate; "": it showed none
+        self.user = ""  # who it proved to be
         self.state = State.WAITING
         self.version = Version.MQTT311
         self.outbox = Outbox(broker.touched)
@@ -154,7 +156,7 @@ class Connection:
 
     def opening(self) -> None:
         """CONNECT cannot be answered yet: what the client says waits until `open` and `resume`."""
-        assert self.state is State.WAITING, "only a CONNECT is looked at"
+        assert self.state in (State.WAITING, State.OPENING), "only a CONNECT is looked at"
         self.state = State.OPENING
 
     def open(self, session: Session, keep_alive_s: int) -> None:

@@ -94,7 +94,7 @@ def keep_session(
     if will is not None:
         properties = encode_properties(will.properties)
         row = WillRow(will.topic, will.payload, will.qos, will.retain, properties)
-    value = _encode(SessionRow(session.client_id, session.expiry_s, away_ms, row))
+    value = _encode(SessionRow(session.client_id, session.expiry_s, away_ms, row, session.user))
     journal.put(SESSION, str(session.number), value, wait)
 
 

@@ -4,11 +4,11 @@
     PUBLISH  QoS 1, nothing special   one loop over a run of one topic, one message object each
     PUBACK   success                  one loop over a run; PUBCOMP too
 
-"Nothing special" is: no DUP, not retained, no properties. What is special, or has no cached route, or
-must reach the disk, is left to the handlers, which give the same answers. The benchmark rows "QoS 0,
-one to one", "QoS 1, one to one" and "fan-out" are what this file is for; QoS 2 is in
-`lanes_twice.py`. A lane takes the frames from `index` on and returns the index of the first one that
-it leaves alone.
+"Nothing special" is: no DUP, not retained, no properties, and no rule that has not yet allowed it. What
+is special, or has no cached route, or must reach the disk, is left to the handlers, which give the same
+answers. The benchmark rows "QoS 0, one to one", "QoS 1, one to one" and "fan-out" are what this file is
+for; QoS 2 is in `lanes_twice.py`. A lane takes the frames from `index` on and returns the index of the
+first one that it leaves alone.
 """
 
 from gateway.broker import lanes_twice
@@ -31,6 +31,9 @@ PUBCOMP = 0x70
 def publish_plain(connection: Connection, data: bytes, frames: list[Frame], index: int) -> int:
     """PUBLISH at QoS 0: frames of one topic that follow each other leave as one piece."""
     dialect, routes = connection.outbox.dialect, connection.broker.routes.cache
+    session = connection.session
+    assert session is not None, "open without a session"
+    rights = session.rights
     total = len(frames)
     while index < total:
         first, start, end = frames[index]
@@ -39,7 +42,7 @@ def publish_plain(connection: Connection, data: bytes, frames: list[Frame], inde
         size = 2 + (data[start] << 8 | data[start + 1])
         field = data[start : start + size]
         route = routes.get(field)
-        if route is None:
+        if route is None or (rights is not None and not rights.written.get(field)):
             return index
         if route.live is None:
             return publish_run_of(connection, data, frames, index)
@@ -67,6 +70,10 @@ def publish_run_of(connection: Connection, data: bytes, frames: list[Frame], ind
         return index
     if dialect and not (route.targets or route.elsewhere):
         return index  # a 5.0 client is told that nobody listens
+    session = connection.session
+    assert session is not None, "open without a session"
+    if session.rights is not None and not session.rights.written.get(route.field):
+        return index
     messages, ids = read_run(connection, data, frames, index, route)
     if messages:
         if qos:

@@ -27,6 +27,8 @@ def store(connection: Connection, data: bytes, frames: list[Frame], index: int) 
     route = known_route(connection, data, frames[index])
     if route is None or route.durable or session.number:
         return index
+    if session.rights is not None and not session.rights.written.get(route.field):
+        return index
     messages, ids = read_run(connection, data, frames, index, route)
     unreleased, acks = session.unreleased, connection.acks
     count_max = RECEIVE_MAXIMUM if connection.outbox.dialect else len(unreleased) + len(ids)

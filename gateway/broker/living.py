@@ -142,7 +142,7 @@ def _add(
 
 def _session(reading: _Reading, key: str, value: bytes) -> None:
     row, broker = read(value, SessionRow), reading.broker
-    session = new_session(broker, row.client_id, row.expiry_s)
+    session = new_session(broker, row.client_id, row.expiry_s, row.user)
     session.number, session.on_disk = int(key), True
     reading.sessions[session.number] = session
     since = broker.journal.monotonic_s(row.away_ms)

@@ -33,6 +33,9 @@ def on_publish(connection: Connection, packet: Packet) -> None:
     if packet.properties.subscription_identifiers:  # [MQTT-3.3.4-6]
         raise ProtocolError(Reason.PROTOCOL_ERROR, "a client sent a subscription identifier")
     message = _message(connection, packet)
+    if not _may_write(connection, message, packet.packet_id):
+        _refuse(connection, packet)
+        return
     if packet.qos == 2:
         _store(connection, packet.packet_id, message)
         return
@@ -86,6 +89,22 @@ def on_pubrel(connection: Connection, packet: Packet) -> None:
             connection.broker.journal.wait(connection.ticket())
     # [MQTT-2.2.1-5] [MQTT-4.3.3-11] [MQTT-4.3.3-13]
     connection.acks.append(encode(PubComp(packet.packet_id, reason), connection.version))
+
+
+def _may_write(connection: Connection, message: Message, packet_id: int) -> bool:
+    session = _session(connection)
+    if session.rights is None or (message.qos == 2 and packet_id in session.unreleased):
+        return True  # what is stored was allowed when it came
+    return session.rights.may_write(message.topic, message.topic_field)
+
+
+def _refuse(connection: Connection, packet: Publish) -> None:
+    """A rule forbids it: 5.0 has words for that, 3.1.1 an answer as if taken [MQTT-3.3.5-2 of 3.1.1]."""
+    connection.broker.vitals.refused_by_rule += 1
+    if packet.qos:
+        make = PubAck if packet.qos == 1 else PubRec
+        answer = make(packet.packet_id, Reason.NOT_AUTHORIZED)
+        connection.acks.append(encode(answer, connection.version))
 
 
 def _store(connection: Connection, packet_id: int, message: Message) -> None:

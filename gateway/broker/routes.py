@@ -126,6 +126,8 @@ class Routes:
         targets: dict[Session, Target] = {}
         # [MQTT-3.3.2-3] [MQTT-4.5.0-1]
         for session, subscription in self._tree.match(topic):
+            if session.rights is not None and not session.rights.may_read(topic):
+                continue
             if session in targets:
                 targets[session].widen(subscription)
             else:

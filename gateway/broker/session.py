@@ -12,6 +12,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
+from gateway.broker.access import Rights
 from gateway.broker.journal import Journal
 from gateway.broker.outbox import Outbox
 from gateway.broker.vitals import Vitals
@@ -56,10 +57,12 @@ class Session:
         "queue_bytes_max",
         "queue_messages_max",
         "received_mids",
+        "rights",
         "subscriptions",
         "unreleased",
         "unreleased_bytes",
         "unsent",
+        "user",
         "vitals",
         "window",
     )
@@ -79,6 +82,8 @@ class Session:
         self.queue_bytes_max = queue_bytes_max
         self.number = 0
         self.on_disk = False
+        self.user = ""  # whose it is; empty: of whoever gave no name
+        self.rights: Rights | None = None  # None: no rule is for its user
         self.outbox: Outbox | None = None
         self.subscriptions: dict[str, Subscription] = {}
         self.inflight: dict[int, Delivery | None] = {}

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random
 
+from gateway.broker.access import Access
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.journal import Journal
+from gateway.broker.logins import Logins
 from gateway.broker.outbox import Outbox
 from gateway.broker.retained import Retained
 from gateway.broker.routes import Routes
@@ -39,6 +41,7 @@ class BrokerState:
     routes: Routes
     retained: Retained
     journal: Journal
+    logins: Logins
     now: float = 0.0
     holding: bool = False
     sessions: dict[str, Session] = field(default_factory=dict)
@@ -52,6 +55,7 @@ class BrokerState:
     written_away: dict[str, None] = field(default_factory=dict)
     crowding: dict[str, Callable[[], None]] = field(default_factory=dict)
     present: Callable[[str], Iterable[Message]] = lambda topic_filter: ()
+    access: Access = field(default_factory=Access)
 
     def at(self, now: float) -> None:
         """An input came at this time."""

@@ -32,6 +32,8 @@ def on_subscribe(connection: Connection, packet: Packet) -> None:
     # [MQTT-3.8.4-5]
     for subscription in packet.subscriptions:
         reason = _refusal(broker, session, packet, subscription)
+        if reason is Reason.NOT_AUTHORIZED:
+            broker.vitals.subscriptions_refused_by_rule += 1
         if reason is None:
             new = subscription.topic_filter not in session.subscriptions
             subscribe(broker, session, subscription, ticket)
@@ -98,6 +100,9 @@ def _refusal(
         return Reason.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
     if packet.properties.subscription_identifiers:
         return Reason.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED
+    rights = session.rights
+    if rights is not None and not rights.may_subscribe(subscription.topic_filter):
+        return Reason.NOT_AUTHORIZED
     if session.number and broker.journal.refusing:
         broker.vitals.refused_disk += 1
         return Reason.QUOTA_EXCEEDED
@@ -124,8 +129,10 @@ def _say(
         if session.subscriptions.get(subscription.topic_filter) is not subscription:
             continue  # ended, or replaced, while this waited
         for message in broker.retained.matching(subscription.topic_filter):
-            if not message.expired(broker.now):
+            unseen = session.rights is not None and not session.rights.may_read(message.topic)
+            if not (unseen or message.expired(broker.now)):
                 # [MQTT-3.3.1-8 of 3.1.1] [MQTT-3.8.4-8]
                 deliver_to(broker, session, message, min(message.qos, subscription.qos), True)
         for message in broker.present(subscription.topic_filter):
-            deliver_to(broker, session, message, 0, True)
+            if session.rights is None or session.rights.may_read(message.topic):
+                deliver_to(broker, session, message, 0, True)

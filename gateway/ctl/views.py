@@ -104,6 +104,14 @@ LISTINGS: Mapping[str, Listing] = {
         ),
         "no retained message is there",
     ),
+    "user list": Listing(
+        "users",
+        (Field("user", "user", words, keep_ends), Field("groups", "groups", words, keep_head)),
+        "there is no user: names and passwords are not looked at",
+    ),
+    "rule list": Listing(
+        "rules", (Field("rule", "rule", words, keep_ends),), "there is no rule: all may do all"
+    ),
     "queue": Listing(
         "messages",
         (

@@ -20,6 +20,7 @@ WRITE_BYTES_LOW = 262_144
 # for KEEP_IDLE_S, and gives up after a minute, or when what was sent is not acknowledged for that long.
 KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_PROBES = 60, 15, 4
 UNACKNOWLEDGED_MS = 60_000
+FULL_READ_BYTES = 250_000  # about what the event loop reads at once: the socket holds more
 CLOSE_TIMEOUT_S = 5.0  # for a client that does not read what is said before the close
 
 
@@ -76,6 +77,20 @@ class ClientProtocol(asyncio.Protocol):
             self._transport.abort()
         if not self._runtime.scheduled:
             self._runtime.schedule()
+        if len(data) >= FULL_READ_BYTES:
+            self._let_others_come()
+
+    def _let_others_come(self) -> None:
+        """There is more, and the loop would read it up to 32 times over before it looks elsewhere."""
+        if not self._paused:
+            assert self._transport is not None
+            self._transport.pause_reading()
+            self._runtime.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        assert self._transport is not None
+        if not (self._paused or self._transport.is_closing()):
+            self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         assert self._connection is not None

@@ -35,6 +35,7 @@ from gateway.mesh.identity import Identity
 from gateway.node import Node
 from gateway.notify import log_to_stderr, notify, watchdog_interval_s
 from gateway.report import Reporter
+from gateway.shell.accounts import Accounts
 from gateway.shell.certificate import (
     FILE_NAME,
     CertificateError,
@@ -50,6 +51,8 @@ from gateway.shell.hardware import Measures, addresses, measure
 from gateway.shell.keeper import Keeper
 from gateway.shell.log_ring import LogRing
 from gateway.shell.look import register as register_look
+from gateway.shell.passwords import Checker
+from gateway.shell.people import register as register_people
 from gateway.shell.runtime import Runtime
 from gateway.shell.store import Store, StoreError
 
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
     from gateway.shell.metrics import MetricsServer
     from gateway.shell.peers import Peers
     from gateway.shell.tls import ClusterKeys
+    from gateway.shell.websocket import WebSocketProtocol
 
 MEASURE_S = 1.0
 BACKLOG = 1_024  # connections that the kernel may hold until they are accepted
@@ -100,10 +104,15 @@ class Daemon:
         )
         settings = Settings(self._gateway, config.storage.free_bytes_min)
         self._keeper = Keeper(DurableStore(config.gateway.state_dir, settings))
+        accounts = Accounts(self._store)
+        self.node.broker.users_changed(accounts.users, now)
+        self.node.broker.rules_changed(accounts.access(), now)
         self._keeper.restore(self.node.broker, now)
         self._peers: Peers | None = None
         self._runtime = Runtime(self.node, self._dial, self._save, self._keeper.commit)
         self._keeper.serve(self._runtime)
+        self._checker = Checker(self._checked)
+        self._runtime.check_password = self._checker.check
         self._measures: Measures | None = None
         self._reporter = Reporter(self.node, config.gateway.name, self._gateway, __version__)
         self._address = config.gateway.advertise or config.gateway.address
@@ -111,6 +120,7 @@ class Daemon:
         self.commands.answer(STATUS, lambda _: to_document(self._status()))
         register_look(self.commands, self._runtime)
         self._log.register(self.commands)
+        register_people(self.commands, self._runtime, accounts)
         self._control = ControlSocket(config.gateway.control_socket, self.commands)
         self._metrics: MetricsServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -120,11 +130,18 @@ class Daemon:
         """Opens everything. Raises OSError with the address that could not be had."""
         gateway, mqtt, cluster = self._config.gateway, self._config.mqtt, self._config.cluster
         await self._listen(mqtt.port, None)
-        if mqtt.tls_port:
+        if mqtt.websocket_port:
+            await self._listen(mqtt.websocket_port, None, websocket=True)
+        if mqtt.tls_port or mqtt.websocket_tls_port:
             path = Path(gateway.state_dir) / FILE_NAME
             names = (gateway.name, f"{gateway.name}.local", "localhost")
-            await self._listen(mqtt.tls_port, server_context(path, names, self._own_addresses()))
-            logger.info("TLS on port %d, certificate SHA-256 %s", mqtt.tls_port, fingerprint(path))
+            context = server_context(path, names, self._own_addresses())
+            if mqtt.tls_port:
+                await self._listen(mqtt.tls_port, context)
+            if mqtt.websocket_tls_port:
+                await self._listen(mqtt.websocket_tls_port, context, websocket=True)
+            on = " and ".join(str(p) for p in (mqtt.tls_port, mqtt.websocket_tls_port) if p)
+            logger.info("TLS on port %s, certificate SHA-256 %s", on, fingerprint(path))
         if cluster is not None:
             await self._listen_for_peers()
         await self._control.listen()
@@ -160,13 +177,19 @@ class Daemon:
         if self._metrics is not None:
             await self._metrics.close()
         await asyncio.sleep(0)  # what was written last leaves with this turn of the loop
+        await self._loop.run_in_executor(None, self._checker.close)
         await self._loop.run_in_executor(None, self._keeper.close)
         await self._loop.run_in_executor(None, self._store.close)
         logging.getLogger().removeHandler(self._log)
 
-    async def _listen(self, port: int, context: ssl.SSLContext | None) -> None:
+    async def _listen(
+        self, port: int, context: ssl.SSLContext | None, websocket: bool = False
+    ) -> None:
+        protocol: type[ClientProtocol | WebSocketProtocol] = ClientProtocol
+        if websocket:
+            from gateway.shell.websocket import WebSocketProtocol as protocol
         server = await self._loop.create_server(
-            lambda: ClientProtocol(self._runtime),
+            lambda: protocol(self._runtime),
             self._config.gateway.address,
             port,
             backlog=BACKLOG,
@@ -233,6 +256,13 @@ class Daemon:
                 logger.error("the state directory cannot be written: %s", done.exception())
 
         asyncio.wrap_future(self._store.save(effect)).add_done_callback(check)
+
+    def _checked(self, token: int, right: bool) -> None:
+        def tell() -> None:
+            self.node.broker.checked(token, right, self._runtime.now())
+            self._runtime.schedule()
+
+        self._loop.call_soon_threadsafe(tell)
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)

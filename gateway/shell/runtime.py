@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from gateway.broker.journal import Batch
 from gateway.broker.outbox import Outbox
-from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime
+from gateway.effects import CheckPassword, Dial, Effect, Note, SaveMember, SaveMeshTime
 from gateway.mesh.link import Link
 from gateway.node import Node
 from gateway.timers import FOREVER
@@ -48,6 +48,7 @@ class Runtime:
         self._dial = dial
         self._save = save
         self._commit = commit
+        self.check_password: Callable[[CheckPassword], None] | None = None
         self.scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
@@ -120,3 +121,6 @@ class Runtime:
                 self._dial(effect)
             case SaveMember() | SaveMeshTime():
                 self._save(effect)
+            case CheckPassword():
+                assert self.check_password is not None, "there are users, and nobody to check them"
+                self.check_password(effect)

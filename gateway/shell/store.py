@@ -12,12 +12,16 @@ import fcntl
 import os
 import secrets
 import sqlite3
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from gateway.effects import SaveMember, SaveMeshTime
 from gateway.mesh.frames import Member
+
+T = TypeVar("T")
 
 FILE_NAME = "state.db"
 LOCK_NAME = "gatewayd.pid"  # holds the process id, and is locked while that process lives
@@ -73,6 +77,10 @@ class Store:
     def save(self, effect: SaveMember | SaveMeshTime) -> Future[None]:
         """Puts it on disk, in the background and in order; the future tells when, or the error."""
         return self._thread.submit(self._write, effect)
+
+    def run(self, work: Callable[[sqlite3.Connection], T]) -> Future[T]:
+        """Does other work with the file on its thread; each table has one module that knows it."""
+        return self._thread.submit(lambda: work(self._database))
 
     def close(self) -> None:
         """Waits for what is under way, and lets go of the directory."""

@@ -17,7 +17,7 @@ MESH_S = 20.0  # from `running` to one mesh, as it is promised
 DEAD_S = 15.0
 MISTAKE = '[gateway]\nname = "gw five"\n'
 # What may listen: SSH, MQTT, the mesh's links, mDNS.
-PORTS = {("tcp", 22), ("tcp", 1883), ("tcp", 7883), ("udp", 5353)}
+PORTS = {("tcp", 22), ("tcp", 1883), ("tcp", 7883), ("tcp", 8883), ("udp", 5353)}
 
 
 def new_twin(site: Site, operator: Operator, number: int, **other: str) -> Twin:

@@ -1,0 +1,83 @@
+"""Passwords as text that may be kept, and the threads that check them.
+
+    $scrypt$ln=14,r=8,p=1$SALT$HASH        base64 without padding; memory is 128 * r * 2**ln bytes
+
+A check takes 16 MB and, on a small board, a third of a second: two at once, on threads of their own. How
+many wait is bounded by who asks (`broker/identity.py`). Must not know users.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from gateway.effects import CheckPassword
+
+COST_LOG2, BLOCK, LANES = 14, 8, 1  # 16 MB
+MEMORY_BYTES_MAX = 67_108_864  # of a text that was made elsewhere
+SALT_BYTES, HASH_BYTES = 16, 32
+CHECKS_AT_ONCE = 2  # 32 MB, and half the cores of a small board
+
+_FORM = re.compile(
+    r"\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)"
+)
+
+
+def hashed(password: str) -> str:
+    """The text to keep instead of the password. Takes its time: not for the loop."""
+    salt = secrets.token_bytes(SALT_BYTES)
+    digest = _scrypt(password.encode(), salt, COST_LOG2, BLOCK, LANES, HASH_BYTES)
+    return f"$scrypt$ln={COST_LOG2},r={BLOCK},p={LANES}${_text(salt)}${_text(digest)}"
+
+
+def is_right(password: bytes, stored: str) -> bool:
+    """Whether this is the password. Takes its time: not for the loop."""
+    found = _FORM.fullmatch(stored)
+    if found is None:
+        return False
+    cost, block, lanes = (int(found[number]) for number in (1, 2, 3))
+    salt, expected = _bytes(found[4]), _bytes(found[5])
+    try:
+        digest = _scrypt(password, salt, cost, block, lanes, len(expected))
+    except ValueError:
+        return False  # more than we give, or no parameters of scrypt
+    return hmac.compare_digest(digest, expected)
+
+
+class Checker:
+    """The threads. `check` returns at once; `tell(token, right)` is called on one of them."""
+
+    def __init__(self, tell: Callable[[int, bool], None]) -> None:
+        self._threads = ThreadPoolExecutor(CHECKS_AT_ONCE, "password")
+        self._tell = tell
+
+    def check(self, effect: CheckPassword) -> None:
+        """Looks whether the password is right."""
+        tell, token = self._tell, effect.token
+
+        def done(future: Future[bool]) -> None:
+            if not future.cancelled():
+                tell(token, future.exception() is None and future.result())
+
+        self._threads.submit(is_right, effect.password, effect.stored).add_done_callback(done)
+
+    def close(self) -> None:
+        """What waits is given up."""
+        self._threads.shutdown(cancel_futures=True)
+
+
+def _scrypt(password: bytes, salt: bytes, cost: int, block: int, lanes: int, size: int) -> bytes:
+    return hashlib.scrypt(
+        password, salt=salt, n=1 << cost, r=block, p=lanes, maxmem=MEMORY_BYTES_MAX, dklen=size
+    )
+
+
+def _text(data: bytes) -> str:
+    return b64encode(data).decode().rstrip("=")
+
+
+def _bytes(text: str) -> bytes:
+    return b64decode(text + "=" * (-len(text) % 4))

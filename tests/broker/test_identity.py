@@ -1,0 +1,219 @@
+"""Who a client is: users, passwords that others check, and what wrong ones cost."""
+
+import pytest
+
+from gateway.broker.connection import State
+from gateway.broker.logins import (
+    ADDRESSES_MAX,
+    CHECKS_MAX,
+    DELAY_MAX_S,
+    DELAY_MIN_S,
+    FORGIVEN_S,
+    NOBODYS_HASH,
+    REMEMBERED_MAX,
+    REMEMBERED_S,
+    Logins,
+    User,
+)
+from gateway.effects import CheckPassword
+from gateway.mqtt.packets import ConnAck, Disconnect, PingReq, PingResp, Version
+from gateway.mqtt.reasons import Reason
+from tests.broker.world import EVERY_VERSION, V5, V311, Client, World
+
+ANN, BOB = User("hash of ann"), User("hash of bob")
+
+
+def world_of(**users: User) -> World:
+    world = World()
+    world.broker.users_changed(users, world.now)
+    return world
+
+
+def asked(world: World) -> list[CheckPassword]:
+    """The checks that the shell was asked for since the last call."""
+    return [each for each in world.broker.drain()[1] if isinstance(each, CheckPassword)]
+
+
+def log_in(
+    world: World, client_id: str, user: str = "ann", password: bytes = b"pw", version: Version = V5
+) -> Client:
+    client = world.client(client_id, version, trusted=False)
+    client.connect(username=user, password=password)
+    return client
+
+
+def answer(client: Client) -> Reason:
+    (connack,) = client.take()
+    assert isinstance(connack, ConnAck)
+    return connack.reason
+
+
+@EVERY_VERSION
+def test_a_right_password_opens_and_what_was_sent_behind_it_is_answered(version: Version) -> None:
+    world = world_of(ann=ANN)
+    client = log_in(world, "c", version=version)
+    client.send(PingReq())
+    assert client.connection.state is State.OPENING and client.take() == []
+    (check,) = asked(world)
+    assert (check.password, check.stored) == (b"pw", "hash of ann")
+    world.broker.checked(check.token, True, world.now)
+    connack, pong = client.take()
+    assert isinstance(connack, ConnAck) and connack.reason is Reason.SUCCESS
+    assert isinstance(pong, PingResp)
+    assert client.connection.user == "ann"
+
+
+@EVERY_VERSION
+def test_a_wrong_password_is_told_late_and_later_each_time(version: Version) -> None:
+    world = world_of(ann=ANN)
+    for delay_s in (DELAY_MIN_S, DELAY_MIN_S * 2, DELAY_MIN_S * 4):
+        client = log_in(world, "c", password=b"no", version=version)
+        (check,) = asked(world)
+        world.broker.checked(check.token, False, world.now)
+        world.pass_s(delay_s * 0.9)
+        assert client.take() == []
+        world.pass_s(delay_s * 0.2)
+        assert answer(client) is Reason.BAD_USER_NAME_OR_PASSWORD
+        assert client.connection.state is State.CLOSED
+    assert world.broker.vitals.logins_wrong == 3
+
+
+def test_an_unknown_user_costs_a_check_and_never_passes_it() -> None:
+    world = world_of(ann=ANN)
+    client = log_in(world, "c", "eve")
+    (check,) = asked(world)
+    assert check.stored == NOBODYS_HASH
+    world.broker.checked(check.token, True, world.now)
+    world.pass_s(DELAY_MIN_S * 1.1)
+    assert answer(client) is Reason.BAD_USER_NAME_OR_PASSWORD
+
+
+def test_five_hundred_clients_of_one_user_cost_one_check_together_and_none_later() -> None:
+    world = world_of(ann=ANN)
+    clients = [log_in(world, f"c{number}") for number in range(500)]
+    (check,) = asked(world)
+    world.broker.checked(check.token, True, world.now)
+    assert all(answer(client) is Reason.SUCCESS for client in clients)
+    assert answer(log_in(world, "later")) is Reason.SUCCESS
+    log_in(world, "other", password=b"other")
+    assert len(asked(world)) == 1
+    world.pass_s(REMEMBERED_S + 1)
+    log_in(world, "after twelve hours")
+    assert len(asked(world)) == 1
+
+
+def test_beyond_the_limit_of_checks_a_client_is_told_to_come_later() -> None:
+    world = world_of(ann=ANN)
+    for number in range(CHECKS_MAX):
+        log_in(world, f"c{number}", password=b"%d" % number)
+    assert len(asked(world)) == CHECKS_MAX
+    assert answer(log_in(world, "one", password=b"too many")) is Reason.SERVER_BUSY
+    assert (
+        answer(log_in(world, "old", password=b"too many", version=V311))
+        is Reason.SERVER_UNAVAILABLE
+    )
+    assert world.broker.vitals.logins_busy == 2 and asked(world) == []
+
+
+def test_a_removed_user_and_a_changed_password_end_connections_and_remembered_logins() -> None:
+    world = world_of(ann=ANN, bob=BOB)
+    ann, bob = log_in(world, "a"), log_in(world, "b", "bob")
+    for check in asked(world):
+        world.broker.checked(check.token, True, world.now)
+    assert answer(ann) is answer(bob) is Reason.SUCCESS
+    world.broker.users_changed({"ann": User("new hash"), "bob": BOB}, world.now)
+    (said,) = ann.take()
+    assert isinstance(said, Disconnect) and said.reason is Reason.NOT_AUTHORIZED
+    assert bob.take() == []
+    log_in(world, "a")
+    assert [check.stored for check in asked(world)] == ["new hash"]
+    world.broker.users_changed({"ann": User("new hash")}, world.now)
+    (said,) = bob.take()
+    assert isinstance(said, Disconnect) and said.reason is Reason.NOT_AUTHORIZED
+    log_in(world, "b", "bob")
+    assert [check.stored for check in asked(world)] == [NOBODYS_HASH]
+
+
+def test_a_password_that_was_changed_while_it_was_checked_is_wrong() -> None:
+    world = world_of(ann=ANN)
+    client = log_in(world, "c")
+    (check,) = asked(world)
+    world.broker.users_changed({"ann": User("new hash")}, world.now)
+    world.broker.checked(check.token, True, world.now)
+    world.pass_s(DELAY_MIN_S * 1.1)
+    assert answer(client) is Reason.BAD_USER_NAME_OR_PASSWORD
+
+
+def test_a_client_that_left_while_its_password_was_checked_has_no_session() -> None:
+    world = world_of(ann=ANN)
+    client = log_in(world, "c")
+    (check,) = asked(world)
+    client.connection.lost(world.now)
+    world.broker.checked(check.token, True, world.now)
+    assert world.broker.state.sessions == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (None, Reason.SUCCESS),
+        ("plant", Reason.SUCCESS),
+        ("ann", Reason.BAD_USER_NAME_OR_PASSWORD),
+    ],
+)
+def test_a_certificate_is_a_user_without_a_password(given: str | None, reason: Reason) -> None:
+    world = world_of(ann=ANN)
+    client = world.client("c", trusted=False)
+    client.connection.certified = "plant"
+    client.connect(username=given)
+    assert answer(client) is reason and asked(world) == []
+    assert client.connection.user == ("plant" if reason is Reason.SUCCESS else "")
+
+
+def test_without_a_user_name_a_client_is_anonymous_where_that_is_allowed() -> None:
+    world = world_of(ann=ANN)
+    here, elsewhere = world.client("a"), world.client("b", trusted=False)
+    here.connect()
+    elsewhere.connect()
+    assert answer(here) is Reason.SUCCESS and here.connection.user == ""
+    assert answer(elsewhere) is Reason.NOT_AUTHORIZED
+
+
+def test_a_session_is_not_given_to_another_user() -> None:
+    world = world_of(ann=ANN, bob=BOB)
+    for user, reason in (("ann", Reason.SUCCESS), ("bob", Reason.NOT_AUTHORIZED)):
+        client = log_in(world, "same", user)
+        (check,) = asked(world)
+        world.broker.checked(check.token, True, world.now)
+        assert answer(client) is reason
+
+
+def test_wrong_passwords_are_forgiven_in_time_and_counted_by_network() -> None:
+    logins = Logins(b"key")
+    assert [logins.failed("2001:db8::1", 0.0), logins.failed("2001:db8::2", 0.0)] == [
+        DELAY_MIN_S,
+        DELAY_MIN_S * 2,
+    ]
+    assert logins.failed("2001:db8:0:1::1", 0.0) == DELAY_MIN_S
+    assert logins.failed("192.0.2.1", 0.0) == DELAY_MIN_S
+    assert logins.failed("::ffff:192.0.2.1", 0.0) == DELAY_MIN_S * 2
+    assert max(logins.failed("192.0.2.1", 1.0) for _ in range(50)) == DELAY_MAX_S
+    assert logins.failed("192.0.2.1", 2.0 + FORGIVEN_S) == DELAY_MIN_S
+    for number in range(ADDRESSES_MAX):
+        logins.failed(f"10.0.{number // 256}.{number % 256}", 1_000.0)
+    assert logins.failed("192.0.2.1", 1_000.0) == DELAY_MIN_S, "the oldest made room"
+
+
+def test_of_too_many_remembered_logins_the_oldest_is_forgotten() -> None:
+    logins = Logins(b"key")
+    logins.users = {"ann": ANN}
+    proofs = [logins.proof("ann", b"%d" % number) for number in range(REMEMBERED_MAX + 1)]
+    for proof in proofs:
+        logins.end(logins.begin("ann", proof, lambda good: None), True, 0.0)
+    assert not logins.remembers(proofs[0], 1.0)
+    assert logins.remembers(proofs[1], 1.0) and logins.remembers(proofs[-1], 1.0)
+
+
+def test_secrets_do_not_show() -> None:
+    assert "pw" not in repr(CheckPassword(1, b"pw", "stored"))
+    assert "stored" not in repr(CheckPassword(1, b"x", "stored")) + repr(User("stored"))

@@ -1,0 +1,52 @@
+"""Passwords: the text that is kept, and the threads that check."""
+
+from queue import Queue
+
+import pytest
+
+from gateway.broker.logins import NOBODYS_HASH
+from gateway.effects import CheckPassword
+from gateway.shell.passwords import BLOCK, COST_LOG2, Checker, hashed, is_right
+
+# RFC 7914, section 12, the third vector.
+RFC_7914 = (
+    "$scrypt$ln=14,r=8,p=1$U29kaXVtQ2hsb3JpZGU$"
+    "cCO9yzr9c0hGHAbNgf046/2o+7qQT44+qbVD9lRdofLVQylVYT8Pz2LUlwUkKpr55h6F3A1lHkDfzwF7RVdYhw"
+)
+
+
+def test_the_hash_is_the_one_of_the_specification() -> None:
+    assert is_right(b"pleaseletmein", RFC_7914)
+
+
+def test_a_password_is_right_and_another_is_not() -> None:
+    stored = hashed("räuber")
+    assert stored.startswith("$scrypt$ln=14,r=8,p=1$") and "räuber" not in stored
+    assert is_right("räuber".encode(), stored)
+    assert not is_right(b"rauber", stored)
+    assert hashed("räuber") != stored, "each has its own salt"
+    assert 128 * BLOCK << COST_LOG2 == 16_777_216
+
+
+@pytest.mark.parametrize(
+    "stored",
+    ["", "pw", "$scrypt$ln=30,r=8,p=1$AAAA$AAAA", "$scrypt$ln=0,r=8,p=1$AAAA$AAAA", "$5$AAAA$AAAA"],
+)
+def test_a_text_that_is_no_hash_of_ours_fits_no_password(stored: str) -> None:
+    assert not is_right(b"pw", stored)
+
+
+def test_nobodys_hash_costs_what_another_costs_and_fits_nothing() -> None:
+    assert NOBODYS_HASH.split("$")[2] == hashed("x").split("$")[2]
+    assert len(NOBODYS_HASH) == len(hashed("x"))
+    assert not is_right(b"x", NOBODYS_HASH)
+
+
+def test_the_threads_tell_the_answer_of_each_token() -> None:
+    told: Queue[tuple[int, bool]] = Queue()
+    checker = Checker(lambda token, right: told.put((token, right)))
+    stored = hashed("pw")
+    for token, password in enumerate((b"pw", b"no", b"pw")):
+        checker.check(CheckPassword(token, password, stored))
+    assert sorted(told.get(timeout=30) for _ in range(3)) == [(0, True), (1, False), (2, True)]
+    checker.close()

@@ -1,0 +1,125 @@
+"""Users and rules against a real gatewayd, with gwctl and the tools that people use."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from gateway.mqtt.encode import encode
+from gateway.mqtt.packets import Connect, Version
+from tests.gateways import Gateway, loopback_addresses, wait_until
+
+GWCTL = Path(sys.executable).parent / "gwctl"
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    (address,) = loopback_addresses(1)
+    with Gateway("gw1", address, tmp_path / "gw1") as running:
+        yield running
+
+
+def gwctl(gateway: Gateway, *words: str, secret: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [GWCTL, *words, "--socket", str(gateway.control_socket)],
+        input=secret + "\n",
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def said(gateway: Gateway, *words: str, secret: str = "") -> str:
+    done = gwctl(gateway, *words, secret=secret)
+    assert done.returncode == 0, done.stderr
+    return " ".join(done.stdout.split())
+
+
+def publish(gateway: Gateway, user: str, password: str, topic: str = "t") -> str:
+    """What mosquitto_pub complains of; "" when all is well."""
+    command = ["mosquitto_pub", "-V", "5", "-h", gateway.host, "-u", user, "-P", password]
+    command += ["-q", "1", "-t", topic, "-m", "x"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    return (done.stdout + done.stderr).strip()
+
+
+def test_a_user_logs_in_until_he_is_removed_also_after_a_restart(gateway: Gateway) -> None:
+    said(gateway, "user", "add", "ann", "--groups", "staff", secret="correct horse")
+    assert "ann staff" in said(gateway, "user", "list")
+    assert publish(gateway, "ann", "correct horse") == ""
+    assert "Bad User Name or Password" in publish(gateway, "ann", "wrong horse")
+    assert "Bad User Name or Password" in publish(gateway, "eve", "correct horse")
+    gateway.stop()
+    gateway.start()
+    assert publish(gateway, "ann", "correct horse") == ""
+    said(gateway, "user", "passwd", "ann", secret="battery staple")
+    assert "Bad User Name or Password" in publish(gateway, "ann", "correct horse")
+    assert publish(gateway, "ann", "battery staple") == ""
+    said(gateway, "user", "add", "bob", secret="another one")
+    said(gateway, "user", "remove", "ann")
+    assert "Bad User Name or Password" in publish(gateway, "ann", "battery staple")
+    log = gateway.log_path.read_text() + (gateway.state_dir / "state.db").read_bytes().hex()
+    for secret in ("correct horse", "battery staple"):
+        assert secret not in log and secret.encode().hex() not in log
+
+
+def test_a_removed_users_client_is_disconnected_at_once(gateway: Gateway) -> None:
+    said(gateway, "user", "add", "ann", secret="correct horse")
+    command = ["mosquitto_sub", "-V", "5", "-h", gateway.host, "-u", "ann", "-P", "correct horse"]
+    with subprocess.Popen([*command, "-i", "c", "-t", "#"], stderr=subprocess.PIPE) as client:
+        try:
+            wait_until(lambda: "c" in said(gateway, "clients").split(), "connected", 10.0)
+            said(gateway, "user", "remove", "ann")
+            wait_until(lambda: "no client" in said(gateway, "clients"), "disconnected", 10.0)
+        finally:
+            client.kill()
+
+
+def test_rules_hold_at_once_and_say_why(gateway: Gateway) -> None:
+    said(gateway, "user", "add", "ann", secret="correct horse")
+    said(gateway, "rule", "add", "allow", "user", "ann", "write", "home/%u/#")
+    assert publish(gateway, "ann", "correct horse", "home/ann/x") == ""
+    assert "Not authorized" in publish(gateway, "ann", "correct horse", "home/bob")
+    assert said(gateway, "rule", "test", "ann", "c", "write", "home/bob").startswith("no")
+    told = said(gateway, "rule", "test", "ann", "c", "write", "home/ann/x")
+    assert told == "yes: by the rule: allow user ann write home/%u/#"
+    assert "allow user ann write home/%u/#" in said(gateway, "rule", "list")
+    said(gateway, "rule", "remove", "allow", "user", "ann", "write", "home/%u/#")
+    assert publish(gateway, "ann", "correct horse", "home/bob") == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "secret", "why"),
+    [
+        (("user", "add", "ann"), "short", "too short"),
+        (("user", "remove", "eve"), "", "no user eve"),
+        (("user", "passwd", "eve"), "correct horse", "no user eve"),
+        (("rule", "add", "allow", "ann"), "", "a rule is"),
+        (("rule", "add", "allow", "everybody", "read", "a/#/b"), "", "no topic filter"),
+        (("rule", "remove", "deny", "everybody", "read", "#"), "", "no such rule"),
+    ],
+)
+def test_what_cannot_be_done_is_told(
+    gateway: Gateway, words: tuple[str, ...], secret: str, why: str
+) -> None:
+    done = gwctl(gateway, *words, secret=secret)
+    assert done.returncode == 1 and why in done.stderr and "Do:" in done.stderr
+
+
+def test_five_hundred_clients_of_one_user_come_back_at_once(gateway: Gateway) -> None:
+    """They share one check of the password: 500 would take the better part of a minute."""
+    said(gateway, "user", "add", "ann", secret="correct horse")
+    with ExitStack() as room:
+        clients = []
+        for number in range(500):
+            client = room.enter_context(socket.create_connection((gateway.host, gateway.port), 20))
+            connect = Connect(
+                *(Version.MQTT311, f"c{number}", True, 0, None, "ann", b"correct horse")
+            )
+            client.sendall(encode(connect, Version.MQTT311))
+            clients.append(client)
+        assert [client.recv(4) for client in clients] == [b"\x20\x02\0\0"] * 500
