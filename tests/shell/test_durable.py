@@ -341,6 +341,42 @@ def test_rows_that_cannot_be_written_hold_the_log_and_are_told(tmp_path: Path) -
     assert read(tmp_path)[:2] == ({("s", "a"): b"1"}, [message(1)])
 
 
+def test_a_batch_that_failed_and_was_replaced_does_not_come_back(tmp_path: Path) -> None:
+    """The disk took it whole, and only the sync failed."""
+    broken = False
+
+    def sync(file: int) -> None:
+        if broken:
+            raise OSError(errno.EIO, "broken")
+        os.fdatasync(file)
+
+    store = started(tmp_path, replace(Disk(), fdatasync=sync))
+    store.commit([message(1)]).result()
+    broken = True
+    with pytest.raises(StoreFailure):
+        store.commit([message(2)]).result()
+    assert read(tmp_path)[1] == [message(1), message(2)]
+    broken = False
+    store.commit([message(3)]).result()
+    assert read(tmp_path)[1:] == ([message(1), message(3)], [])
+    store.close()
+
+
+def test_a_row_that_is_in_broker_db_is_not_overwritten_by_an_older_one(tmp_path: Path) -> None:
+    """The log has lost the batch with the newer one."""
+    store = started(tmp_path)
+    for value in (b"old", b"new"):
+        store.commit([Row("s", "a", value)]).result()
+    store.commit([message(1)]).result()
+    store.close()
+    path = segments(tmp_path)[0]
+    data = bytearray(path.read_bytes())
+    data[1060] ^= 1
+    path.write_bytes(data)
+    rows, records, notes = read(tmp_path)
+    assert (rows, records, len(notes) > 0) == ({("s", "a"): b"new"}, [message(1)], True)
+
+
 def test_segments_that_a_crash_kept_from_being_freed_are_freed_at_the_next_start(
     tmp_path: Path,
 ) -> None:
