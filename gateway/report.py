@@ -62,6 +62,7 @@ class Reporter:
                 *self._mesh_problems(rows, peers, now),
                 *_box_problems(rows),
                 *self._own_problems(now),
+                *self._door_problems(now),
                 *self._store_problems(now),
                 *_port_problems(ports),
             ]
@@ -131,6 +132,19 @@ class Reporter:
         told = ", ".join(f"{count} {cause}" for cause, count in causes.items() if count)
         text = f"{vitals.dropped()} messages were dropped since the start ({told})"
         remedy = "see which clients are away or slow; the limits stand in [mqtt]"
+        return [ProblemStatus(Severity.WARNING, text, remedy)]
+
+    def _door_problems(self, now: float) -> list[ProblemStatus]:
+        vitals = self._node.broker.vitals
+        if not vitals.last_refused_at or now - vitals.last_refused_at > DROPS_SHOWN_S:
+            return []
+        causes = {
+            "too many from one address": vitals.refused_per_address,
+            "too many that did not say who they are": vitals.closed_unauthenticated,
+        }
+        told = ", ".join(f"{count} {cause}" for cause, count in causes.items() if count)
+        text = f"connections were turned away since the start ({told})"
+        remedy = "see who connects; the limits stand in [mqtt]"
         return [ProblemStatus(Severity.WARNING, text, remedy)]
 
     def _store_problems(self, now: float) -> list[ProblemStatus]:

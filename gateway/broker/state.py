@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from gateway.broker.door import Door
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.journal import Journal
 from gateway.broker.outbox import Outbox
@@ -50,6 +51,7 @@ class BrokerState:
     away: dict[str, float] = field(default_factory=dict)
     written_away: dict[str, None] = field(default_factory=dict)
     crowding: dict[str, Callable[[], None]] = field(default_factory=dict)
+    door: Door = field(default_factory=Door)
 
     def at(self, now: float) -> None:
         """An input came at this time."""

@@ -18,6 +18,9 @@ class Vitals:
     refused_retained_full: int = 0
     refused_disk: int = 0  # not taken, for the disk could not keep them
     connections_refused: int = 0
+    refused_per_address: int = 0  # connections: their address had its share
+    closed_unauthenticated: int = 0  # connections: pushed out by newer ones before their CONNECT
+    last_refused_at: float = 0.0  # of the two above, monotonic seconds; 0: never
     protocol_errors: int = 0
     messages_in_per_s: float = 0.0
     messages_out_per_s: float = 0.0
