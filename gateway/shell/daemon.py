@@ -45,6 +45,7 @@ from gateway.shell.certificate import (
 from gateway.shell.clients import ClientProtocol, watch_for_dead_peers
 from gateway.shell.commands import Commands
 from gateway.shell.control_socket import ControlSocket
+from gateway.shell.disk import StoreFailure
 from gateway.shell.durable import DurableStore, Settings
 from gateway.shell.hardware import Measures, addresses, measure
 from gateway.shell.keeper import Keeper
@@ -348,7 +349,7 @@ async def _run(config: Config) -> int:
         loop.add_signal_handler(number, stopping.set)
     try:
         daemon = Daemon(config)
-    except StoreError as error:
+    except (StoreError, StoreFailure) as error:
         logger.error("%s", error)
         return 1
     try:

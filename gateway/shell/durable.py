@@ -31,7 +31,6 @@ from gateway.broker.records import Record, Rewrite, Row
 from gateway.shell.disk import Disk, FailureKind, StoreFailure, failure
 from gateway.shell.rows import Changes, RowFile, Rows
 from gateway.shell.segments import (
-    ALIGN,
     BEGIN,
     END,
     ROWS,
@@ -152,6 +151,7 @@ class DurableStore:
         self._log = SegmentLog(log, self._disk, self._settings.segment_bytes)
         self._rows = RowFile(self._directory, self._notes)
         self._identify()
+        self._disk.sync_directory(str(self._directory))  # the two may have been made just now
         complete_to = int(self._rows.about.get("complete_to", "0"))
         replay_from = int(self._rows.about.get("replay_from", "0"))
         segments = self._read_segments(replay_from)
@@ -208,11 +208,11 @@ class DurableStore:
         for segment in found:
             segment.batches = [b for b in segment.batches if b.number >= replay_from]
             with suppress(OSError):  # only room is lost
-                if segment.used == ALIGN:
+                if not segment.batches:
                     self._log.free(segment)
                 else:
                     self._shorten(segment)
-        self._log.segments = [segment for segment in found if segment.used > ALIGN]
+        self._log.segments = [segment for segment in found if segment.batches]
         return self._log.segments
 
     def _find_gaps(self, segments: list[Segment], replay_from: int) -> None:

@@ -32,7 +32,7 @@ class Keeper:
         self._runtime: Runtime | None = None
 
     def restore(self, broker: Broker, now: float) -> None:
-        """Fills the broker with what the disk has. Raises OSError or sqlite3.Error if it cannot."""
+        """Fills the broker with what the disk has. Raises StoreFailure if the disk cannot be used."""
         recovered = self.store.recover()
         broker.restore(recovered.rows, recovered.batches, now)
         for note in recovered.notes:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 FILE_NAME = "broker.db"
 PAGE_BYTES = 4096
+LOCKED_S = 0.2  # another program that reads the file must not hold up commits
 NUMBERS = ("complete_to", "replay_from", "bytes_total", "rewritten_bytes")
 
 _SCHEMA = """
@@ -86,7 +87,9 @@ class RowFile:
         self._database.close()
 
     def _open(self) -> tuple[sqlite3.Connection, dict[str, str], Rows]:
-        database = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        database = sqlite3.connect(
+            self._path, LOCKED_S, isolation_level=None, check_same_thread=False
+        )
         try:
             self._path.chmod(0o600)
             database.execute(f"PRAGMA page_size = {PAGE_BYTES}")

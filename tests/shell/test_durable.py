@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -15,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.broker.records import Done, Enqueued, Record, Released, Rewrite, Row, Target
-from gateway.shell.disk import Disk, StoreFailure
+from gateway.shell.disk import Disk, FailureKind, StoreFailure
 from gateway.shell.durable import DurableStore, Recovered, Settings
+from gateway.shell.segments import read_header, scan
 
 SETTINGS = Settings(
     "gw", free_bytes_min=0, segment_bytes=8192, rewrite_bytes_min=4096, ballast_bytes=4096
@@ -88,14 +90,19 @@ def test_a_batch_larger_than_a_segment_gets_one_of_its_own(tmp_path: Path) -> No
 def test_a_tail_torn_at_any_byte_is_a_normal_end(tmp_path: Path) -> None:
     store = started(tmp_path)
     store.commit([message(1)]).result()
-    used = store.vitals.log_bytes
     store.commit([message(2, 800)]).result()
-    end = store.vitals.log_bytes
     path = segments(tmp_path)[-1]
     whole = path.read_bytes()
-    for cut in range(used, end - 512, 7):
+    header = read_header(path)
+    assert header is not None
+    owner = header[2].store
+    first, last = scan(path, 1, owner).batches
+    for cut in range(first.end, last.offset + last.length):
         path.write_bytes(whole[:cut] + bytes(len(whole) - cut))
-        assert read(tmp_path) == ({}, [message(1)], []), cut
+        torn = scan(path, 1, owner)
+        assert (torn.batches, torn.damaged) == ([first], False), cut
+        if cut % 61 == 0:
+            assert read(tmp_path) == ({}, [message(1)], []), cut
     path.write_bytes(whole)
     assert read(tmp_path)[1] == [message(1), message(2, 800)]
     store.close()
@@ -278,6 +285,76 @@ def test_after_any_call_fails_what_succeeded_is_kept(tmp_path: Path, name: str, 
             assert {r.first for r in found if isinstance(r, Enqueued)} == set(kept)
             assert rows == {("n", "last"): bytes([number])}
         store.close()
+
+
+@pytest.mark.parametrize("name", [f.name for f in fields(Disk) if f.name != "statvfs"])
+def test_a_call_that_fails_at_the_start_costs_the_start_and_nothing_else(
+    tmp_path: Path, name: str
+) -> None:
+    """Damage, a torn end and room to give back are all there, so that every call is made."""
+    for number in (1, 2, 3):
+        store = started(tmp_path / "store")
+        store.commit([message(number)]).result()
+        store.commit([message(number + 10)]).result()
+        store.close()
+    path = segments(tmp_path / "store")[0]
+    data = bytearray(path.read_bytes())
+    data[600] ^= 1
+    path.write_bytes(data)
+    expected = [message(n) for n in (11, 2, 12, 3, 13)]
+    for turn in range(8):
+        directory = tmp_path / str(turn)
+        shutil.copytree(tmp_path / "store", directory)
+        left = turn
+
+        def call(*arguments: object) -> object:
+            nonlocal left
+            left -= 1
+            if left == -1:
+                raise OSError(errno.EIO, "broken")
+            return getattr(Disk(), name)(*arguments)
+
+        store = opened(directory, replace(Disk(), **{name: call}))
+        try:
+            assert content(store.recover())[1] == expected
+            store.close()
+        except StoreFailure as problem:
+            assert problem.kind is FailureKind.BROKEN
+        assert read(directory)[1] == expected
+
+
+def test_rows_that_cannot_be_written_hold_the_log_and_are_told(tmp_path: Path) -> None:
+    store = started(tmp_path)
+    other = sqlite3.connect(tmp_path / "broker.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    store.commit([Row("s", "a", b"1"), message(1, 3000)]).result()
+    store.commit([message(1)], Rewrite.BEGIN).result()
+    report = store.commit([], Rewrite.END).result()
+    assert not report.free
+    assert store.vitals.state is FailureKind.BROKEN and store.vitals.remedy
+    assert len(segments(tmp_path)) == 2
+    assert read(tmp_path)[0] == {("s", "a"): b"1"}
+    other.execute("ROLLBACK")
+    other.close()
+    store.close()
+    assert len(segments(tmp_path)) == 1
+    assert read(tmp_path)[:2] == ({("s", "a"): b"1"}, [message(1)])
+
+
+def test_segments_that_a_crash_kept_from_being_freed_are_freed_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    store = started(tmp_path, replace(Disk(), rename=fail, unlink=fail))
+    store.commit([message(1)]).result()
+    store.commit([message(1)], Rewrite.WHOLE).result()
+    assert len(segments(tmp_path)) == 2
+    store.close()
+    store = started(tmp_path)
+    assert len(segments(tmp_path)) == 1
+    store.close()
 
 
 MOUNTED = """
