@@ -67,6 +67,8 @@ class MqttSection:
     websocket_tls_port: int = 0  # 0: no secure WebSocket
     allow_anonymous: str = "loopback"  # "loopback" or "everywhere"
     connections_max: int = 10_000
+    connections_per_address_max: int = 1_000  # loopback and this box itself are not counted
+    unauthenticated_max: int = 1_000  # sockets that have not got through CONNECT
     packet_bytes_max: int = 1_048_576
     inflight_max: int = 1_024  # unacknowledged QoS 1 and 2 messages to one client
     queue_messages_max: int = 10_000  # waiting for one session

@@ -183,6 +183,18 @@ MQTT = Section(
             "From where clients may connect without a user name.",
         ),
         whole("connections_max", 1, 1_000_000, "Clients connected at once."),
+        whole(
+            "connections_per_address_max",
+            1,
+            1_000_000,
+            "Connections from one address at once; those from this box are not counted.",
+        ),
+        whole(
+            "unauthenticated_max",
+            1,
+            1_000_000,
+            "Connections that have not got through CONNECT; one more closes the oldest of them.",
+        ),
         whole("packet_bytes_max", 1024, 16_777_216, "The longest MQTT packet, header included."),
         whole(
             "inflight_max",

@@ -63,6 +63,7 @@ class Reporter:
                 *_box_problems(rows),
                 *self._own_problems(now),
                 *self._login_problems(now),
+                *self._door_problems(now),
                 *self._store_problems(now),
                 *_port_problems(ports),
             ]
@@ -143,6 +144,19 @@ class Reporter:
         if vitals.logins_busy:
             text += f", {vitals.logins_busy} refused for too many came at once"
         return [ProblemStatus(Severity.NOTICE, text, "the log says from which addresses")]
+
+    def _door_problems(self, now: float) -> list[ProblemStatus]:
+        vitals = self._node.broker.vitals
+        if not vitals.last_refused_at or now - vitals.last_refused_at > DROPS_SHOWN_S:
+            return []
+        causes = {
+            "too many from one address": vitals.refused_per_address,
+            "too many that did not say who they are": vitals.closed_unauthenticated,
+        }
+        told = ", ".join(f"{count} {cause}" for cause, count in causes.items() if count)
+        text = f"connections were turned away since the start ({told})"
+        remedy = "see who connects; the limits stand in [mqtt]"
+        return [ProblemStatus(Severity.WARNING, text, remedy)]
 
     def _store_problems(self, now: float) -> list[ProblemStatus]:
         state = self._node.broker.state

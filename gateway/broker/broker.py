@@ -81,6 +81,29 @@ class Broker:
         self.state.at(now)
         return Connection(self.state, self._moves, address, trusted)
 
+    def admit(self, address: str, trusted: bool, now: float) -> Connection | None:
+        """As `open`, within the bounds of the door; None: close the socket, its address has its share.
+
+        `left` must follow when the socket is gone, unless the answer was None.
+        """
+        state, vitals = self.state, self.state.vitals
+        state.at(now)
+        most = state.settings.connections_per_address_max
+        if not trusted and not state.door.came(address, most):
+            vitals.refused_per_address += 1
+            vitals.last_refused_at = now
+            return None
+        if len(state.door.unopened) >= state.settings.unauthenticated_max:
+            vitals.closed_unauthenticated += 1
+            vitals.last_refused_at = now
+            state.door.oldest()()
+        return self.open(address, trusted, now)
+
+    def left(self, connection: Connection) -> None:
+        """The socket of an admitted connection is gone."""
+        if not connection.trusted:
+            self.state.door.left(connection.address)
+
     def clients(self) -> int:
         """Clients that are connected."""
         return len(self._online)

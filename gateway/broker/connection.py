@@ -76,6 +76,7 @@ class Connection:
         self._packet_bytes_max = min(limit, FIRST_PACKET_BYTES_MAX)
         self._lost = False  # the socket is gone, and the barrier holds what it said before
         self._timer = broker.timers.set(broker.now + CONNECT_TIMEOUT_S, self._connect_timed_out)
+        self._waits = broker.door.wait(lambda: self.close(with_will=False))
 
     @property
     def reading(self) -> bool:
@@ -148,6 +149,7 @@ class Connection:
         self._answer()
         self.state = State.CLOSED
         self.broker.timers.drop(self._timer)
+        self.broker.door.through(self._waits)
         # [MQTT-3.14.4-2] [MQTT-4.13.1-1] [MQTT-4.13.2-1] [MQTT-3.1.4-6]
         self.outbox.end()
         self._pending.clear()
@@ -169,6 +171,7 @@ class Connection:
         self._packet_bytes_max = self.broker.settings.packet_bytes_max
         timers = self.broker.timers
         timers.drop(self._timer)
+        self.broker.door.through(self._waits)
         if keep_alive_s:
             # [MQTT-3.2.2-22]
             self.keep_alive_s = keep_alive_s * 1.5  # [MQTT-3.1.2-22]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from gateway.broker.access import Access
+from gateway.broker.door import Door
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.journal import Journal
 from gateway.broker.logins import Logins
@@ -56,6 +57,7 @@ class BrokerState:
     crowding: dict[str, Callable[[], None]] = field(default_factory=dict)
     present: Callable[[str], Iterable[Message]] = lambda topic_filter: ()
     access: Access = field(default_factory=Access)
+    door: Door = field(default_factory=Door)
 
     def at(self, now: float) -> None:
         """An input came at this time."""

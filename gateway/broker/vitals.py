@@ -22,6 +22,9 @@ class Vitals:
     connections_refused: int = 0
     logins_wrong: int = 0  # no such user, or another password
     logins_busy: int = 0  # refused, for too many passwords were being checked
+    refused_per_address: int = 0  # connections: their address had its share
+    closed_unauthenticated: int = 0  # connections: pushed out by newer ones before their CONNECT
+    last_refused_at: float = 0.0  # of the two above, monotonic seconds; 0: never
     protocol_errors: int = 0
     clients_max: int = 0  # connected at once
     messages_in_per_s: float = 0.0

@@ -64,11 +64,16 @@ class ClientProtocol(asyncio.Protocol):
         peer = transport.get_extra_info("peername") or ("",)
         address = peer[0] if isinstance(peer, tuple) else ""
         runtime = self._runtime
-        self._connection = runtime.node.broker.open(address, is_local(transport), runtime.now())
+        self._connection = runtime.node.broker.admit(address, is_local(transport), runtime.now())
+        if self._connection is None:
+            self._transport.abort()
+            return
         self._connection.outbox.owner = self
+        runtime.schedule()  # another may have had to go for it
 
     def data_received(self, data: bytes) -> None:
-        assert self._connection is not None
+        if self._connection is None:
+            return  # it was not admitted
         try:
             self._connection.receive(data, self._runtime.now())
         except Exception:  # a mistake of ours costs this client its connection, and nobody else
@@ -93,9 +98,11 @@ class ClientProtocol(asyncio.Protocol):
             self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        assert self._connection is not None
+        if self._connection is None:
+            return  # it was not admitted
         self._connection.outbox.owner = None
         self._connection.lost(self._runtime.now())
+        self._runtime.node.broker.left(self._connection)
         self._runtime.schedule()
 
     def pause_writing(self) -> None:
