@@ -394,6 +394,7 @@ class DurableStore:
             self._dirty = {}
             self._rows_problem = None
             if self._to_free:
+                self._rows.copy()
                 self._free_before(self._to_free[0])
                 self._to_free = None
                 self._rewritten_bytes = self._log.log_bytes

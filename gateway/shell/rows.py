@@ -5,13 +5,18 @@
                                 replay_from: records of batches before this one are over
                                 store, gateway (hexadecimal), bytes_total, rewritten_bytes
 
-A file that cannot be read is set aside, never deleted. Must not know what the values mean.
+A file that cannot be read is set aside, never deleted. Before segments are freed the file is copied: the
+copy and the log that is left are complete, so that a broken file costs nothing. Must not know what the
+values mean.
 """
 
+import os
+import shutil
 import sqlite3
 from pathlib import Path
 
 FILE_NAME = "broker.db"
+COPY_NAME = "broker.db.copy"
 PAGE_BYTES = 4096
 LOCKED_S = 0.2  # another program that reads the file must not hold up commits
 NUMBERS = ("complete_to", "replay_from", "bytes_total", "rewritten_bytes")
@@ -45,10 +50,10 @@ class RowFile:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
             if code not in _THE_FILE:
                 raise
-            self.set_aside("broken", f"cannot be read ({error})", notes)
+            self.set_aside("broken", f"cannot be read ({error})", notes, copied=True)
 
-    def set_aside(self, word: str, why: str, notes: list[str]) -> None:
-        """Moves the file, with its journal, under a new name and begins an empty one."""
+    def set_aside(self, word: str, why: str, notes: list[str], copied: bool = False) -> None:
+        """Moves the file, with its journal, under a new name; goes on with the copy, or an empty one."""
         if self._database is not None:
             self._database.close()
         number = 1
@@ -59,7 +64,36 @@ class RowFile:
             if file.exists():
                 file.rename(self._directory / f"{FILE_NAME}.{word}-{number}{ending}")
         notes.append(f"{FILE_NAME} {why}: set aside as {FILE_NAME}.{word}-{number}")
+        if copied and (self._directory / COPY_NAME).exists():
+            shutil.copyfile(self._directory / COPY_NAME, self._path)
+            try:
+                self._database, self.about, self.rows = self._open()
+                return
+            except sqlite3.DatabaseError as error:
+                notes.append(f"{COPY_NAME} cannot be read either ({error})")
+                self._path.unlink()
         self._database, self.about, self.rows = self._open()
+
+    def copy(self) -> None:
+        """A second one, whole or not at all."""
+        assert self._database is not None
+        draft = self._directory / f"{COPY_NAME}.new"
+        draft.unlink(missing_ok=True)
+        target = sqlite3.connect(draft)
+        try:
+            self._database.backup(target)
+        finally:
+            target.close()
+        with open(draft, "rb+") as file:
+            os.chmod(draft, 0o600)
+            os.fsync(file.fileno())
+        self.bytes_written += draft.stat().st_size
+        draft.replace(self._directory / COPY_NAME)
+        folder = os.open(self._directory, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def save(self, changes: Changes, about: dict[str, str]) -> None:
         """Puts all of it on disk, or nothing."""

@@ -496,3 +496,25 @@ def test_any_history_is_recovered_as_a_model_has_it(
             assert {r.first: r for r in found if isinstance(r, Enqueued)} == messages
             assert notes == []
         store.close()
+
+
+@pytest.mark.parametrize("copy_broken", [False, True])
+def test_rows_whose_log_is_gone_survive_a_broken_file(tmp_path: Path, copy_broken: bool) -> None:
+    store = started(tmp_path)
+    store.commit([Row("s", "a", b"old"), Row("s", "b", b"1"), Row("s", "c", b"1")]).result()
+    store.commit([], Rewrite.BEGIN).result()
+    store.commit([], Rewrite.END).result()
+    store.commit([Row("s", "a", b"new"), Row("s", "c", None)]).result()
+    store.close()
+    (tmp_path / "broker.db").write_bytes(b"no database at all" * 1000)
+    if copy_broken:
+        (tmp_path / "broker.db.copy").write_bytes(b"neither")
+    again = opened(tmp_path)
+    recovered = again.recover()
+    rows, _ = content(recovered)
+    expected = {("s", "a"): b"new", ("s", "b"): b"1"}
+    assert rows == ({("s", "a"): b"new"} if copy_broken else expected)
+    assert any("set aside as broker.db.broken-1" in note for note in recovered.notes)
+    assert any("broker.db.copy" in note for note in recovered.notes) == copy_broken
+    again.commit([Row("s", "d", b"1")]).result()
+    again.close()
