@@ -153,11 +153,13 @@ class Listener:
         self.heard: list[tuple[str, bytes]] = []
         self._filters = topic_filters
         self._subscribed = threading.Event()
+        self._connected = threading.Event()
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False
         )
         self._client.reconnect_delay_set(0.05, 0.2)
         self._client.on_connect = self._on_connect
+        self._client.on_disconnect = lambda *_: self._connected.clear()
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = lambda _client, _data, m: self.heard.append((m.topic, m.payload))
         self._client.connect(host, port)
@@ -169,7 +171,8 @@ class Listener:
         return [payload for heard, payload in list(self.heard) if heard == topic]
 
     def publish(self, topic: str, payload: bytes | str, retain: bool = False) -> None:
-        """Publishes at QoS 1; returns when the broker has it."""
+        """Publishes at QoS 1; returns when the broker has it, after a restart of the broker too."""
+        assert self._connected.wait(WAIT_S)
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(WAIT_S)
 
     def close(self) -> None:
@@ -179,3 +182,4 @@ class Listener:
 
     def _on_connect(self, client: paho.Client, *_: Any) -> None:
         client.subscribe([(topic, 1) for topic in self._filters])
+        self._connected.set()
