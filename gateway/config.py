@@ -76,6 +76,13 @@ class MqttSection:
     retained_messages_max: int = 100_000
     session_expiry_max_s: int = 604_800  # seven days
     sys_interval_s: int = 10  # of $SYS; 0: there is none
+    keep_alive_max_s: int = 0  # 0: whatever the client says
+    topic_aliases_max: int = 16  # from one client; 0: none
+    queue_full: str = "refuse-new"  # or "drop-oldest", "drop-qos0-first"
+    publish_rate_max: int = 0  # messages a second from one client; 0: no limit
+    publish_burst_max: int = 1_000  # messages that may come at once all the same
+    check_payload_format: bool = False  # whether a payload that says it is UTF-8 is
+    response_information: str = ""  # told to 5.0 clients that ask; {client} is the client id
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,15 @@ def usb_fault(value: str) -> str:
 
 def topic_fault(value: str) -> str:
     """A topic template must be a topic name of MQTT 5.0 section 4.7 once it is filled in."""
+    return _template_fault(value, PLACEHOLDERS)
+
+
+def response_fault(value: str) -> str:
+    """The beginning of topics for answers; another template."""
+    return _template_fault(value, ("client",))
+
+
+def _template_fault(value: str, placeholders: tuple[str, ...]) -> str:
     if not 1 <= len(value) <= TOPIC_CHARACTERS_MAX:
         return f"is {len(value)} characters long"
     if "+" in value or "#" in value:
@@ -111,7 +120,7 @@ def topic_fault(value: str) -> str:
     if not value.isprintable():
         return f"{shown(value)} has characters that cannot be seen"
     for placeholder in re.findall(r"\{([^{}]*)\}", value):
-        if placeholder not in PLACEHOLDERS:
+        if placeholder not in placeholders:
             return f"{{{placeholder}}} is not a placeholder"
     if re.search(r"[{}]", re.sub(r"\{[^{}]*\}", "", value)):
         return f"{shown(value)} has a brace without its partner"

@@ -30,6 +30,7 @@ from gateway.config_checks import (
     no_fault,
     path_fault,
     peer_fault,
+    response_fault,
     shown,
     socket_path_fault,
     topic_fault,
@@ -216,6 +217,44 @@ MQTT = Section(
             0,
             86_400,
             "Seconds from one message of a `$SYS` topic to its next; 0: no such topics.",
+        ),
+        whole(
+            "keep_alive_max_s",
+            0,
+            65535,
+            "The longest keep-alive; a 5.0 client that asks for more, or none, is told; 0: any.",
+        ),
+        whole(
+            "topic_aliases_max",
+            0,
+            1_000,
+            "Topics that one 5.0 client may replace by a number; 0: none.",
+        ),
+        choice(
+            "queue_full",
+            ("refuse-new", "drop-oldest", "drop-qos0-first"),
+            "Which message is lost when a session's queue is full. With drop-qos0-first, QoS 0"
+            " messages are queued too, and make room first.",
+        ),
+        whole(
+            "publish_rate_max",
+            0,
+            1_000_000,
+            "Messages a second from one client, which is read more slowly beyond it; 0: any.",
+        ),
+        whole(
+            "publish_burst_max",
+            1,
+            1_000_000,
+            "Messages that one client may publish at once before `publish_rate_max` holds.",
+        ),
+        switch("check_payload_format", "Refuse a payload that says it is UTF-8 and is not (0x99)."),
+        text(
+            "response_information",
+            "a topic without + and #, with {client} as placeholder",
+            response_fault,
+            "Told to 5.0 clients that ask where answers to them may go.",
+            True,
         ),
     ),
 )

@@ -84,8 +84,16 @@ def _messages(broker: Broker) -> list[Family]:
         "queue_full": vitals.dropped_queue_full,
         "expired": vitals.dropped_expired,
         "too_large": vitals.dropped_too_large,
+        "shared": vitals.dropped_shared,
     }
-    refused = {"retained_full": vitals.refused_retained_full, "disk": vitals.refused_disk}
+    refused = {
+        "retained_full": vitals.refused_retained_full,
+        "disk": vitals.refused_disk,
+        "rule": vitals.refused_by_rule + vitals.subscriptions_refused_by_rule,
+        "own_topic": vitals.refused_own,
+        "payload_format": vitals.refused_payload,
+        "subscriptions_full": vitals.subscriptions_refused_full,
+    }
     return [
         _plain(
             "gatewayd_messages_received_total",
@@ -101,6 +109,18 @@ def _messages(broker: Broker) -> list[Family]:
         ),
         _by_cause("gatewayd_messages_dropped_total", "Messages not delivered.", dropped),
         _by_cause("gatewayd_refused_total", "Messages and subscriptions not taken.", refused),
+        _plain(
+            "gatewayd_shared_again_total",
+            "counter",
+            "Messages sent to a member of a shared subscription that went away, then to another.",
+            vitals.shared_again,
+        ),
+        _plain(
+            "gatewayd_publishers_slowed_total",
+            "counter",
+            "Times that a client was not read because it published too fast.",
+            vitals.publishers_slowed,
+        ),
         _plain("gatewayd_messages_waiting", "gauge", "Kept for sessions.", broker.waiting()),
         _plain("gatewayd_retained_messages", "gauge", "Retained messages.", len(broker.retained)),
     ]

@@ -62,6 +62,7 @@ class Reporter:
                 *self._mesh_problems(rows, peers, now),
                 *_box_problems(rows),
                 *self._own_problems(now),
+                *self._slow_problems(now),
                 *self._login_problems(now),
                 *self._door_problems(now),
                 *self._store_problems(now),
@@ -128,12 +129,21 @@ class Reporter:
             "at full queues": vitals.dropped_queue_full,
             "to clients that do not read": vitals.dropped_congested,
             "too large for their client": vitals.dropped_too_large,
+            "for shared subscriptions without a member that could take them": vitals.dropped_shared,
             "not retained, for lack of room": vitals.refused_retained_full,
         }
         told = ", ".join(f"{count} {cause}" for cause, count in causes.items() if count)
         text = f"{vitals.dropped()} messages were dropped since the start ({told})"
         remedy = "see which clients are away or slow; the limits stand in [mqtt]"
         return [ProblemStatus(Severity.WARNING, text, remedy)]
+
+    def _slow_problems(self, now: float) -> list[ProblemStatus]:
+        vitals = self._node.broker.vitals
+        if not vitals.last_slowed_at or now - vitals.last_slowed_at > DROPS_SHOWN_S:
+            return []
+        text = f"clients published too fast and were slowed {vitals.publishers_slowed} times"
+        remedy = "nothing is lost; the rate is mqtt.publish_rate_max"
+        return [ProblemStatus(Severity.NOTICE, text, remedy)]
 
     def _login_problems(self, now: float) -> list[ProblemStatus]:
         vitals = self._node.broker.vitals

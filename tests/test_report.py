@@ -211,3 +211,20 @@ def test_wrong_logins_are_a_notice_for_a_while() -> None:
     assert problem.text == text and status(a).health is Health.HEALTHY
     vitals.last_login_refused_at -= 601
     assert status(a).problems == ()
+
+
+def test_clients_that_publish_too_fast_are_a_notice_and_messages_of_groups_without_members_a_loss() -> (
+    None
+):
+    room = Room()
+    (a,) = room.linked("a")
+    vitals = a.node.broker.vitals
+    vitals.publishers_slowed, vitals.last_slowed_at = 7, room.now
+    (problem,) = status(a).problems
+    assert problem.severity is Severity.NOTICE
+    assert problem.text == "clients published too fast and were slowed 7 times"
+    vitals.dropped_shared, vitals.last_drop_at = 2, room.now
+    texts = [problem.text for problem in status(a).problems]
+    assert any("2 for shared subscriptions without a member" in text for text in texts)
+    vitals.last_slowed_at, vitals.last_drop_at = room.now - 601, room.now - 601
+    assert status(a).problems == ()

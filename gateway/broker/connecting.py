@@ -6,20 +6,24 @@ Must not know sockets, or how a password is stored.
 from collections.abc import Callable
 from dataclasses import replace
 
+from gateway.broker import sharing
 from gateway.broker.access import Action
+from gateway.broker.aliases import Aliases
+from gateway.broker.answers import wishes_of
 from gateway.broker.connection import Connection, State
 from gateway.broker.delivery import is_own, publish
 from gateway.broker.identity import identify
 from gateway.broker.keeping import forget_session, forget_will, keep_session, keep_will
+from gateway.broker.publishing import is_mislabelled
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
 from gateway.broker.subscribing import unsubscribe
+from gateway.broker.welcome import connack, keep_alive_s
 from gateway.errors import ProtocolError
-from gateway.limits import RECEIVE_MAXIMUM, SESSIONS_MAX
-from gateway.mqtt.encode import encode
+from gateway.limits import SESSIONS_MAX
 from gateway.mqtt.message import MQTT3, MQTT5, Message, topic_field
-from gateway.mqtt.packets import ConnAck, Connect, Disconnect, Packet, Version, Will
-from gateway.mqtt.properties import NO_PROPERTIES, Properties
+from gateway.mqtt.packets import Connect, Disconnect, Packet, Version, Will
+from gateway.mqtt.properties import NO_PROPERTIES
 from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
 from gateway.timers import NO_TIMER
@@ -37,6 +41,8 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
     def handle(connection: Connection, packet: Packet) -> None:
         assert isinstance(packet, Connect)
         connection.version = packet.version
+        connection.wishes = wishes_of(packet)
+        connection.outbox.packet_bytes_max = packet.properties.maximum_packet_size_bytes or 0
         identify(connection, packet, lambda: enter(connection, packet))
 
     def enter(connection: Connection, packet: Connect) -> None:
@@ -91,6 +97,7 @@ def on_closed(online: Online) -> Callable[[Connection, bool], None]:
         if session.expiry_s:
             expire_at(broker, session, broker.now + session.expiry_s)
             broker.away[session.client_id] = broker.now
+            sharing.left(broker, session)
         else:
             end_session(broker, session)
 
@@ -112,6 +119,8 @@ def end_session(broker: BrokerState, session: Session, ticket: Ticket | None = N
         unsubscribe(broker, session, topic_filter)
     if session.number:
         forget_session(broker.journal, session, ticket)
+    session.replay = None
+    sharing.ended(broker, session)  # [MQTT-4.8.2-5]
     for message in session.unreleased.values():
         release(broker, message)
 
@@ -130,6 +139,10 @@ def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reaso
         return Reason.CLIENT_IDENTIFIER_NOT_VALID, "no client id and no clean session"
     if packet.will is not None and is_own(packet.will.topic):
         return Reason.NOT_AUTHORIZED, f"a will to {packet.will.topic}, which is the broker's own"
+    will = packet.will
+    settings = connection.broker.settings
+    if will and settings.check_payload_format and is_mislabelled(will.properties, will.payload):
+        return Reason.PAYLOAD_FORMAT_INVALID, "the will is not the UTF-8 that it says it is"
     forbidden = _forbidden(connection, packet)
     if forbidden:
         return Reason.NOT_AUTHORIZED, forbidden
@@ -201,32 +214,27 @@ def _admit(
     asked_s: int,
 ) -> None:
     broker, outbox = connection.broker, connection.outbox
+    # [MQTT-3.1.4-5] [MQTT-3.2.0-1] [MQTT-3.2.0-2] [MQTT-3.2.2-2] [MQTT-3.2.2-3] [MQTT-3.1.2-24]
+    answer = connack(connection, session, packet, present, assigned, asked_s)
+    if answer is None:
+        why = "its maximum packet size leaves no room for CONNACK"
+        connection.refuse(Reason.PACKET_TOO_LARGE, why)
+        return
     # [MQTT-3.1.2-7] [MQTT-3.1.2-12 of 3.1.1]
     connection.will = packet.will
     if session.number and packet.will is not None:
         keep_session(broker.journal, session, packet.will, None)
     outbox.dialect = MQTT5 if packet.version is Version.MQTT5 else MQTT3
-    outbox.packet_bytes_max = packet.properties.maximum_packet_size_bytes or 0
-    properties = NO_PROPERTIES
-    if packet.version is Version.MQTT5:
-        properties = Properties(
-            receive_maximum=RECEIVE_MAXIMUM,
-            maximum_packet_size_bytes=broker.settings.packet_bytes_max,
-            # [MQTT-3.1.3-7]
-            assigned_client_identifier=session.client_id if assigned else None,
-            subscription_identifiers_available=False,
-            shared_subscription_available=False,
-            session_expiry_interval_s=int(session.expiry_s)
-            if session.expiry_s != asked_s
-            else None,
-        )
-    # [MQTT-3.1.4-5] [MQTT-3.2.0-1] [MQTT-3.2.0-2] [MQTT-3.2.2-2] [MQTT-3.2.2-3]
-    outbox.send(encode(ConnAck(present, Reason.SUCCESS, properties), packet.version))
-    connection.open(session, packet.keep_alive_s)
+    outbox.send(answer)
+    connection.open(session, keep_alive_s(broker.settings, packet))
     # [MQTT-4.9.0-1]
     window = packet.properties.receive_maximum or RECEIVE_MAXIMUM_DEFAULT
+    offered = packet.properties.topic_alias_maximum or 0
+    if offered:  # [MQTT-3.1.2-26] [MQTT-3.1.2-27]
+        outbox.aliases = Aliases(offered, outbox.packet_bytes_max)
     session.attach(outbox, min(window, broker.settings.inflight_max), broker.now)
     broker.routes.cache.clear()
+    sharing.came(broker, session)
 
 
 def _find_session(
@@ -281,6 +289,7 @@ def new_session(broker: BrokerState, client_id: str, expiry_s: float, user: str)
         broker.journal,
         settings.queue_messages_max,
         settings.queue_bytes_max,
+        settings.queue_full,
     )
     session.expiry_s = expiry_s
     session.user = user

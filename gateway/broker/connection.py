@@ -8,13 +8,14 @@ know sockets, TLS, peers, or what a packet means.
 from collections.abc import Callable, Mapping
 from enum import Enum
 
+from gateway.broker.answers import UNKNOWN, Answer, Wishes, worded
 from gateway.broker.outbox import Outbox
+from gateway.broker.pace import Pace
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
 from gateway.errors import ProtocolError
-from gateway.limits import CONNECT_TIMEOUT_S, HELD_BYTES_MAX, UNANSWERED_MAX
+from gateway.limits import CONNECT_TIMEOUT_S, HELD_BYTES_MAX, RECEIVE_MAXIMUM, UNANSWERED_MAX
 from gateway.mqtt.decode import decode
-from gateway.mqtt.encode import encode
 from gateway.mqtt.framing import split
 from gateway.mqtt.packets import ConnAck, Disconnect, Packet, PacketType, Version, Will
 from gateway.mqtt.reasons import CONNACK_REASONS, Reason
@@ -25,6 +26,7 @@ FIRST_PACKET_BYTES_MAX = (
 )
 CHUNKS_MAX = 512  # pieces of one packet: many small ones cost 40 times their bytes
 DEAF_BYTES_MAX = 65_536  # the answers to these wait in memory; as for a client that is held
+PUBACK = 0x40  # its first byte
 _SAID_BEFORE_CONNECT = (  # section 3.1.4.1: CONNACK may be sent for these
     Reason.UNSUPPORTED_PROTOCOL_VERSION,
     Reason.CLIENT_IDENTIFIER_NOT_VALID,
@@ -57,6 +59,7 @@ class Connection:
         self.user = ""  # who it proved to be
         self.state = State.WAITING
         self.version = Version.MQTT311
+        self.wishes: Wishes = UNKNOWN
         self.outbox = Outbox(broker.touched)
         self.session: Session | None = None
         self.will: Will | None = None
@@ -64,6 +67,8 @@ class Connection:
         self.connected_at = broker.now  # when its socket was accepted
         self.last_heard = broker.now
         self.acks: list[bytes] = []  # of the read at work
+        self.aliases: dict[int, str] | None = None  # topics that the client gave a number
+        self.pace: Pace | None = None  # of its publishing
         self.crowding = False  # it publishes to a gateway that cannot keep up
         self.deaf_bytes = 0  # came from a client that does not read the answers
         self._ticket: Ticket | None = None  # what `acks` wait for
@@ -83,6 +88,8 @@ class Connection:
         """Whether more may be taken from the client now."""
         congested = self.outbox.congested
         opening = self.state is State.OPENING
+        if self.pace is not None and self.pace.over:
+            return False
         if not (self._pending or self.crowding or self.broker.holding or congested or opening):
             return True
         unanswered = sum(len(acks) for _, acks in self._pending)
@@ -132,9 +139,9 @@ class Connection:
         # [MQTT-3.2.2-7] [MQTT-3.14.0-1] [MQTT-3.14.2-2]
         if self.state in (State.WAITING, State.OPENING):
             if reason in CONNACK_REASONS:
-                self.outbox.send(encode(ConnAck(False, reason), self.version))
+                self._say(ConnAck(False, reason), detail)
         elif self.version is Version.MQTT5:
-            self.outbox.send(encode(Disconnect(reason), self.version))
+            self._say(Disconnect(reason), detail)
         self._log(f"{detail or reason.name} ({reason:#x})")
         self.close(with_will=True)
 
@@ -169,7 +176,10 @@ class Connection:
         self.state = State.OPEN
         self.session = session
         self._packet_bytes_max = self.broker.settings.packet_bytes_max
-        timers = self.broker.timers
+        timers, settings = self.broker.timers, self.broker.settings
+        if settings.publish_rate_max:
+            rate, burst = settings.publish_rate_max, settings.publish_burst_max
+            self.pace = Pace(rate, burst, self.broker.now)
         timers.drop(self._timer)
         self.broker.door.through(self._waits)
         if keep_alive_s:
@@ -189,6 +199,16 @@ class Connection:
         self.crowding = crowding
         self.outbox.touch()
 
+    def acknowledge(self, answer: Answer, why: str = "") -> None:
+        """Adds an acknowledgement to those of the read at work; `why` for who wants to know."""
+        self.acks.append(worded(answer, why, self.wishes, self.outbox))
+
+    def _say(self, answer: Answer, why: str) -> None:
+        """The last words, unless the client takes none as long as that [MQTT-3.1.2-24]."""
+        frame = worded(answer, why, self.wishes, self.outbox)
+        if not 0 < self.outbox.packet_bytes_max < len(frame):
+            self.outbox.send(frame)
+
     def _log(self, text: str) -> None:
         who = self.session.client_id if self.session else "a client"
         self.broker.note("info", f"{who} at {self.address}: {text}")
@@ -203,6 +223,8 @@ class Connection:
                 frames, rest = split(data, self._packet_bytes_max)
                 if not frames:
                     break
+                if self.pace is not None:
+                    self._slow(self.pace.count([frame[0] for frame in frames], self.broker.now))
                 done = self._handle(data, frames, rest)
                 data = data[done:] if done < len(data) else b""
         except ProtocolError as error:
@@ -213,6 +235,8 @@ class Connection:
                 self.close(with_will=False)
             else:
                 self.refuse(Reason(error.reason), error.detail)
+        if self._is_overrun():
+            self.refuse(Reason.RECEIVE_MAXIMUM_EXCEEDED, "more than its receive maximum at once")
         self._answer()
         if data and self.state is not State.CLOSED:
             self._chunks.append(data)
@@ -248,6 +272,18 @@ class Connection:
         version = None if self.state is State.WAITING else self.version
         handler(self, decode(first, body, version))
 
+    def _is_overrun(self) -> bool:
+        """Whether a client that knows our receive maximum has more unanswered [MQTT-3.3.4-7]."""
+        session = self.session
+        if self.version is not Version.MQTT5 or session is None or self.state is State.CLOSED:
+            return False
+        unreleased = len(session.unreleased)
+        waiting = len(self.acks) + sum(len(acks) for _, acks in self._pending)
+        if waiting + unreleased <= RECEIVE_MAXIMUM:
+            return False
+        acks = [*self.acks, *(ack for _, acks in self._pending for ack in acks)]
+        return unreleased + sum(ack[0] == PUBACK for ack in acks) > RECEIVE_MAXIMUM
+
     def _answer(self) -> None:
         """The read is worked off: its acknowledgements leave, or wait for their ticket."""
         ticket, acks = self._ticket, self.acks
@@ -276,6 +312,19 @@ class Connection:
         while self._pending and self._pending[0][0].waiting == 0:
             self.outbox.send(*self._pending.pop(0)[1])
         if pausing and self.reading:
+            self.outbox.touch()
+
+    def _slow(self, until: float | None) -> None:
+        """It publishes too fast: it is not read until then."""
+        if until is not None:
+            self.broker.vitals.publishers_slowed += 1
+            self.broker.timers.set(until, self._may_go_on)
+            self.outbox.touch()
+
+    def _may_go_on(self, now: float) -> None:
+        if self.pace is not None and self.state is State.OPEN:
+            self.broker.at(now)
+            self.pace.again(now)
             self.outbox.touch()
 
     def _connect_timed_out(self, now: float) -> None:

@@ -4,15 +4,16 @@ What came from another gateway goes to sessions here and never further. What a s
 keeps is told to the journal in the same step. Must not know connections.
 """
 
-from collections.abc import Callable
-from copy import copy
+from collections.abc import Callable, Sequence
 
 from gateway.broker import records
 from gateway.broker.journal import Journal
 from gateway.broker.keeping import keep_retained
 from gateway.broker.routes import Route
 from gateway.broker.session import REFUSED, WAITS, Session
+from gateway.broker.shared import Group
 from gateway.broker.state import BrokerState
+from gateway.broker.target import Target
 from gateway.ids import Stamp
 from gateway.mqtt.message import Message
 from gateway.mqtt.reasons import Reason
@@ -47,7 +48,7 @@ def publish(
         held = ticket() if ticket is not None and message.qos else None
         for outlet in outlets:
             outlet.offer(message, stamp, held)
-    elif not route.targets:
+    elif not route.is_wanted():
         return Reason.NO_MATCHING_SUBSCRIBERS
     return Reason.SUCCESS
 
@@ -80,22 +81,50 @@ def deliver_run(
     ticket: Callable[[], Ticket] | None = None,
 ) -> None:
     """Does what `deliver` does for messages of one client, topic and QoS, none of them retained."""
-    publisher, qos = messages[0].publisher, messages[0].qos
-    durable = route.durable and qos > 0
+    durable = route.durable and messages[0].qos > 0
+    _overtake(route, messages[0].topic)
     if durable:
         number = broker.journal.number
         for message in messages:
             message.mid = number()
     kept = Kept()
-    for target in route.targets:
+    _give_run(broker, messages, route.targets, durable, kept)
+    kept.tell(broker.journal, messages, ticket)
+    for group in route.shared:
+        for message in messages:
+            _give_one(broker, message, group, ticket)
+
+
+def deliver_special(broker: BrokerState, messages: list[Message], route: Route) -> None:
+    """Gives plain QoS 0 messages of one client and topic to those whom `route.live` leaves out."""
+    _overtake(route, route.topic)
+    _give_run(broker, messages, route.special, False, Kept())
+    for group in route.shared:
+        for message in messages:
+            _give_one(broker, message, group, None)
+
+
+def _give_run(
+    broker: BrokerState,
+    messages: list[Message],
+    targets: Sequence[Target],
+    durable: bool,
+    kept: "Kept",
+) -> None:
+    """Gives messages of one client, topic and QoS to each of the targets."""
+    publisher, qos = messages[0].publisher, messages[0].qos
+    copies: dict[tuple[int, ...], list[Message]] = {(): messages}
+    for target in targets:
         session = target.session
         if target.no_local and session.client_id == publisher:
             continue  # [MQTT-3.8.3-3]
+        identifiers = target.identifiers
+        if identifiers not in copies:
+            copies[identifiers] = [message.copy_for(identifiers) for message in messages]
         granted = min(qos, target.qos)
-        results = session.deliver_run(messages, granted, broker.now)
+        results = session.deliver_run(copies[identifiers], granted, broker.now)
         if durable and granted and session.number:
-            kept.add(session, messages, granted, False, results)
-    kept.tell(broker.journal, messages, ticket)
+            kept.add(target, messages, granted, False, results)
 
 
 def deliver(
@@ -104,39 +133,76 @@ def deliver(
     route: Route,
     ticket: Callable[[], Ticket] | None = None,
 ) -> None:
-    """Gives the message to every session here that subscribes to its topic."""
-    now = broker.now
+    """Gives the message to every session here that subscribes to its topic, and to one of each group."""
     durable = route.durable and message.qos > 0
+    _overtake(route, message.topic)
     if durable:
         message.mid = broker.journal.number()
     kept = Kept()
+    copies: dict[tuple[int, ...], Message] = {(): message}
     for target in route.targets:
-        session = target.session
+        session, identifiers = target.session, target.identifiers
         if target.no_local and session.client_id == message.publisher:
             continue  # [MQTT-3.8.3-3]
+        if identifiers not in copies:
+            copies[identifiers] = message.copy_for(identifiers)
         # [MQTT-3.8.4-8]
         qos = min(message.qos, target.qos)
         # [MQTT-3.3.1-12] [MQTT-3.3.1-13]
         retain = message.retain and target.retain_as_published
-        result = session.deliver(message, qos, retain, now)
+        result = session.deliver(copies[identifiers], qos, retain, broker.now)
         if durable and qos and session.number:
-            kept.add(session, [message], qos, retain, [result])
+            kept.add(target, [message], qos, retain, [result])
     kept.tell(broker.journal, [message], ticket)
+    for group in route.shared:
+        _give_one(broker, message, group, ticket)
+
+
+def _overtake(route: Route, topic: str) -> None:
+    """What is retained under the topic, and is still to be shown to a subscriber, comes before."""
+    for target in route.special:
+        replay = target.session.replay
+        if replay is not None:
+            replay.overtake(topic)
+
+
+def _give_one(
+    broker: BrokerState, message: Message, group: Group, ticket: Callable[[], Ticket] | None
+) -> None:
+    """Gives the message to one member of a shared subscription, under an id of its own: the session
+    may have it for itself, too."""
+    target = group.choose(message)
+    if target is None:
+        broker.vitals.dropped_shared += 1
+        return
+    retain = message.retain and target.retain_as_published
+    deliver_to(broker, target, message, retain, ticket if message.qos else None)
 
 
 def deliver_to(
-    broker: BrokerState, session: Session, message: Message, qos: int, retain: bool
+    broker: BrokerState,
+    target: Target,
+    message: Message,
+    retain: bool,
+    ticket: Callable[[], Ticket] | None = None,
 ) -> None:
-    """Gives the message to this session only: a retained one, to a new subscription."""
-    if not (qos and session.number):
-        session.deliver(message, qos, retain, broker.now)
-        return
-    message = copy(message)  # the stored one may be on its way to others, under another id
-    message.mid = broker.journal.number()
+    """Gives the message to this target only: a retained one, or one that a group chose it for."""
+    qos, session = min(message.qos, target.qos), target.session  # [MQTT-4.8.2-3]
+    durable = bool(qos and session.number)
+    if (
+        durable
+        or target.shared
+        or target.identifiers != message.properties.subscription_identifiers
+    ):
+        # the one that was given may be on its way to others, under another id
+        message = message.copy_for(target.identifiers, target.shared)
+    if durable:
+        message.mid = broker.journal.number()
     kept = Kept()
     result = session.deliver(message, qos, retain, broker.now)
-    kept.add(session, [message], qos, retain, [result])
-    kept.tell(broker.journal, [message], None)
+    if durable:
+        kept.add(target, [message], qos, retain, [result])
+    kept.tell(broker.journal, [message], ticket)
 
 
 class Kept:
@@ -151,12 +217,15 @@ class Kept:
         self._patient = True  # everybody has them, and is to acknowledge
 
     def add(
-        self, session: Session, messages: list[Message], qos: int, retain: bool, results: list[int]
+        self, target: Target, messages: list[Message], qos: int, retain: bool, results: list[int]
     ) -> None:
         """`results` is what the session's `deliver` returned for each message."""
+        session = target.session
         sent = any(results)
         ids = results if sent else None
-        self._targets.append(records.Target(session.number, qos, retain, (), ids))
+        self._targets.append(
+            records.Target(session.number, qos, retain, target.identifiers, ids, target.shared)
+        )
         if sent and qos == 1 and min(results) > WAITS:
             return
         self._patient = False

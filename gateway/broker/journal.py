@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from gateway.broker.records import (
     BOOT_SHIFT,
     Done,
@@ -435,11 +437,11 @@ def _acknowledged(run: _Run) -> int:
 
 def _later(target: Target, skip: int) -> Target:
     ids = None if target.packet_ids is None else target.packet_ids[skip:]
-    return Target(target.session, target.qos, target.retain, target.identifiers, ids)
+    return replace(target, packet_ids=ids)
 
 
 def _sent_as(target: Target, packet_id: int) -> Target:
-    return Target(target.session, target.qos, target.retain, target.identifiers, [packet_id])
+    return replace(target, packet_ids=[packet_id])
 
 
 def _ranges(mids: list[int]) -> list[tuple[int, int]]:

@@ -57,6 +57,7 @@ class SubscriptionRow(msgspec.Struct, frozen=True, array_like=True):
     no_local: bool
     retain_as_published: bool
     retain_handling: int
+    identifier: int = 0
 
 
 class MessageRow(msgspec.Struct, frozen=True, array_like=True):
@@ -112,6 +113,7 @@ def keep_subscription(
         subscription.no_local,
         subscription.retain_as_published,
         subscription.retain_handling,
+        subscription.identifier,
     )
     key = f"{session.number} {subscription.topic_filter}"
     journal.put(SUBSCRIPTION, key, _encode(value), wait)

@@ -13,7 +13,7 @@ first one that it leaves alone.
 
 from gateway.broker import lanes_twice
 from gateway.broker.connection import Connection, Frame
-from gateway.broker.delivery import publish_run
+from gateway.broker.delivery import deliver_special, publish_run
 from gateway.broker.publishing import check_crowding
 from gateway.broker.routes import Route
 from gateway.broker.runs import known_route, read_run
@@ -57,6 +57,8 @@ def publish_plain(connection: Connection, data: bytes, frames: list[Frame], inde
             run += 1
         if run == index:
             return index
+        if route.special or route.shared:
+            _give_special(connection, data, frames[:run], index, route)
         _forward(data, frames, index, run, dialect, route, connection.broker.vitals)
         index = run
     return index
@@ -68,7 +70,7 @@ def publish_run_of(connection: Connection, data: bytes, frames: list[Frame], ind
     route = known_route(connection, data, frames[index])
     if route is None or (qos and route.durable and connection.broker.journal.refusing):
         return index
-    if dialect and not (route.targets or route.elsewhere):
+    if dialect and not route.is_wanted():
         return index  # a 5.0 client is told that nobody listens
     session = connection.session
     assert session is not None, "open without a session"
@@ -98,7 +100,7 @@ def acknowledge(connection: Connection, data: bytes, frames: list[Frame], index:
             break
         inflight.pop(data[start] << 8 | data[start + 1], None)
         index += 1
-    if session.queue:
+    if session.queue or session.replay is not None:
         session.send_waiting(connection.broker.now)
     return index
 
@@ -126,6 +128,16 @@ LANES = {
     lanes_twice.PUBREL: lanes_twice.release,
     lanes_twice.PUBREC: lanes_twice.received,
 }
+
+
+def _give_special(
+    connection: Connection, data: bytes, frames: list[Frame], index: int, route: Route
+) -> None:
+    """The same frames for those on the route who need more than the bytes."""
+    while index < len(frames):
+        messages, _ = read_run(connection, data, frames, index, route)
+        deliver_special(connection.broker, messages, route)
+        index += len(messages)
 
 
 def _forward(

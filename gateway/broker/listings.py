@@ -44,6 +44,7 @@ def client(
             "qos": each.qos,
             "no_local": each.no_local,
             "retain_as_published": each.retain_as_published,
+            "identifier": each.identifier or None,
         }
         for each in (session.subscriptions[key] for key in nsmallest(limit, session.subscriptions))
     ]
@@ -123,6 +124,7 @@ def _client(broker: BrokerState, client_id: str, connection: Connection) -> Docu
         "in_flight": len(session.inflight),
         "queued": len(session.queue),
         "congested": connection.outbox.congested,
+        "slowed": connection.pace is not None and connection.pace.over,
     }
 
 

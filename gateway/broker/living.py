@@ -37,6 +37,7 @@ from gateway.broker.records import (
     Target,
 )
 from gateway.broker.session import Session
+from gateway.broker.sharing import left
 from gateway.broker.state import BrokerState
 from gateway.broker.subscribing import subscribe
 from gateway.errors import ProtocolError
@@ -87,6 +88,8 @@ def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) ->
     for records in batches:
         for record in records:
             _APPLY[type(record)](reading, record)
+    for session in sessions.values():
+        left(broker, session)
     for number, messages in reading.waiting.items():
         _fill(sessions[number], [messages[mid] for mid in sorted(messages)])
     for mid in sorted(reading.stored):
@@ -116,7 +119,8 @@ def _collect(session: Session, found: dict[int, Living]) -> None:
         if delivery is not None:
             _add(found, session, *delivery, packet_id)
     for waiting in session.queue:
-        _add(found, session, *waiting)
+        if waiting[1]:  # QoS 0 is queued in memory only
+            _add(found, session, *waiting)
     for packet_id, mid in session.received_mids.items():
         living = found.get(mid) or Living(mid, Message("", b"\0\0", b"", 2))
         living.targets.append(Target(session.number, 2, packet_ids=[packet_id]))
@@ -135,9 +139,11 @@ def _add(
     living = found.get(message.mid)
     if living is None:
         living = found[message.mid] = Living(message.mid, message)
-    living.message = message  # it had no words, if of another session only PUBREL is left
+    identifiers = message.properties.subscription_identifiers
+    # It had no words, if of another session only PUBREL is left. What this session adds is the target's.
+    living.message = message.copy_for(()) if identifiers else message
     ids = [packet_id] if packet_id else None
-    living.targets.append(Target(session.number, qos, retain, (), ids))
+    living.targets.append(Target(session.number, qos, retain, identifiers, ids, message.shared))
 
 
 def _session(reading: _Reading, key: str, value: bytes) -> None:
@@ -159,7 +165,12 @@ def _subscription(reading: _Reading, key: str, value: bytes) -> None:
     row = read(value, SubscriptionRow)
     session = reading.sessions[int(number)]
     subscription = Subscription(
-        topic_filter, row.qos, row.no_local, row.retain_as_published, row.retain_handling
+        topic_filter,
+        row.qos,
+        row.no_local,
+        row.retain_as_published,
+        row.retain_handling,
+        row.identifier,
     )
     subscribe(reading.broker, session, subscription, None)
 
@@ -198,7 +209,10 @@ def _enqueued(reading: _Reading, record: Enqueued) -> None:
         for target in record.targets:
             if target.session in reading.sessions:
                 packet_id = target.packet_ids[index] if target.packet_ids is not None else 0
-                waiting = _Waiting(message, target.qos, target.retain, max(packet_id, 0))
+                copy = message
+                if target.identifiers or target.shared:
+                    copy = message.copy_for(target.identifiers, target.shared)
+                waiting = _Waiting(copy, target.qos, target.retain, max(packet_id, 0))
                 reading.waiting.setdefault(target.session, {})[message.mid] = waiting
 
 

@@ -4,13 +4,24 @@ The touched outboxes of a broker stand in one list, so that a turn of the loop c
 others. Must not know what the pieces mean.
 """
 
+from typing import Protocol
+
 from gateway.effects import Writer
+from gateway.mqtt.message import Message
+
+
+class Shorten(Protocol):
+    """What replaces topics by aliases on one connection."""
+
+    def parts(self, message: Message, qos: int, retain: bool, now: float) -> tuple[bytes, bytes]:
+        """The message as `Message.parts` gives it, or shorter. It must be sent."""
 
 
 class Outbox:
     """Appending to `pieces` directly is allowed in hot loops that do what `send` does."""
 
     __slots__ = (
+        "aliases",
         "congested",
         "dialect",
         "ended",
@@ -26,10 +37,18 @@ class Outbox:
         self.touched = touched
         self.dialect = 0
         self.packet_bytes_max = 0  # what the client takes; 0: no limit of its own
+        self.aliases: Shorten | None = None  # the client takes topic aliases
         self.congested = False  # the client does not read as fast as it is written to
         self.look = False  # the shell is to look at more than the pieces: the flow, the end
         self.ended = False  # close the connection once these pieces are written
         self.owner: Writer | None = None
+
+    def parts(self, message: Message, qos: int, retain: bool, now: float) -> tuple[bytes, bytes]:
+        """The message for this client: what comes before its packet id, and what behind. To be sent
+        next, unless it is larger than the client takes."""
+        if self.aliases is not None:
+            return self.aliases.parts(message, qos, retain, now)
+        return message.parts(self.dialect, qos, retain, now)
 
     def send(self, *pieces: bytes) -> None:
         """Adds one packet, in pieces."""

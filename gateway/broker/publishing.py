@@ -4,12 +4,12 @@ QoS 2 from a client is stored at PUBLISH and released to subscribers at PUBREL (
 either), so that whoever inherits the session can release it once. Must not know routes or peers.
 """
 
+from gateway.broker.aliases import resolved
 from gateway.broker.connection import Connection
 from gateway.broker.delivery import is_own, publish, unkeepable
 from gateway.broker.session import Session
 from gateway.errors import ProtocolError
 from gateway.limits import RECEIVE_MAXIMUM
-from gateway.mqtt.encode import encode
 from gateway.mqtt.message import Message, topic_field
 from gateway.mqtt.packets import (
     Packet,
@@ -20,21 +20,22 @@ from gateway.mqtt.packets import (
     PubRel,
     Version,
 )
+from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
 
 _FAILURE = 0x80  # reason codes from here on are refusals, section 2.4
+_UNKNOWN_ID = "no message waits under this packet id"
 
 
 def on_publish(connection: Connection, packet: Packet) -> None:
     """PUBLISH, section 3.3."""
     assert isinstance(packet, Publish)
-    if packet.properties.topic_alias is not None:  # none was offered in CONNACK
-        raise ProtocolError(Reason.TOPIC_ALIAS_INVALID, "a topic alias, and none was offered")
     if packet.properties.subscription_identifiers:  # [MQTT-3.3.4-6]
         raise ProtocolError(Reason.PROTOCOL_ERROR, "a client sent a subscription identifier")
     message = _message(connection, packet)
-    if not _may_write(connection, message, packet.packet_id):
-        _refuse(connection, packet)
+    refused = _refusal(connection, message, packet.packet_id)
+    if refused is not None:
+        _refuse(connection, packet, *refused)
         return
     if packet.qos == 2:
         _store(connection, packet.packet_id, message)
@@ -42,7 +43,7 @@ def on_publish(connection: Connection, packet: Packet) -> None:
     reason = _publish(connection, message)
     # [MQTT-3.3.4-1] [MQTT-2.2.1-5] [MQTT-4.3.2-4] [MQTT-4.3.2-5]
     if packet.qos == 1:
-        connection.acks.append(encode(PubAck(packet.packet_id, reason), connection.version))
+        connection.acknowledge(PubAck(packet.packet_id, reason), _why(connection, reason))
 
 
 def on_puback(connection: Connection, packet: Packet) -> None:
@@ -59,9 +60,10 @@ def on_pubrec(connection: Connection, packet: Packet) -> None:
     if packet.reason >= _FAILURE:
         session.acknowledged(packet.packet_id, connection.broker.now)
         return
-    known = session.received(packet.packet_id, connection.ticket)
-    reason = Reason.SUCCESS if known else Reason.PACKET_IDENTIFIER_NOT_FOUND
-    connection.acks.append(encode(PubRel(packet.packet_id, reason), connection.version))
+    reason, why = Reason.SUCCESS, ""
+    if not session.received(packet.packet_id, connection.ticket):
+        reason, why = Reason.PACKET_IDENTIFIER_NOT_FOUND, _UNKNOWN_ID
+    connection.acknowledge(PubRel(packet.packet_id, reason), why)
 
 
 def on_pubcomp(connection: Connection, packet: Packet) -> None:
@@ -74,7 +76,7 @@ def on_pubrel(connection: Connection, packet: Packet) -> None:
     """PUBREL, section 3.6: the stored message is released, once."""
     assert isinstance(packet, PubRel)
     session = _session(connection)
-    reason = Reason.SUCCESS
+    reason, why = Reason.SUCCESS, ""
     if packet.packet_id in session.unreleased:
         # [MQTT-4.3.3-12]
         message = session.unreleased.pop(packet.packet_id)
@@ -84,27 +86,44 @@ def on_pubrel(connection: Connection, packet: Packet) -> None:
         if not message.expired(connection.broker.now):  # [MQTT-3.3.2-5]
             _publish(connection, message, released=True)
     else:
-        reason = Reason.PACKET_IDENTIFIER_NOT_FOUND
+        reason, why = Reason.PACKET_IDENTIFIER_NOT_FOUND, _UNKNOWN_ID
         if session.number:  # perhaps it was released a moment ago
             connection.broker.journal.wait(connection.ticket())
     # [MQTT-2.2.1-5] [MQTT-4.3.3-11] [MQTT-4.3.3-13]
-    connection.acks.append(encode(PubComp(packet.packet_id, reason), connection.version))
+    connection.acknowledge(PubComp(packet.packet_id, reason), why)
 
 
-def _may_write(connection: Connection, message: Message, packet_id: int) -> bool:
-    session = _session(connection)
-    if session.rights is None or (message.qos == 2 and packet_id in session.unreleased):
-        return True  # what is stored was allowed when it came
-    return session.rights.may_write(message.topic, message.topic_field)
+def _refusal(connection: Connection, message: Message, packet_id: int) -> tuple[Reason, str] | None:
+    """Why the client may not publish this, if it may not."""
+    session, broker = _session(connection), connection.broker
+    if message.qos == 2 and packet_id in session.unreleased:
+        return None  # what is stored was allowed when it came
+    if is_own(message.topic):
+        broker.vitals.refused_own += 1
+        return Reason.NOT_AUTHORIZED, "this topic is the broker's own"
+    if session.rights is not None and not session.rights.may_write(
+        message.topic, message.topic_field
+    ):
+        broker.vitals.refused_by_rule += 1
+        return Reason.NOT_AUTHORIZED, "a rule forbids to publish to this topic"
+    if broker.settings.check_payload_format and is_mislabelled(message.properties, message.payload):
+        broker.vitals.refused_payload += 1
+        return Reason.PAYLOAD_FORMAT_INVALID, "the payload is not the UTF-8 that it says it is"
+    return None
 
 
-def _refuse(connection: Connection, packet: Publish) -> None:
-    """A rule forbids it: 5.0 has words for that, 3.1.1 an answer as if taken [MQTT-3.3.5-2 of 3.1.1]."""
-    connection.broker.vitals.refused_by_rule += 1
+def _refuse(connection: Connection, packet: Publish, reason: Reason, why: str) -> None:
+    """Not taken [MQTT-3.3.5-2 of 3.1.1]: 5.0 has words for that, 3.1.1 only an answer as if it were."""
     if packet.qos:
         make = PubAck if packet.qos == 1 else PubRec
-        answer = make(packet.packet_id, Reason.NOT_AUTHORIZED)
-        connection.acks.append(encode(answer, connection.version))
+        connection.acknowledge(make(packet.packet_id, reason), why)
+
+
+def _why(connection: Connection, reason: Reason) -> str:
+    """A refusal in words, for the client."""
+    if reason != Reason.QUOTA_EXCEEDED:
+        return ""
+    return connection.broker.journal.refusing or "no more messages can be retained"
 
 
 def _store(connection: Connection, packet_id: int, message: Message) -> None:
@@ -125,7 +144,7 @@ def _store(connection: Connection, packet_id: int, message: Message) -> None:
     elif session.unreleased[packet_id].mid:  # perhaps the first is still on its way to the disk
         connection.broker.journal.wait(connection.ticket())
     # [MQTT-2.2.1-5] [MQTT-3.3.4-1] [MQTT-4.3.3-8]
-    connection.acks.append(encode(PubRec(packet_id, reason), connection.version))
+    connection.acknowledge(PubRec(packet_id, reason), _why(connection, reason))
 
 
 def _keep(connection: Connection, packet_id: int, message: Message) -> Reason:
@@ -167,17 +186,29 @@ def check_crowding(connection: Connection) -> None:
         connection.broker.crowding[client_id] = lambda: connection.crowd(False)
 
 
+def is_mislabelled(properties: Properties, payload: bytes) -> bool:
+    """Whether the payload says that it is UTF-8, and is not (section 3.3.2.3.2)."""
+    if not properties.payload_format_indicator:
+        return False
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
 def _message(connection: Connection, packet: Publish) -> Message:
-    if is_own(packet.topic):
-        raise ProtocolError(Reason.NOT_AUTHORIZED, f"{packet.topic} is the broker's own")
-    expiry_s = packet.properties.message_expiry_interval_s
+    topic, properties = packet.topic, packet.properties
+    if properties.topic_alias is not None:
+        topic, properties = resolved(connection, packet)
+    expiry_s = properties.message_expiry_interval_s
     return Message(
-        packet.topic,
-        topic_field(packet.topic),
+        topic,
+        topic_field(topic),
         packet.payload,
         packet.qos,
         packet.retain,
-        packet.properties,
+        properties,
         _session(connection).client_id,
         None if expiry_s is None else connection.broker.now + expiry_s,
     )

@@ -41,7 +41,8 @@ class Target(msgspec.Struct, frozen=True, array_like=True):
     """A persistent session that gets every message of an Enqueued.
 
     `packet_ids` has one for each message, when they were sent at once; else they wait in the queue.
-    `identifiers` are the subscription identifiers that go with them.
+    `identifiers` are the subscription identifiers that go with them, `shared` is the shared
+    subscription that chose the session, or empty.
     """
 
     session: int
@@ -49,6 +50,7 @@ class Target(msgspec.Struct, frozen=True, array_like=True):
     retain: bool = False
     identifiers: tuple[int, ...] = ()
     packet_ids: list[int] | None = None
+    shared: str = ""
 
 
 class Enqueued(msgspec.Struct, frozen=True, array_like=True, tag="enqueued"):

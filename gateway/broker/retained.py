@@ -20,18 +20,86 @@ TOMBSTONES_MAX = 100_000  # about 20 MB; the oldest stamp is forgotten first
 
 @dataclass(slots=True)
 class Entry:
-    """`message` is None for a tombstone."""
+    """`message` is None for a tombstone. `serial` counts what was set here, in its order."""
 
     stamp: Stamp
     message: Message | None
+    serial: int = 0
 
 
 @dataclass(slots=True)
 class _Level:
-    """One level of the topic tree; `topic` is set where a retained message ends."""
+    """One level of the topic tree; `topic` is set where a retained message ends.
 
+    Levels side by side stand in the order of their `serial`.
+    """
+
+    serial: int = 0
     below: dict[str, "_Level"] = field(default_factory=dict)
     topic: str | None = None
+
+
+class Walk:
+    """The topics under a filter, in the order in which they first appeared, level by level.
+
+    May be left and gone on with while the store changes: what is deleted is not met any more, and what
+    is new may be. It holds one pointer for each level beside those on its way.
+    """
+
+    __slots__ = ("_names", "_path", "_stack")
+
+    def __init__(self, root: _Level, topic_filter: str) -> None:
+        self._names = topic_filter.split("/")
+        self._stack: list[Iterator[_Level]] = [iter((root,))]
+        self._path: list[_Level] = []  # from the root to where it is
+
+    def __iter__(self) -> "Walk":
+        return self
+
+    def __next__(self) -> str:
+        while self._stack:
+            level = next(self._stack[-1], None)
+            if level is None:
+                self._stack.pop()
+                continue
+            depth = len(self._stack) - 1
+            del self._path[depth:]
+            self._path.append(level)
+            self._stack.append(iter(self._wanted_below(level, depth)))
+            if level.topic is not None and self._ends(depth):
+                return level.topic
+        raise StopIteration
+
+    def is_past(self, topic: str) -> bool:
+        """Whether the walk has met this topic, if it was in the store when the walk came by."""
+        if not self._path:
+            return False
+        level = self._path[0]
+        for depth, name in enumerate(topic.split("/"), 1):
+            below = level.below.get(name)
+            if below is None or depth >= len(self._path):
+                return False
+            if below is not self._path[depth]:
+                return below.serial < self._path[depth].serial
+            level = below
+        return True
+
+    def _ends(self, depth: int) -> bool:
+        """Whether a topic of so many levels is one for the filter, if it came this far."""
+        if self._names[-1] == "#":  # "sport/#" matches "sport" itself, section 4.7.1.2
+            return depth >= len(self._names) - 1
+        return depth == len(self._names)
+
+    def _wanted_below(self, level: _Level, depth: int) -> list[_Level]:
+        name = self._names[min(depth, len(self._names) - 1)]
+        if depth >= len(self._names) and name != "#":
+            return []
+        if name not in ("+", "#"):
+            return [level.below[name]] if name in level.below else []
+        if depth:
+            return list(level.below.values())
+        # [MQTT-4.7.2-1]: a leading wildcard skips $-topics
+        return [below for word, below in level.below.items() if not word.startswith("$")]
 
 
 def _fingerprint(topic: str, stamp: Stamp) -> int:
@@ -61,6 +129,8 @@ class Retained:
         self._buckets: list[dict[str, None]] = [{} for _ in range(BUCKETS)]
         self._messages = 0
         self._bytes = 0
+        self._levels = 0  # that were ever made
+        self.serial = 0  # of the entry that was set last
 
     def __len__(self) -> int:
         return self._messages
@@ -87,7 +157,8 @@ class Retained:
             and len(self._entries) >= self._messages_max + TOMBSTONES_MAX
         ):
             self._forget_oldest_tombstone()
-        self._write(topic, Entry(stamp, message), old)
+        self.serial += 1
+        self._write(topic, Entry(stamp, message, self.serial), old)
         if old is not None and old.message is not None:
             self._count(old.message, -1)
         if message is not None:
@@ -108,11 +179,15 @@ class Retained:
         return entry.stamp if entry is not None else NEVER
 
     def matching(self, topic_filter: str) -> Iterator[Message]:
-        """The retained messages under a filter, in the order of their topics' first appearance."""
-        for topic in self._topics(topic_filter.split("/")):
+        """The retained messages under a filter."""
+        for topic in self.walk(topic_filter):
             message = self._entries[topic].message
             assert message is not None, "a tombstone stayed in the tree"
             yield message
+
+    def walk(self, topic_filter: str) -> Walk:
+        """The topics of these, one after the other."""
+        return Walk(self._root, topic_filter)
 
     def expire(self, now: float) -> None:
         """Makes room: what has expired becomes a tombstone of its own stamp, as it does everywhere."""
@@ -157,7 +232,8 @@ class Retained:
         for name in topic.split("/"):
             below = level.below.get(name)
             if below is None:
-                below = level.below[name] = _Level()
+                self._levels += 1
+                below = level.below[name] = _Level(self._levels)
             level = below
         level.topic = topic
 
@@ -171,30 +247,3 @@ class Retained:
             if level.below or level.topic is not None:
                 return
             del above.below[name]
-
-    def _topics(self, names: list[str]) -> Iterator[str]:
-        """Depth first, without recursion. [MQTT-4.7.2-1]: a leading wildcard skips $-topics."""
-        stack = [(self._root, 0)]
-        root = self._root
-        while stack:
-            level, depth = stack.pop()
-            if depth == len(names):
-                if level.topic is not None:
-                    yield level.topic
-                continue
-            name = names[depth]
-            if name not in ("+", "#"):
-                if name in level.below:
-                    stack.append((level.below[name], depth + 1))
-                continue
-            found = [
-                below
-                for word, below in level.below.items()
-                if level is not root or not word.startswith("$")
-            ]
-            if name == "#":
-                if level.topic is not None:  # "sport/#" matches "sport" itself, section 4.7.1.2
-                    yield level.topic
-                stack.extend((below, depth) for below in reversed(found))
-            else:
-                stack.extend((below, depth + 1) for below in reversed(found))

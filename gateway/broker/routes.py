@@ -9,95 +9,111 @@ from collections.abc import Callable, Sequence
 from gateway.broker.elsewhere import Outlet
 from gateway.broker.outbox import Outbox
 from gateway.broker.session import Session
+from gateway.broker.shared import Group
+from gateway.broker.target import Target
 from gateway.mqtt.packets import Subscription
-from gateway.mqtt.topics import check_topic_name
+from gateway.mqtt.topics import check_topic_name, split_share
 from gateway.mqtt.tree import TopicTree
 
 ROUTES_MAX = 50_000  # topics; about 500 bytes each. A full cache starts afresh
 CACHED_BYTES_MAX = 512  # of a topic; real ones have under 200, and 50,000 of 65 kB would be 6 GB
 
 
-class Target:
-    """One session that gets a topic, with what its subscriptions grant."""
-
-    __slots__ = ("no_local", "qos", "retain_as_published", "session")
-
-    def __init__(self, session: Session, subscription: Subscription) -> None:
-        self.session = session
-        self.qos = subscription.qos
-        self.no_local = subscription.no_local
-        self.retain_as_published = subscription.retain_as_published
-
-    def widen(self, subscription: Subscription) -> None:
-        """Another filter of the same session matches: one copy, at the highest QoS (3.3.4)."""
-        # [MQTT-3.3.4-2]
-        self.qos = max(self.qos, subscription.qos)
-        self.no_local = self.no_local and subscription.no_local
-        self.retain_as_published |= subscription.retain_as_published
-
-
 class Route:
-    """`live` holds, per dialect, the outboxes for a plain QoS 0 message, or is None.
+    """`live` holds, per dialect, the outboxes for a plain QoS 0 message, or is None; `special` are the
+    targets that need a closer look even then, so that they cost the others nothing.
 
-    Plain: not retained, no properties, QoS 0. None: some target needs a closer look. `durable`: a
-    message of QoS 1 or 2 must reach the disk, for some target is a session that is kept there.
+    Plain: not retained, no properties, QoS 0. None: it goes elsewhere, too, or nobody is plain.
+    `shared` are groups of which one member gets each message. `durable`: a message of QoS 1 or 2 must
+    reach the disk, for some target is a session that is kept there.
     """
 
-    __slots__ = ("durable", "elsewhere", "field", "live", "targets", "topic")
+    __slots__ = ("durable", "elsewhere", "field", "live", "shared", "special", "targets", "topic")
 
     def __init__(
-        self, topic: str, field: bytes, targets: Sequence[Target], elsewhere: Sequence[Outlet]
+        self,
+        topic: str,
+        field: bytes,
+        targets: Sequence[Target],
+        elsewhere: Sequence[Outlet],
+        shared: Sequence[Group] = (),
     ) -> None:
         self.topic = topic
         self.field = field
         self.targets = targets
         self.elsewhere = elsewhere
-        self.durable = any(target.qos and target.session.number for target in targets)
-        self.live: tuple[list[Outbox], list[Outbox]] | None = _live(targets, elsewhere)
+        self.shared = shared
+        self.durable = any(target.qos and target.session.number for target in targets) or any(
+            group.is_durable() for group in shared
+        )
+        self.special: list[Target] = []
+        boxes: tuple[list[Outbox], list[Outbox]] = ([], [])
+        for target in targets:
+            outbox = target.session.outbox
+            if not target.is_plain():
+                self.special.append(target)
+            elif outbox is not None:
+                boxes[outbox.dialect].append(outbox)
+        plain = len(targets) > len(self.special) or not (self.special or shared)
+        self.live = boxes if plain and not elsewhere else None
+
+    def is_wanted(self) -> bool:
+        """Whether anybody gets the topic."""
+        return bool(self.targets or self.elsewhere or self.shared)
 
 
-def _live(
-    targets: Sequence[Target], elsewhere: Sequence[Outlet]
-) -> tuple[list[Outbox], list[Outbox]] | None:
-    boxes: tuple[list[Outbox], list[Outbox]] = ([], [])
-    for target in targets:
-        outbox = target.session.outbox
-        if target.no_local or (outbox and (outbox.congested or outbox.packet_bytes_max)):
-            return None
-        if outbox is not None:
-            boxes[outbox.dialect].append(outbox)
-    return None if elsewhere else boxes
+Filed = tuple[Session, Subscription] | Group  # what stands in the tree
 
 
 class Routes:
     """All subscriptions of a gateway's sessions."""
 
     def __init__(self, interested: Callable[[str], Sequence[Outlet]]) -> None:
-        self._tree: TopicTree[tuple[Session, Subscription]] = TopicTree()
+        self._tree: TopicTree[Filed] = TopicTree()
+        self._groups: dict[str, Group] = {}
         self._holders: dict[str, int] = {}
         self._interested = interested
         self.cache: dict[bytes, Route] = {}
 
     def filters(self) -> list[str]:
-        """Every filter that some session here subscribes to."""
+        """Every filter that some session here subscribes to; a shared one as what it matches."""
         return list(self._holders)
+
+    def group(self, name: str) -> Group | None:
+        """The group of a shared subscription, if a session here shares it."""
+        return self._groups.get(name)
 
     def add(self, session: Session, subscription: Subscription) -> bool:
         """Subscribes, replacing an equal filter; True if the filter is new to this gateway."""
-        topic_filter = subscription.topic_filter
-        new = topic_filter not in session.subscriptions
-        session.subscriptions[topic_filter] = subscription
-        self._tree.add(topic_filter, session, (session, subscription))
+        name = subscription.topic_filter
+        share, topic_filter = split_share(name)
+        new = name not in session.subscriptions
+        session.subscriptions[name] = subscription
+        if share:
+            if name not in self._groups:
+                group = self._groups[name] = Group(name)
+                self._tree.add(topic_filter, group, group)
+            self._groups[name].join(session, subscription)
+        else:
+            self._tree.add(topic_filter, session, (session, subscription))
         self.cache.clear()
         if new:
             self._holders[topic_filter] = self._holders.get(topic_filter, 0) + 1
         return new and self._holders[topic_filter] == 1
 
-    def remove(self, session: Session, topic_filter: str) -> bool:
+    def remove(self, session: Session, name: str) -> bool:
         """Unsubscribes; True if no session here has the filter any more."""
-        del session.subscriptions[topic_filter]
+        del session.subscriptions[name]
+        share, topic_filter = split_share(name)
         # [MQTT-3.10.4-2] [MQTT-3.10.4-3]
-        self._tree.remove(topic_filter, session)
+        if not share:
+            self._tree.remove(topic_filter, session)
+        else:
+            group = self._groups[name]
+            group.leave(session)
+            if not len(group):
+                del self._groups[name]
+                self._tree.remove(topic_filter, group)
         self.cache.clear()
         self._holders[topic_filter] -= 1
         if self._holders[topic_filter]:
@@ -124,12 +140,17 @@ class Routes:
 
     def _build(self, topic: str, field: bytes) -> Route:
         targets: dict[Session, Target] = {}
+        groups: list[Group] = []
         # [MQTT-3.3.2-3] [MQTT-4.5.0-1]
-        for session, subscription in self._tree.match(topic):
+        for filed in self._tree.match(topic):
+            if isinstance(filed, Group):
+                groups.append(filed)
+                continue
+            session, subscription = filed
             if session.rights is not None and not session.rights.may_read(topic):
                 continue
             if session in targets:
                 targets[session].widen(subscription)
             else:
                 targets[session] = Target(session, subscription)
-        return Route(topic, field, list(targets.values()), self._interested(topic))
+        return Route(topic, field, list(targets.values()), self._interested(topic), groups)

@@ -8,9 +8,9 @@ sockets, other sessions or how messages are routed.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from gateway.broker.access import Rights
 from gateway.broker.journal import Journal
@@ -25,11 +25,24 @@ _DUP = 0x08
 
 _NOTHING: Any = ()  # a queue in which nothing waits
 
+REFUSE_NEW, DROP_OLDEST, DROP_QOS0_FIRST = "refuse-new", "drop-oldest", "drop-qos0-first"
+QOS0_DROPPED_AT_ONCE = 64  # looking for them costs a walk through the queue
+
 REFUSED = -1  # what became of a message: neither sent nor kept
 WAITS = 0  # it is in the queue; from 1 on: it was sent under this packet id
 
 Delivery = tuple[Message, int, bool]  # message, QoS, retain flag
 Redelivery = tuple[Message, int, bool, int]  # and the packet id that it was sent under
+
+
+class Replaying(Protocol):
+    """Retained messages on their way to new subscriptions of a session (`replay.py`)."""
+
+    def advance(self, now: float) -> None:
+        """The client may be able to take more."""
+
+    def overtake(self, topic: str) -> None:
+        """A message of this topic is about to be delivered: what is retained there comes first."""
 
 
 class Session:
@@ -40,7 +53,8 @@ class Session:
     QoS 2 message that the client has received (PUBREC) and not yet completed (PUBCOMP). `received_mids`
     are the ids of such messages on disk. `unsent` are packet ids whose message was not written to the
     client: True if it may be, False while the packet id is on its way to the disk. `on_disk`: the disk
-    has the session, if it is to keep it.
+    has the session, if it is to keep it. `queue_full` says which message a full queue loses; messages
+    of QoS 0 stand in it only with DROP_QOS0_FIRST, while the client is away or does not read.
     """
 
     __slots__ = (
@@ -55,8 +69,11 @@ class Session:
         "queue",
         "queue_bytes",
         "queue_bytes_max",
+        "queue_full",
         "queue_messages_max",
+        "queued_qos0",
         "received_mids",
+        "replay",
         "rights",
         "subscriptions",
         "unreleased",
@@ -74,12 +91,14 @@ class Session:
         journal: Journal,
         queue_messages_max: int,
         queue_bytes_max: int,
+        queue_full: str = REFUSE_NEW,
     ) -> None:
         self.client_id = client_id
         self.vitals = vitals
         self.journal = journal
         self.queue_messages_max = queue_messages_max
         self.queue_bytes_max = queue_bytes_max
+        self.queue_full = queue_full
         self.number = 0
         self.on_disk = False
         self.user = ""  # whose it is; empty: of whoever gave no name
@@ -91,6 +110,8 @@ class Session:
         self.unsent: dict[int, bool] = {}
         self.queue: deque[Delivery | Redelivery] = _NOTHING  # `line` has one to append to
         self.queue_bytes = 0
+        self.queued_qos0 = 0
+        self.replay: Replaying | None = None
         self.unreleased: dict[int, Message] = {}
         self.unreleased_bytes = 0
         self.window = 0
@@ -135,7 +156,9 @@ class Session:
         """
         outbox = self.outbox
         if qos == 0:
-            if outbox is not None:
+            if self.queue_full == DROP_QOS0_FIRST and (outbox is None or outbox.congested):
+                self._enqueue(message, 0, retain)
+            elif outbox is not None:
                 self._send_at_most_once(outbox, message, retain, now)
             return REFUSED
         # [MQTT-3.3.4-10] [MQTT-4.9.0-2] [MQTT-4.9.0-3] [MQTT-4.6.0-5] [MQTT-4.6.0-6]
@@ -149,11 +172,12 @@ class Session:
         Returns what became of each if the disk keeps the session, else perhaps nothing.
         """
         outbox = self.outbox
-        easy = outbox is not None and not outbox.congested and not outbox.packet_bytes_max
         room = self.window - len(self.inflight)
         if outbox is None and qos and self.number:
             return self._enqueue_run(messages, qos)
-        if outbox is None or not easy or (qos and (self.queue or room < len(messages))):
+        if outbox is None or outbox.congested or outbox.packet_bytes_max or outbox.aliases:
+            return [self.deliver(message, qos, False, now) for message in messages]
+        if qos and (self.queue or room < len(messages)):
             return [self.deliver(message, qos, False, now) for message in messages]
         if qos == 2 and self.number:
             return [self.deliver(message, qos, False, now) for message in messages]
@@ -188,7 +212,7 @@ class Session:
             self.unsent.pop(packet_id, None)
             mid = self.received_mids.pop(packet_id, 0) if delivery is None else delivery[0].mid
             self.journal.done(self.number, mid)
-        if self.queue:
+        if self.queue or self.replay is not None:
             self.send_waiting(now)
         return True
 
@@ -222,8 +246,10 @@ class Session:
             self._send_again(self.outbox, packet_id, delivery, now)
 
     def send_waiting(self, now: float) -> None:
-        """Moves what waits into the window, as far as it is open."""
+        """Moves what waits into the window, as far as it is open; then what is retained."""
         outbox = self.outbox
+        if self.queued_qos0 and outbox is not None and not outbox.congested:
+            self._send_queued_qos0(outbox, now)
         while self.queue and outbox is not None and not outbox.congested:
             if len(self.inflight) >= self.window:
                 return
@@ -236,6 +262,39 @@ class Session:
                 self._give_up(delivery[0])
             else:
                 self._send_from_queue(outbox, delivery, now)
+        if self.replay is not None:
+            self.replay.advance(now)
+
+    def is_ready(self, qos: int) -> bool:
+        """Whether a message of this QoS would be sent at once."""
+        outbox = self.outbox
+        if outbox is None or outbox.congested:
+            return False
+        return not qos or (not self.queue and len(self.inflight) < self.window)
+
+    def has_room(self, message: Message) -> bool:
+        """Whether the queue can take the message as well."""
+        full = len(self.queue) >= self.queue_messages_max
+        return not full and self.queue_bytes + message.bytes_held() <= self.queue_bytes_max
+
+    def keeps_qos0(self) -> bool:
+        """Whether messages of QoS 0 wait, too, while the client is away."""
+        return self.queue_full == DROP_QOS0_FIRST
+
+    def take_back(self, given: set[Message]) -> None:
+        """Its client is away, and other sessions have got these messages in its place."""
+        for packet_id, delivery in list(self.inflight.items()):
+            if delivery is not None and delivery[0] in given:
+                del self.inflight[packet_id]
+                self.unsent.pop(packet_id, None)
+                self._give_up(delivery[0])
+        waiting, self.queue = self.queue, _NOTHING
+        for each in waiting:
+            if each[0] in given:
+                self.queue_bytes -= each[0].bytes_held()
+                self._give_up(each[0])
+            else:
+                self.line().append(each)
 
     def line(self) -> deque[Delivery | Redelivery]:
         """The queue, to append to: an empty one costs 700 bytes, and most sessions never have one."""
@@ -248,14 +307,56 @@ class Session:
         return len(self.queue) + len(self.inflight)
 
     def _enqueue(self, message: Message, qos: int, retain: bool) -> int:
-        size = message.bytes_held()
-        full = len(self.queue) >= self.queue_messages_max
-        if full or self.queue_bytes + size > self.queue_bytes_max:
+        if not (self.has_room(message) or self._make_room(message, qos)):
             self.vitals.dropped_queue_full += 1
             return REFUSED
         self.line().append((message, qos, retain))
-        self.queue_bytes += size
+        self.queue_bytes += message.bytes_held()
+        self.queued_qos0 += not qos
         return WAITS
+
+    def _make_room(self, message: Message, qos: int) -> bool:
+        """Drops older messages for this one, as `queue_full` says; whether there is room now."""
+        if message.bytes_held() > self.queue_bytes_max:
+            return False
+        while not self.has_room(message):
+            if self.queue_full == DROP_OLDEST:
+                lost = list(islice(self._unsent_in_queue(), 1))
+            elif self.queue_full == DROP_QOS0_FIRST and qos and self.queued_qos0:
+                plain = (at for at in self._unsent_in_queue() if not self.queue[at][1])
+                lost = list(islice(plain, QOS0_DROPPED_AT_ONCE))
+            else:
+                return False
+            if not lost:
+                return False
+            for at in reversed(lost):
+                self._drop_waiting(at)
+        return True
+
+    def _unsent_in_queue(self) -> Iterator[int]:
+        """Where messages stand that were never sent: the others may have reached the client."""
+        return (at for at, waiting in enumerate(self.queue) if len(waiting) == 3)
+
+    def _drop_waiting(self, at: int) -> None:
+        message, qos = self.queue[at][:2]
+        del self.queue[at]
+        self.queue_bytes -= message.bytes_held()
+        self.queued_qos0 -= not qos
+        self.vitals.dropped_queue_full += 1
+        self._give_up(message)
+
+    def _send_queued_qos0(self, outbox: Outbox, now: float) -> None:
+        """What waited at QoS 0 leaves, past what waits for the window: there is no order between."""
+        queue, self.queue, self.queued_qos0 = self.queue, deque(), 0
+        for waiting in queue:
+            if waiting[1]:
+                self.queue.append(waiting)
+                continue
+            self.queue_bytes -= waiting[0].bytes_held()
+            if waiting[0].expired(now):
+                self.vitals.dropped_expired += 1
+            else:
+                self._send_at_most_once(outbox, waiting[0], waiting[2], now)
 
     def _enqueue_run(self, messages: list[Message], qos: int) -> list[int]:
         """Nobody is connected: the messages wait, in one step if there is room for all."""
@@ -279,7 +380,7 @@ class Session:
             self.journal.await_commit(self, packet_id)
 
     def _give_up(self, message: Message) -> None:
-        if self.number:
+        if self.number and message.mid:
             self.journal.done(self.number, message.mid)
 
     def _send_at_most_once(
@@ -289,7 +390,7 @@ class Session:
             self.vitals.dropped_congested += 1
             return
         # [MQTT-4.3.1-1]
-        head, tail = message.parts(outbox.dialect, 0, retain, now)
+        head, tail = outbox.parts(message, 0, retain, now)
         if self._fits(outbox, len(head) + len(tail)):
             self.vitals.messages_out += 1
             outbox.send(head, tail)
@@ -322,7 +423,7 @@ class Session:
         self, outbox: Outbox, packet_id: int, delivery: Delivery, now: float, dup: bool = False
     ) -> bool:
         message, qos, retain = delivery
-        head, tail = message.parts(outbox.dialect, qos, retain, now)
+        head, tail = outbox.parts(message, qos, retain, now)
         # [MQTT-3.1.2-24]
         if outbox.packet_bytes_max and not self._fits(outbox, len(head) + 2 + len(tail)):
             return False

@@ -33,6 +33,8 @@ class BrokerState:
     `away` says since when a client is away whose session the disk keeps, `written_away` of which of
     them the disk knows it: who comes and goes within a minute is never written.
     `present` gives the values of the broker's own topics under a filter (`sys_topics.py`).
+    `silent` are sessions with shared subscriptions whose client is away: the timer after which others
+    get what they have of these, or NO_TIMER once that is so.
     `crowding` is whom to tell, by client id, when the other gateways can take more again.
     """
 
@@ -54,6 +56,7 @@ class BrokerState:
     expiries: dict[str, int] = field(default_factory=dict)
     away: dict[str, float] = field(default_factory=dict)
     written_away: dict[str, None] = field(default_factory=dict)
+    silent: dict[Session, int] = field(default_factory=dict)
     crowding: dict[str, Callable[[], None]] = field(default_factory=dict)
     present: Callable[[str], Iterable[Message]] = lambda topic_filter: ()
     access: Access = field(default_factory=Access)

@@ -4,15 +4,21 @@ SUBACK leaves when every live gateway knows the subscription, so that what anybo
 after it is seen. Must not know peers or how routes are found.
 """
 
+from dataclasses import replace
+
+from gateway.broker.answers import worded
 from gateway.broker.connection import Connection, State
-from gateway.broker.delivery import deliver_to
 from gateway.broker.keeping import forget_subscription, keep_subscription
+from gateway.broker.replay import replay
 from gateway.broker.session import Session
+from gateway.broker.sharing import came
 from gateway.broker.state import BrokerState
+from gateway.errors import ProtocolError
 from gateway.limits import SUBSCRIPTIONS_MAX
 from gateway.mqtt.encode import encode
 from gateway.mqtt.packets import Packet, SubAck, Subscribe, Subscription, UnsubAck, Unsubscribe
 from gateway.mqtt.reasons import Reason
+from gateway.mqtt.topics import split_share
 from gateway.tickets import Ticket
 
 NEW_ONLY = 1  # retain handling, section 3.8.3.1
@@ -25,25 +31,31 @@ def on_subscribe(connection: Connection, packet: Packet) -> None:
     session = connection.session
     assert session is not None, "open without a session"
     broker = connection.broker
-    ticket = Ticket(lambda: _say(connection, answer, session, replay), connection.unkept)
+    ticket = Ticket(lambda: _say(connection, answer, session, shown), connection.unkept)
     ticket.hold()
+    _check_size(connection, SubAck(packet.packet_id, (Reason.SUCCESS,) * len(packet.subscriptions)))
+    identifier = next(iter(packet.properties.subscription_identifiers), 0)
     reasons: list[Reason] = []
-    replay: list[Subscription] = []
+    why: dict[str, None] = {}
+    shown: list[Subscription] = []
     # [MQTT-3.8.4-5]
-    for subscription in packet.subscriptions:
-        reason = _refusal(broker, session, packet, subscription)
-        if reason is Reason.NOT_AUTHORIZED:
-            broker.vitals.subscriptions_refused_by_rule += 1
-        if reason is None:
-            new = subscription.topic_filter not in session.subscriptions
-            subscribe(broker, session, subscription, ticket)
-            # [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [MQTT-3.8.4-4]
-            if subscription.retain_handling < (NEVER if new else NEW_ONLY):
-                replay.append(subscription)
-            reason = Reason(subscription.qos)
-        reasons.append(reason)
+    for asked in packet.subscriptions:
+        subscription = replace(asked, identifier=identifier) if identifier else asked
+        refused = _refusal(broker, session, subscription)
+        if refused is not None:
+            reasons.append(refused[0])
+            why[refused[1]] = None
+            continue
+        new = subscription.topic_filter not in session.subscriptions
+        subscribe(broker, session, subscription, ticket)
+        # [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [MQTT-3.8.4-4]
+        shared = split_share(subscription.topic_filter)[0]  # what is retained is not for groups
+        if not shared and subscription.retain_handling < (NEVER if new else NEW_ONLY):
+            shown.append(subscription)
+        reasons.append(Reason(subscription.qos))
     # [MQTT-2.2.1-6] [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-6] [MQTT-3.8.4-7] [MQTT-3.9.3-1]
-    answer = encode(SubAck(packet.packet_id, tuple(reasons)), connection.version)
+    suback = SubAck(packet.packet_id, tuple(reasons))
+    answer = worded(suback, ", ".join(why), connection.wishes, connection.outbox)
     broker.elsewhere.hold_until_known(ticket, broker.now)
     ticket.release()
 
@@ -55,6 +67,8 @@ def on_unsubscribe(connection: Connection, packet: Packet) -> None:
     assert session is not None, "open without a session"
     ticket = Ticket(lambda: _unsuback(connection, answer), connection.unkept)
     ticket.hold()
+    most = (Reason.SUCCESS,) * len(packet.topic_filters)
+    _check_size(connection, UnsubAck(packet.packet_id, most))
     reasons: list[Reason] = []
     for topic_filter in packet.topic_filters:
         # [MQTT-3.10.4-1]
@@ -80,7 +94,9 @@ def subscribe(
     if session.number:
         keep_subscription(broker.journal, session, subscription, ticket)
     if broker.routes.add(session, subscription):
-        broker.elsewhere.subscribed(subscription.topic_filter)
+        broker.elsewhere.subscribed(split_share(subscription.topic_filter)[1])
+    if session.outbox is not None:
+        came(broker, session)
 
 
 def unsubscribe(
@@ -90,25 +106,30 @@ def unsubscribe(
     if session.number:
         forget_subscription(broker.journal, session, topic_filter, ticket)
     if broker.routes.remove(session, topic_filter):
-        broker.elsewhere.unsubscribed(topic_filter)
+        broker.elsewhere.unsubscribed(split_share(topic_filter)[1])
+
+
+def _check_size(connection: Connection, answer: SubAck | UnsubAck) -> None:
+    """Raises ProtocolError if the client would not take the answer [MQTT-3.1.2-24]."""
+    bytes_max = connection.outbox.packet_bytes_max
+    if bytes_max and len(encode(answer, connection.version)) > bytes_max:
+        why = "the answer would be larger than the client's maximum packet size"
+        raise ProtocolError(Reason.PACKET_TOO_LARGE, why)
 
 
 def _refusal(
-    broker: BrokerState, session: Session, packet: Subscribe, subscription: Subscription
-) -> Reason | None:
-    if subscription.topic_filter.startswith("$share/"):
-        return Reason.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
-    if packet.properties.subscription_identifiers:
-        return Reason.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED
-    rights = session.rights
-    if rights is not None and not rights.may_subscribe(subscription.topic_filter):
-        return Reason.NOT_AUTHORIZED
+    broker: BrokerState, session: Session, subscription: Subscription
+) -> tuple[Reason, str] | None:
+    rights, name = session.rights, subscription.topic_filter
+    if rights is not None and not rights.may_subscribe(split_share(name)[1]):
+        broker.vitals.subscriptions_refused_by_rule += 1
+        return Reason.NOT_AUTHORIZED, "a rule forbids to read what the filter matches"
     if session.number and broker.journal.refusing:
         broker.vitals.refused_disk += 1
-        return Reason.QUOTA_EXCEEDED
-    full = len(session.subscriptions) >= SUBSCRIPTIONS_MAX
-    if full and subscription.topic_filter not in session.subscriptions:
-        return Reason.QUOTA_EXCEEDED
+        return Reason.QUOTA_EXCEEDED, broker.journal.refusing.partition("; ")[0]
+    if len(session.subscriptions) >= SUBSCRIPTIONS_MAX and name not in session.subscriptions:
+        broker.vitals.subscriptions_refused_full += 1
+        return Reason.QUOTA_EXCEEDED, f"the session has {SUBSCRIPTIONS_MAX} subscriptions"
     return None
 
 
@@ -118,21 +139,12 @@ def _unsuback(connection: Connection, answer: bytes) -> None:
 
 
 def _say(
-    connection: Connection, answer: bytes, session: Session, replay: list[Subscription]
+    connection: Connection, answer: bytes, session: Session, shown: list[Subscription]
 ) -> None:
     """SUBACK, and behind it what is retained under the new filters."""
-    broker = connection.broker
     if connection.state is not State.OPEN:
         return
     connection.outbox.send(answer)
-    for subscription in replay:
-        if session.subscriptions.get(subscription.topic_filter) is not subscription:
-            continue  # ended, or replaced, while this waited
-        for message in broker.retained.matching(subscription.topic_filter):
-            unseen = session.rights is not None and not session.rights.may_read(message.topic)
-            if not (unseen or message.expired(broker.now)):
-                # [MQTT-3.3.1-8 of 3.1.1] [MQTT-3.8.4-8]
-                deliver_to(broker, session, message, min(message.qos, subscription.qos), True)
-        for message in broker.present(subscription.topic_filter):
-            if session.rights is None or session.rights.may_read(message.topic):
-                deliver_to(broker, session, message, 0, True)
+    for subscription in shown:
+        if session.subscriptions.get(subscription.topic_filter) is subscription:
+            replay(connection.broker, session, subscription)  # else it ended while this waited

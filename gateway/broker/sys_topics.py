@@ -80,7 +80,7 @@ class SysTopics:
     def _say_changes(self) -> None:
         for topic, text in self._topics.items():
             route = self._broker.routes.find(self._fields[topic])
-            if not route.targets:
+            if not route.is_wanted():
                 self._said.pop(topic, None)
                 continue
             value = text()

@@ -15,9 +15,14 @@ class Vitals:
     dropped_queue_full: int = 0  # a session's queue was at its limit
     dropped_expired: int = 0
     dropped_too_large: int = 0  # over the client's maximum packet size
+    dropped_shared: int = 0  # no member of a shared subscription could be given it
+    shared_again: int = 0  # sent to a member that went away, and then to another
     refused_retained_full: int = 0
     refused_by_rule: int = 0  # messages that their publisher may not write
     subscriptions_refused_by_rule: int = 0
+    subscriptions_refused_full: int = 0  # their session had as many as it may
+    refused_own: int = 0  # published to $SYS, which is the broker's
+    refused_payload: int = 0  # said to be UTF-8, and was not
     refused_disk: int = 0  # not taken, for the disk could not keep them
     connections_refused: int = 0
     logins_wrong: int = 0  # no such user, or another password
@@ -26,12 +31,15 @@ class Vitals:
     closed_unauthenticated: int = 0  # connections: pushed out by newer ones before their CONNECT
     last_refused_at: float = 0.0  # of the two above, monotonic seconds; 0: never
     protocol_errors: int = 0
+    publishers_slowed: int = 0  # times that a client was not read, for it published too fast
     clients_max: int = 0  # connected at once
     messages_in_per_s: float = 0.0
     messages_out_per_s: float = 0.0
     last_drop_at: float = 0.0  # monotonic seconds; 0: never
+    last_slowed_at: float = 0.0  # the same
     last_login_refused_at: float = 0.0  # the same, wrong or busy
     _dropped: int = 0
+    _slowed: int = 0
     _at: float = 0.0
     _in: int = 0
     _out: int = 0
@@ -45,9 +53,11 @@ class Vitals:
             self.messages_out_per_s += RATE_SMOOTHING * (went / elapsed_s - self.messages_out_per_s)
         if self.dropped() != self._dropped:
             self._dropped, self.last_drop_at = self.dropped(), now
+        if self.publishers_slowed != self._slowed:
+            self._slowed, self.last_slowed_at = self.publishers_slowed, now
         self._at, self._in, self._out = now, self.messages_in, self.messages_out
 
     def dropped(self) -> int:
         """Messages that a limit cost, in all."""
         lost = self.dropped_congested + self.dropped_queue_full + self.dropped_too_large
-        return lost + self.refused_retained_full
+        return lost + self.dropped_shared + self.refused_retained_full

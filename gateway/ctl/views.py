@@ -141,6 +141,7 @@ SHEETS: Mapping[str, Sheet] = {
             Field("queued_bytes", "queued bytes", figure),
             Field("unreleased", "QoS 2 not released", figure),
             Field("congested", "reads too slowly"),
+            Field("slowed", "publishes too fast"),
         ),
         (
             Listing(
@@ -149,6 +150,7 @@ SHEETS: Mapping[str, Sheet] = {
                     Field("filter", "subscription", words, keep_ends),
                     Field("qos", "QoS"),
                     Field("no_local", "no local"),
+                    Field("identifier", "identifier"),
                 ),
                 "no subscription",
             ),

@@ -27,7 +27,8 @@ def topic_field(topic: str) -> bytes:
 class Message(msgspec.Struct, eq=False, gc=False):
     """What was published. `expires_at` is in monotonic seconds of this gateway, None for never.
 
-    `mid` names it on this gateway's disk; 0: it is not there.
+    `mid` names it on this gateway's disk; 0: it is not there. `shared` is the shared subscription that
+    chose the session which has this copy; empty: it has it for itself.
 
     A C structure, because one is made for each message. `key` and `encoded` are the form that was
     encoded last; who makes a message from a frame may give them.
@@ -44,6 +45,30 @@ class Message(msgspec.Struct, eq=False, gc=False):
     key: int = -1
     encoded: tuple[bytes, bytes] = (b"", b"")
     mid: int = 0
+    shared: str = ""
+
+    def copy_for(self, identifiers: tuple[int, ...], shared: str = "") -> "Message":
+        """The same for a session whose subscriptions have these identifiers [MQTT-3.3.4-3].
+
+        Without any, and not shared, it is the message as it was published.
+        """
+        properties = self.properties
+        if identifiers != properties.subscription_identifiers:
+            properties = replace(properties, subscription_identifiers=identifiers)
+            if properties == NO_PROPERTIES:
+                properties = NO_PROPERTIES  # it is asked for by identity
+        return Message(
+            self.topic,
+            self.topic_field,
+            self.payload,
+            self.qos,
+            self.retain,
+            properties,
+            self.publisher,
+            self.expires_at,
+            mid=self.mid,
+            shared=shared,
+        )
 
     def parts(self, dialect: int, qos: int, retain: bool, now: float) -> tuple[bytes, bytes]:
         """Everything before and everything after the packet id (which QoS 0 does not have)."""

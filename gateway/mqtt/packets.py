@@ -134,13 +134,17 @@ class PubComp:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One line of a SUBSCRIBE (section 3.8.3.1). What 3.1.1 cannot say has 3.1.1's meaning."""
+    """One line of a SUBSCRIBE (section 3.8.3.1). What 3.1.1 cannot say has 3.1.1's meaning.
+
+    `identifier` is the packet's, 0 for none; the codec leaves it to the broker.
+    """
 
     topic_filter: str
     qos: int
     no_local: bool = False
     retain_as_published: bool = False
     retain_handling: int = 0  # 0 always, 1 if new, 2 never
+    identifier: int = 0
 
 
 @dataclass(frozen=True, slots=True)

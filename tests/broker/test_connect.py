@@ -38,9 +38,13 @@ def test_connack_announces_what_is_offered() -> None:
     assert connack.properties == Properties(
         receive_maximum=RECEIVE_MAXIMUM,
         maximum_packet_size_bytes=1_048_576,
-        subscription_identifiers_available=False,
-        shared_subscription_available=False,
+        topic_alias_maximum=MqttSection().topic_aliases_max,
     )
+
+
+@EVERY_VERSION
+def test_a_client_id_may_be_longer_than_the_23_characters_of_3_1(version: Version) -> None:
+    assert not World().connected("i" * 500, version).closed
 
 
 # [MQTT-3.1.3-6] [MQTT-3.1.3-7] [MQTT-3.2.2-16]

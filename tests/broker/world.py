@@ -4,6 +4,7 @@ Each test reads as a transcript: what a client says, and what then stands in the
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -101,6 +102,7 @@ class Client:
         self.version = version
         self.connection = world.broker.open("192.0.2.7", trusted, world.now)
         self.connack: ConnAck | None = None
+        self.told: list[str] = []  # reason strings
         self.box: list[Packet] = []  # read from the wire and not yet asked for
         self._bytes = b""
         self._next_id = 0
@@ -179,13 +181,20 @@ class Client:
     # what the client hears
 
     def take(self) -> list[Packet]:
-        """The packets that came since the last call."""
+        """The packets that came since the last call; their reason strings stand in `told`."""
         self._bytes += self.connection.outbox.take()
         frames, rest = split(self._bytes, PACKET_BYTES_MAX)
         said, self._bytes = self._bytes, self._bytes[rest:]
-        came = [decode(first, said[start:end], self.version) for first, start, end in frames]
+        came = [self._read(decode(f, said[start:end], self.version)) for f, start, end in frames]
         came, self.box = self.box + came, []
         return came
+
+    def _read(self, packet: Packet) -> Packet:
+        why = getattr(packet, "properties", NO_PROPERTIES).reason_string
+        if why is None:
+            return packet
+        self.told.append(why)
+        return replace(packet, properties=replace(packet.properties, reason_string=None))  # type: ignore
 
     def messages(self) -> list[Publish]:
         """What came, which is nothing but messages."""

@@ -21,6 +21,7 @@ from tests.clients.face import (
     Version,
 )
 
+ALIASES_MAX = 8
 FOLDER = Path(__file__).parent / "js"
 
 _NAMES = {
@@ -147,7 +148,12 @@ class JavascriptClient:
             "protocolId": "MQIsdp" if self._version == Version.MQTT31 else "MQTT",
         }
         if self._version >= Version.MQTT5:
-            options["properties"] = {"sessionExpiryInterval": login.session_expiry_s}
+            # Aliases both ways: it assigns them as the server offers, and resolves what it is sent.
+            options |= {"autoAssignTopicAlias": True, "autoUseTopicAlias": True}
+            options["properties"] = {
+                "sessionExpiryInterval": login.session_expiry_s,
+                "topicAliasMaximum": ALIASES_MAX,
+            }
         will = None if login.will is None else self._message(login.will)
         place = {"host": self._host, "port": self._port}
         present: bool = self._node.call(number, "connect", options=options, will=will, **place)

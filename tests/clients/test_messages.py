@@ -253,3 +253,18 @@ def test_an_empty_payload_is_a_message(site: Site) -> None:
     client.subscribe(topic, 1)
     client.publish([Message(topic, b"", 1)])
     assert client.inbox.next() == Message(topic, b"", 1)
+
+
+def test_who_share_a_subscription_share_its_messages(site: Site) -> None:
+    topic, ends = site.topic("jobs"), site.topic("ends")
+    workers = [site.client(who) for who in "abc"]
+    for worker in workers:
+        worker.subscribe(f"$share/{site.name('w')}/{topic}", 1)
+        worker.subscribe(ends, 1)
+    writer = site.client("p")
+    jobs = [b"%d" % number for number in range(30)]
+    writer.publish([Message(topic, job, 1) for job in jobs])
+    writer.publish([Message(ends, END, 1)])
+    came = [[message.payload for message in worker.inbox.until(END)] for worker in workers]
+    assert sorted(job for jobs_of_one in came for job in jobs_of_one) == sorted(jobs)
+    assert all(came), "somebody had nothing to do"

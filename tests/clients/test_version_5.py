@@ -147,3 +147,16 @@ def test_a_session_ends_when_its_expiry_has_passed(site5: Site) -> None:
     left_at = time.monotonic()
     wait_until(lambda: time.monotonic() - left_at > 2.5, "the expiry and a second", 5)
     assert client.connect(login) is False
+
+
+def test_topics_that_come_again_arrive_by_whatever_name_they_travel(site5: Site) -> None:
+    topics = [site5.topic(f"a/topic/that/is/long/enough/{number}") for number in range(20)]
+    client = site5.client("c")
+    for topic in topics:
+        client.subscribe(topic, 1)
+    sent = [Message(topic, topic.encode(), qos) for qos in (1, 0, 1) for topic in topics]
+    for message in sent:
+        client.publish([message])
+    came = [client.inbox.next() for _ in sent]
+    assert all(message.payload.decode() == message.topic for message in came)
+    assert sorted(came, key=repr) == sorted(sent, key=repr)

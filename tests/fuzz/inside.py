@@ -5,6 +5,7 @@ served. Anything else is raised.
 """
 
 import json
+from dataclasses import replace
 from random import Random
 
 from gateway.broker.connection import CHUNKS_MAX, Connection, State
@@ -86,6 +87,8 @@ class Inside:
     def _do(self, action: Action) -> None:
         world = self.world
         match action:
+            case ["queues", str(policy)]:
+                self.world = KeptWorld(replace(SETTINGS, queue_full=policy))
             case ["open", int(client), int(version)]:
                 self._lose(client)
                 connection = world.broker.open("192.0.2.9", True, world.now)
@@ -129,6 +132,7 @@ class Inside:
         for session in sessions.values():
             in_queue = sum(entry[0].bytes_held() for entry in session.queue)
             assert session.queue_bytes == in_queue
+            assert session.queued_qos0 == sum(entry[1] == 0 for entry in session.queue)
             again = sum(1 for entry in session.queue if len(entry) == 4)
             assert len(session.queue) - again <= SETTINGS.queue_messages_max
             assert len(session.inflight) <= SETTINGS.inflight_max
@@ -153,6 +157,7 @@ class Inside:
         world.settle()
         assert world.broker.clients() == 0
         assert not world.broker.state.sessions, "sessions outlive their expiry"
+        assert not world.broker.state.silent, "members of groups outlive their sessions"
         assert not world.broker.state.wills, "wills outlive their sessions"
         assert not world.broker.filters(), "subscriptions outlive their sessions"
 

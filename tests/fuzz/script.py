@@ -6,9 +6,11 @@ they take each other's sessions and acknowledge what was never sent to them. Byt
 any order, vectors with bytes changed, and cuts of both. Must not know what plays it.
 """
 
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
+from gateway.broker.session import DROP_OLDEST, DROP_QOS0_FIRST, REFUSE_NEW
 from gateway.mqtt.encode import encode
 from gateway.mqtt.packets import (
     Connect,
@@ -36,6 +38,7 @@ CLIENTS = 3
 VECTORS = [vector.frame for vector in load() if len(vector.frame) < 4_096]
 TOPICS = ("a", "a/b", "a/b/c", "$d", "x" * 200, "é")
 FILTERS = ("a", "a/+", "#", "+/b", "a/#", "$d", "$share/g/a", "$share/g/#")
+POLICIES = (REFUSE_NEW, DROP_OLDEST, DROP_QOS0_FIRST)
 SIZES = (0, 1, 125, 126, 127, 128, 300, 16_383, 16_384)
 
 
@@ -43,7 +46,7 @@ def make(seed: int, steps: int) -> list[Action]:
     """The script of this seed."""
     random = Random(seed)
     versions = [random.choice(list(Version)) for _ in range(CLIENTS)]
-    actions: list[Action] = []
+    actions: list[Action] = [["queues", random.choice(POLICIES)]]
     for client in range(CLIENTS):
         actions += _opening(random, client, versions)
     for _ in range(steps):
@@ -133,7 +136,10 @@ def _packet(random: Random, version: Version) -> Packet:
             return _publish(random, packet_id, new)
         case 1:
             lines = [_subscription(random, new) for _ in range(random.randint(1, 3))]
-            return Subscribe(packet_id, tuple(lines))
+            given = NO_PROPERTIES
+            if new and random.random() < 0.3:
+                given = Properties(subscription_identifiers=(random.choice((1, 2, 268_435_455)),))
+            return Subscribe(packet_id, tuple(lines), given)
         case 2:
             return Unsubscribe(packet_id, (random.choice(FILTERS), random.choice(FILTERS)))
         case 3:
@@ -156,8 +162,12 @@ def _publish(random: Random, packet_id: int, new: bool) -> Publish:
     properties = NO_PROPERTIES
     if new and random.random() < 0.2:
         properties = Properties(message_expiry_interval_s=random.choice((0, 1, 100)))
+    topic = random.choice(TOPICS)
+    if new and random.random() < 0.2:
+        properties = replace(properties, topic_alias=random.choice((1, 1, 2, 16, 17)))
+        topic = random.choice((topic, ""))
     return Publish(
-        random.choice(TOPICS),
+        topic,
         bytes(random.choice(SIZES)),
         qos,
         random.random() < 0.15,
