@@ -159,7 +159,9 @@ def _session(reading: _Reading, key: str, value: bytes) -> None:
     expire_at(broker, session, broker.away[row.client_id] + row.expiry_s)
     if row.will is not None:
         leave_will(broker, session, will_of(row.will), RESTART_GRACE_S)
-        keep_session(broker.journal, session, None, row.away_ms)  # the will has a row of its own now
+        keep_session(
+            broker.journal, session, None, row.away_ms
+        )  # the will has a row of its own now
 
 
 def _subscription(reading: _Reading, key: str, value: bytes) -> None:
