@@ -4,7 +4,7 @@ The one object that a simulator copies. Shells feed its connections and links, a
 what stands in them. Must not know sockets, files or clocks.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 
 from gateway.broker.broker import Broker
@@ -21,6 +21,7 @@ from gateway.mesh.identity import Identity
 from gateway.mesh.link import Link
 from gateway.mesh.mesh import Mesh
 from gateway.mqtt.message import Message
+from gateway.table import Row, Table
 
 
 class Node:
@@ -93,6 +94,13 @@ class _BrokerSide:
     @property
     def retained(self) -> Retained:
         return self.broker.retained
+
+    @property
+    def tables(self) -> Mapping[str, Table]:
+        return self.broker.tables
+
+    def rows_came(self, table: str, rows: Sequence[tuple[str, Row]], now: float) -> None:
+        self.broker.rows_came(table, rows, now)
 
     def arrived(self, message: Message, stamp: Stamp | None, now: float) -> None:
         self.broker.arrived(message, stamp, now)

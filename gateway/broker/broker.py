@@ -4,7 +4,7 @@ Joins the parts of this folder. It has no socket, no clock and no dice of its ow
 Random are arguments. Must not know the mesh: other gateways are an `Elsewhere`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -15,10 +15,11 @@ from gateway.broker.delivery import arrived, arrived_run, caught_up, publish
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.identity import checked
 from gateway.broker.journal import Journal
-from gateway.broker.keeping import forget_retained, keep_session
+from gateway.broker.keeping import PEOPLE, forget_retained, keep_row, keep_session
 from gateway.broker.living import living, restore
 from gateway.broker.logins import Logins, User
 from gateway.broker.outbox import Outbox
+from gateway.broker.people import People
 from gateway.broker.records import Record
 from gateway.broker.retained import Retained
 from gateway.broker.routes import Routes
@@ -31,6 +32,7 @@ from gateway.ids import Stamp
 from gateway.mqtt.message import Message, topic_field
 from gateway.mqtt.packets import Packet, PacketType
 from gateway.mqtt.reasons import Reason
+from gateway.table import Row, Table
 
 TICK_S = 1.0  # how often rates are brought up to date
 SWEEP_S = 60.0  # how often retained messages that have expired make room
@@ -133,6 +135,49 @@ class Broker:
         waiting, self.state.crowding = self.state.crowding, {}
         for resume in waiting.values():
             resume()
+
+    @property
+    def people(self) -> People:
+        """Users and rules."""
+        return self.state.people
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """What is the same on all gateways, by name."""
+        return {PEOPLE: self.state.people.table}
+
+    def change_people(
+        self, changes: Mapping[str, bytes | None], done: Callable[[str], None], now: float
+    ) -> None:
+        """Has rows of the users and rules set, or with None deleted: on disk, then here, then elsewhere.
+
+        `done` is told "" when they hold, or why they could not be kept.
+        """
+        self.state.at(now)
+        state = self.state
+
+        def kept(why: str, rows: list[tuple[str, Row]]) -> None:
+            if not why:
+                self._people_changed()
+                state.elsewhere.rows_changed(PEOPLE, rows)
+            done(why)
+
+        state.people.change(changes, lambda: state.elsewhere.stamp(now), state.journal, kept)
+
+    def rows_came(self, table: str, rows: Sequence[tuple[str, Row]], now: float) -> None:
+        """Rows that another gateway has."""
+        self.state.at(now)
+        assert table == PEOPLE, "no other table"
+        news = self.state.people.take(rows)
+        for key, row in news:
+            keep_row(self.state.journal, key, row)
+        if news:
+            self._people_changed()
+
+    def _people_changed(self) -> None:
+        people, now = self.state.people, self.state.now
+        self.rules_changed(people.access(), now)
+        self.users_changed(people.users, now)
 
     def rules_changed(self, access: Access, now: float) -> None:
         """Other rules hold from here on: for what is published, subscribed to and delivered."""
@@ -269,6 +314,8 @@ class Broker:
         """What the disk kept, before the first client."""
         self.state.at(now)
         restore(self.state, rows, batches)
+        self.state.people.read()
+        self._people_changed()
 
     def _forgotten(self, topic: str) -> None:
         forget_retained(self.state.journal, topic)

@@ -9,6 +9,7 @@ from typing import Protocol
 from gateway.clock import MeshClock
 from gateway.ids import Stamp
 from gateway.mqtt.message import Message
+from gateway.table import Row
 from gateway.tickets import Ticket
 
 
@@ -40,6 +41,9 @@ class Elsewhere(Protocol):
     def unsubscribed(self, topic_filter: str) -> None:
         """No session here subscribes to this filter any more."""
 
+    def rows_changed(self, table: str, rows: Sequence[tuple[str, Row]]) -> None:
+        """Rows of a table that all gateways have were changed here."""
+
     def hold_until_known(self, ticket: Ticket, now: float) -> None:
         """Holds the ticket until every live peer knows the subscriptions as they are now."""
 
@@ -66,6 +70,9 @@ class Nowhere:
         return None
 
     def unsubscribed(self, topic_filter: str) -> None:
+        return None
+
+    def rows_changed(self, table: str, rows: Sequence[tuple[str, Row]]) -> None:
         return None
 
     def hold_until_known(self, ticket: Ticket, now: float) -> None:

@@ -4,6 +4,7 @@
     subscription   "number filter"  what the filter grants
     retained       by topic         message and stamp; without a payload, the tombstone
     will           by client id     a will whose delay runs
+    people         by key           a row of the table of users and rules (`gateway/table.py`)
 
 Values are MessagePack arrays: fields are added at the end, with a default, so that the version before
 reads them. Must not know files, or when rows reach the disk.
@@ -25,9 +26,11 @@ from gateway.mqtt.properties import (
     decode_properties,
     encode_properties,
 )
+from gateway.table import Row
 from gateway.tickets import Ticket
 
 SESSION, SUBSCRIPTION, RETAINED, WILL = "session", "subscription", "retained", "will"
+PEOPLE = "people"
 
 
 class WillRow(msgspec.Struct, frozen=True, array_like=True):
@@ -155,6 +158,11 @@ def keep_will(journal: Journal, client_id: str, message: Message, due: float) ->
 def forget_will(journal: Journal, client_id: str) -> None:
     """The will was sent, or is not to be."""
     journal.put(WILL, client_id, None)
+
+
+def keep_row(journal: Journal, key: str, row: Row | None, wait: Ticket | None = None) -> None:
+    """A row of the users and rules; None: there is none."""
+    journal.put(PEOPLE, key, None if row is None else _encode(row), wait)
 
 
 def message_of(journal: Journal, row: MessageRow) -> Message:

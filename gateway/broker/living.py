@@ -14,6 +14,7 @@ import msgspec
 from gateway.broker.connecting import delay_will, expire_at, leave_will, new_session, release
 from gateway.broker.journal import Living
 from gateway.broker.keeping import (
+    PEOPLE,
     RETAINED,
     SESSION,
     SUBSCRIPTION,
@@ -45,6 +46,7 @@ from gateway.errors import ProtocolError
 from gateway.ids import Stamp
 from gateway.mqtt.message import Message
 from gateway.mqtt.packets import Subscription
+from gateway.table import Row
 
 RESTART_GRACE_S = 10.0  # for clients to come back after a restart, before their wills are sent
 
@@ -79,7 +81,7 @@ def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) ->
     """
     sessions: dict[int, Session] = {}
     reading = _Reading(broker, sessions)
-    for kind in (SESSION, SUBSCRIPTION, RETAINED, WILL):
+    for kind in (SESSION, SUBSCRIPTION, RETAINED, WILL, PEOPLE):
         for (row_kind, key), value in rows.items():
             if row_kind == kind:
                 try:
@@ -191,7 +193,17 @@ def _will(reading: _Reading, key: str, value: bytes) -> None:
     delay_will(broker, key, message_of(broker.journal, row), max(due, broker.now + RESTART_GRACE_S))
 
 
-_READERS = {SESSION: _session, SUBSCRIPTION: _subscription, RETAINED: _retained, WILL: _will}
+def _person(reading: _Reading, key: str, value: bytes) -> None:
+    reading.broker.people.table.put(key, read(value, Row))
+
+
+_READERS = {
+    SESSION: _session,
+    SUBSCRIPTION: _subscription,
+    RETAINED: _retained,
+    WILL: _will,
+    PEOPLE: _person,
+}
 
 
 def _enqueued(reading: _Reading, record: Enqueued) -> None:

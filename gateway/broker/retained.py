@@ -5,16 +5,14 @@ that two stores that saw the same stamps are the same. A digest per bucket of to
 apart without sending them. Must not know who publishes or subscribes.
 """
 
-import hashlib
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from gateway.digest import Digest
 from gateway.ids import NEVER, Stamp
 from gateway.limits import RETAINED_BYTES_MAX
 from gateway.mqtt.message import Message
 
-BUCKETS = 256  # digest granularity: 100,000 topics are 400 a bucket
 TOMBSTONES_MAX = 100_000  # about 20 MB; the oldest stamp is forgotten first
 
 
@@ -102,16 +100,6 @@ class Walk:
         return [below for word, below in level.below.items() if not word.startswith("$")]
 
 
-def _fingerprint(topic: str, stamp: Stamp) -> int:
-    text = f"{topic}\0{stamp.time_ms}\0{stamp.counter}\0{stamp.gateway}".encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
-
-
-def bucket_of(topic: str) -> int:
-    """The digest bucket of a topic, the same on every gateway."""
-    return zlib.crc32(topic.encode()) % BUCKETS
-
-
 class Retained:
     """At most `messages_max` messages, and RETAINED_BYTES_MAX: what would be more is refused.
 
@@ -125,8 +113,7 @@ class Retained:
         self._messages_max = messages_max
         self._entries: dict[str, Entry] = {}
         self._root = _Level()
-        self._digest = [0] * BUCKETS
-        self._buckets: list[dict[str, None]] = [{} for _ in range(BUCKETS)]
+        self._digest = Digest()
         self._messages = 0
         self._bytes = 0
         self._levels = 0  # that were ever made
@@ -199,11 +186,11 @@ class Retained:
 
     def digest(self) -> list[int]:
         """One number a bucket; equal where two stores hold the same."""
-        return list(self._digest)
+        return self._digest.numbers()
 
     def bucket(self, number: int) -> Iterator[tuple[str, Entry]]:
         """Topics and entries of one bucket, tombstones included."""
-        for topic in self._buckets[number]:
+        for topic in self._digest.names(number):
             yield topic, self._entries[topic]
 
     def _count(self, message: Message, sign: int) -> None:
@@ -211,19 +198,13 @@ class Retained:
         self._bytes += sign * message.bytes_held()
 
     def _write(self, topic: str, entry: Entry, old: Entry | None) -> None:
-        number = bucket_of(topic)
-        if old is not None:
-            self._digest[number] ^= _fingerprint(topic, old.stamp)
-        self._digest[number] ^= _fingerprint(topic, entry.stamp)
+        self._digest.change(topic, None if old is None else old.stamp, entry.stamp)
         self._entries[topic] = entry
-        self._buckets[number][topic] = None
 
     def _forget_oldest_tombstone(self) -> None:
         tombs = [(e.stamp, topic) for topic, e in self._entries.items() if e.message is None]
         for stamp, topic in sorted(tombs)[: len(tombs) // 10 + 1]:
-            number = bucket_of(topic)
-            self._digest[number] ^= _fingerprint(topic, stamp)
-            del self._buckets[number][topic]
+            self._digest.change(topic, stamp, None)
             del self._entries[topic]
             self._forgotten(topic)
 

@@ -13,6 +13,7 @@ from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.journal import Journal
 from gateway.broker.logins import Logins
 from gateway.broker.outbox import Outbox
+from gateway.broker.people import People
 from gateway.broker.retained import Retained
 from gateway.broker.routes import Routes
 from gateway.broker.session import Session
@@ -61,6 +62,7 @@ class BrokerState:
     present: Callable[[str], Iterable[Message]] = lambda topic_filter: ()
     access: Access = field(default_factory=Access)
     door: Door = field(default_factory=Door)
+    people: People = field(default_factory=People)
 
     def at(self, now: float) -> None:
         """An input came at this time."""

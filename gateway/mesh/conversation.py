@@ -4,7 +4,7 @@
     both sides          Received                    what I have of your stream
     both sides          Start, then entries         where my stream goes on
     both sides          Interest, Digest            what my sessions want; what I retain
-    where they differ   Compare, Retained           until the retained messages are the same
+    where they differ   Compare, Retained, Rows     until retained messages and tables are the same
     from then on        Entries and Taken, Interest and InterestTaken, Beat, Vitals, Known, Bye
 
 The table at the end says which frame is legal in which state of the link. Must not know sockets.
@@ -17,7 +17,7 @@ from gateway.effects import SaveMember
 from gateway.errors import LinkError
 from gateway.ids import Stamp
 from gateway.limits import GATEWAYS_MAX, SYNC_TIMEOUT_S
-from gateway.mesh import membership, reconcile
+from gateway.mesh import membership, reconcile, tables
 from gateway.mesh.frames import (
     PROTOCOL,
     PROTOCOL_MIN,
@@ -35,12 +35,13 @@ from gateway.mesh.frames import (
     Received,
     Refuse,
     Retained,
+    Rows,
     Start,
     Taken,
     Vitals,
 )
 from gateway.mesh.link import Link, LinkState
-from gateway.mesh.peer import Peer
+from gateway.mesh.peer import INTEREST, RETAINED, Peer
 from gateway.mesh.state import MeshState
 from gateway.mesh.stream import Incoming
 from gateway.mqtt.message import Message
@@ -154,6 +155,9 @@ def _remember(state: MeshState, peer: Peer, link: Link, hello: Hello) -> None:
     peer.name, peer.address, peer.port = hello.name, address, hello.link_port
     peer.hello, peer.link, peer.heard_at = hello, link, state.now
     peer.stopping, peer.knows = False, -1
+    peer.awaiting = {INTEREST, RETAINED}
+    if hello.protocol >= tables.TABLES_SINCE:
+        peer.awaiting |= state.local.tables.keys()
     link.state = LinkState.GREETED
     if moved:
         state.effects.append(SaveMember(peer.gateway, peer.name, peer.address, peer.port))
@@ -185,6 +189,7 @@ def _on_received(state: MeshState, link: Link, frame: Received) -> None:
     for interest in state.own_interest.full(state.local.filters()):
         link.say(interest)
     link.say(Digest(state.local.retained.digest()))
+    tables.compare(state, peer, state.local.tables)
 
 
 def _on_start(state: MeshState, link: Link, frame: Start) -> None:
@@ -234,7 +239,7 @@ def _on_interest(state: MeshState, link: Link, frame: Interest) -> None:
     state.local.interest_changed()
     if not frame.more:
         link.say(InterestTaken(frame.version))
-        peer.awaiting_interest = False
+        peer.awaiting.discard(INTEREST)
         _perhaps_synced(state, peer)
 
 
@@ -244,6 +249,10 @@ def _on_interest_taken(state: MeshState, link: Link, frame: InterestTaken) -> No
 
 
 def _on_digest(state: MeshState, link: Link, frame: Digest) -> None:
+    if frame.table:
+        tables.on_digest(state, link, frame)
+        _perhaps_synced(state, state.peers[link.gateway])
+        return
     compare = reconcile.differences(state.local.retained, frame)
     for listing in compare:
         link.say(listing)
@@ -252,6 +261,9 @@ def _on_digest(state: MeshState, link: Link, frame: Digest) -> None:
 
 
 def _on_compare(state: MeshState, link: Link, frame: Compare) -> None:
+    if frame.table:
+        tables.on_compare(state, link, frame)
+        return
     for retained in reconcile.newer_here(state.local.retained, frame, state.now):
         link.say(retained)
 
@@ -263,6 +275,11 @@ def _on_retained(state: MeshState, link: Link, frame: Retained) -> None:
         state.local.caught_up(message, stamp, state.now)
     if frame.last:
         _retained_in(state, state.peers[link.gateway])
+
+
+def _on_rows(state: MeshState, link: Link, frame: Rows) -> None:
+    tables.on_rows(state, link, frame)
+    _perhaps_synced(state, state.peers[link.gateway])
 
 
 def _on_beat(state: MeshState, link: Link, frame: Beat) -> None:
@@ -292,7 +309,7 @@ def _on_refuse(state: MeshState, link: Link, frame: Refuse) -> None:
 
 
 def _retained_in(state: MeshState, peer: Peer) -> None:
-    peer.awaiting_retained = False
+    peer.awaiting.discard(RETAINED)
     _perhaps_synced(state, peer)
 
 
@@ -318,6 +335,7 @@ _MOVES: dict[tuple[LinkState, type], Move] = {
     (LinkState.UP, Digest): _on_digest,
     (LinkState.UP, Compare): _on_compare,
     (LinkState.UP, Retained): _on_retained,
+    (LinkState.UP, Rows): _on_rows,
     (LinkState.UP, Beat): _on_beat,
     (LinkState.UP, Vitals): _on_vitals,
     (LinkState.UP, Known): _on_known,

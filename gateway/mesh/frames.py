@@ -20,8 +20,9 @@ import msgspec
 
 from gateway.errors import LinkError
 from gateway.limits import LINK_FRAME_BYTES_MAX
+from gateway.table import Row
 
-PROTOCOL: Final = 1  # what this version speaks
+PROTOCOL: Final = 2  # what this version speaks
 PROTOCOL_MIN: Final = 1  # the oldest that it still understands
 HEADER_BYTES: Final = 4
 
@@ -127,17 +128,20 @@ class InterestTaken(Frame, frozen=True, tag="interest-taken"):
 
 
 class Digest(Frame, frozen=True, tag="digest"):
-    """One number a bucket of my retained topics."""
+    """One number a bucket of my retained topics, or of a table of this name."""
 
     buckets: list[int]
+    table: str = ""
 
 
 class Compare(Frame, frozen=True, tag="compare"):
-    """Topics and stamps of the buckets in which we differ; `last` says that no more follow."""
+    """Topics (or keys of a table) and stamps of the buckets in which we differ; `last` says that no
+    more follow."""
 
     buckets: list[int]
     topics: list[tuple[str, tuple[int, int, str]]]
     last: bool
+    table: str = ""
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True):
@@ -159,11 +163,22 @@ class Retained(Frame, frozen=True, tag="retained"):
     last: bool
 
 
+class Rows(Frame, frozen=True, tag="rows"):
+    """Rows of a table, with their keys: what changed here, or (`compared`) what differs from your list
+    of a bucket; `last` says that you have all of those now. Since protocol 2."""
+
+    table: str
+    rows: list[tuple[str, Row]]
+    compared: bool = False
+    last: bool = True
+
+
 class Beat(Frame, frozen=True, tag="beat"):
     """A sign of life. Times are milliseconds of the sender's monotonic clock.
 
     `echo` is the `sent` of the last beat from the other side and `echo_held_ms` how long ago it came:
-    together they give the round trip. `hears` are the gateways that the sender hears itself.
+    together they give the round trip. `hears` are the gateways that the sender hears itself. `roots`
+    are the digests of its tables, each as one number.
     """
 
     sent_ms: float
@@ -171,6 +186,7 @@ class Beat(Frame, frozen=True, tag="beat"):
     echo_held_ms: float
     mesh_time_ms: int
     hears: list[str]
+    roots: dict[str, int] = {}
 
 
 class Vitals(Frame, frozen=True, tag="vitals"):
@@ -209,6 +225,7 @@ AnyFrame = (
     | Digest
     | Compare
     | Retained
+    | Rows
     | Beat
     | Vitals
     | Known

@@ -3,11 +3,29 @@
 Must not know sessions or connections.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from gateway.ids import Stamp
 from gateway.mqtt.message import Message
+from gateway.table import Row, Table
+
+
+class Stamped(Protocol):
+    """What a store has under a name, with when it was set."""
+
+    @property
+    def stamp(self) -> Stamp: ...
+
+
+class Compared(Protocol):
+    """A store that another gateway has, too."""
+
+    def digest(self) -> list[int]:
+        """One number a bucket."""
+
+    def bucket(self, number: int) -> Iterator[tuple[str, Stamped]]:
+        """What lies in one bucket."""
 
 
 class RetainedEntry(Protocol):
@@ -36,6 +54,13 @@ class Local(Protocol):
     @property
     def retained(self) -> RetainedStore:
         """The retained messages here."""
+
+    @property
+    def tables(self) -> Mapping[str, Table]:
+        """The tables that all gateways have, by name."""
+
+    def rows_came(self, table: str, rows: Sequence[tuple[str, Row]], now: float) -> None:
+        """Another gateway has these rows: news here, or not."""
 
     def arrived(self, message: Message, stamp: Stamp | None, now: float) -> None:
         """Another gateway accepted this message (or, retained and empty, deleted a topic's)."""

@@ -6,6 +6,7 @@ for `dead_s` and no gateway that lives hears it either: dead on one link is not 
 over all the same. Must not know how messages travel.
 """
 
+from gateway.mesh import tables
 from gateway.mesh.frames import Beat
 from gateway.mesh.link import Link
 from gateway.mesh.peer import Life, Peer
@@ -44,7 +45,9 @@ def beat(state: MeshState, link: Link) -> None:
     """Says a heartbeat."""
     held_ms = (state.now - link.echo_at) * 1000
     time_ms = state.clock.read(state.now)
-    link.say(Beat(state.now * 1000, link.echo_ms, held_ms, time_ms, state.hears()))
+    link.say(
+        Beat(state.now * 1000, link.echo_ms, held_ms, time_ms, state.hears(), tables.roots(state))
+    )
 
 
 def heard(state: MeshState, peer: Peer, link: Link, frame: Beat) -> None:
@@ -55,6 +58,7 @@ def heard(state: MeshState, peer: Peer, link: Link, frame: Beat) -> None:
     peer.hears = frozenset(frame.hears)
     peer.hears_us = state.identity.gateway in peer.hears
     state.clock.seen(frame.mesh_time_ms, state.now)
+    tables.heard(state, peer, frame.roots)
 
 
 def _heard_by_others(state: MeshState, peer: Peer) -> bool:
@@ -96,7 +100,7 @@ def unlink(state: MeshState, peer: Peer) -> None:
     peer.streaming = False
     peer.hears_us = True
     peer.rtt_s = None
-    peer.awaiting_interest = peer.awaiting_retained = True
+    peer.differing_since.clear()
     peer.knows = -1
     state.release(peer.gateway)
     state.check_barriers()

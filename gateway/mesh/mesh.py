@@ -12,7 +12,7 @@ from gateway.clock import MeshClock
 from gateway.effects import Dial, Effect
 from gateway.errors import LinkError, ProtocolError
 from gateway.ids import Stamp
-from gateway.mesh import conversation, membership
+from gateway.mesh import conversation, membership, tables
 from gateway.mesh.dialling import Dialling
 from gateway.mesh.frames import Bye, Member, Refuse, Taken, Vitals
 from gateway.mesh.identity import Identity
@@ -23,6 +23,7 @@ from gateway.mesh.outlet import PeerOutlet
 from gateway.mesh.peer import Life, Peer
 from gateway.mesh.refusals import Refusal
 from gateway.mesh.state import BOOT, MeshState
+from gateway.table import Row
 from gateway.tickets import Ticket
 from gateway.timers import FOREVER
 
@@ -76,6 +77,10 @@ class Mesh:
     def unsubscribed(self, topic_filter: str) -> None:
         """Sessions here do not want this filter any more."""
         self.state.own_interest.change(topic_filter, False)
+
+    def rows_changed(self, table: str, rows: Sequence[tuple[str, Row]]) -> None:
+        """Rows of a table that all gateways have were changed here."""
+        tables.tell(self.state, table, rows)
 
     def hold_until_known(self, ticket: Ticket, now: float) -> None:
         """Holds the ticket until every linked peer has our interest as it is now."""
@@ -203,6 +208,10 @@ class Mesh:
                 peer.link.say(Taken(peer.taken_said))
         effects, state.effects = state.effects, []
         return effects
+
+    def unconfirmed(self, table: str) -> list[str]:
+        """The names of gateways that are not known to have the table as it is here."""
+        return [peer.name for peer in tables.unconfirmed(self.state, table)]
 
     def refusals(self, now: float) -> list[Refusal]:
         """Who stays out, and why."""

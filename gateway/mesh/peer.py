@@ -11,6 +11,7 @@ from gateway.mesh.link import Link
 from gateway.mesh.stream import Incoming, Outgoing
 
 NEVER = float("-inf")
+INTEREST, RETAINED = "interest", "retained"  # what is awaited of a peer, beside tables
 
 
 class Life(Enum):
@@ -26,7 +27,9 @@ class Peer:
     """Times are monotonic seconds here; `heard_at` is the last byte from it over any link.
 
     `knows` is the version of our interest that it has taken, `filters` are its own interest.
-    `synced` says that on this link everything was exchanged that must be before clients go on.
+    `awaiting` is what must come on this link before clients go on: its interest, its retained messages,
+    its tables by name. `roots` are its tables as its last heartbeat has them, `differing_since` says for
+    how long they are not as here.
     """
 
     gateway: str
@@ -47,13 +50,14 @@ class Peer:
     incoming: Incoming = field(default_factory=Incoming)
     knows: int = 0
     filters: dict[str, None] = field(default_factory=dict)
-    awaiting_interest: bool = True
-    awaiting_retained: bool = True
+    awaiting: set[str] = field(default_factory=set)
+    roots: dict[str, int] = field(default_factory=dict)
+    differing_since: dict[str, float] = field(default_factory=dict)
     streaming: bool = False  # the other side has said what it has: messages may go
     taken_said: int = 0
     stopping: bool = False
 
     @property
     def synced(self) -> bool:
-        """Whether its interest and its retained messages are in, on the present link."""
-        return self.link is not None and not self.awaiting_interest and not self.awaiting_retained
+        """Whether all that it has to say first is in, on the present link."""
+        return self.link is not None and not self.awaiting

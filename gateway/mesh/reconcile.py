@@ -11,7 +11,7 @@ from gateway.errors import LinkError
 from gateway.ids import NEVER, Stamp
 from gateway.limits import BATCH_BYTES_MAX, TOPIC_BYTES_MAX, TOPICS_IN_FRAME_MAX
 from gateway.mesh.frames import Compare, Digest, Entry, Kept, Retained
-from gateway.mesh.local import RetainedEntry, RetainedStore
+from gateway.mesh.local import Compared, RetainedEntry, RetainedStore
 from gateway.mqtt.message import Message, topic_field
 from gateway.mqtt.properties import (
     NO_PROPERTIES,
@@ -24,7 +24,7 @@ LISTING_BYTES_MAX = 8_388_608  # of topics in one frame: a topic may have 64 kB
 ENTRY_OVERHEAD_BYTES = 64  # of the envelope of one retained message, near enough
 
 
-def differences(store: RetainedStore, theirs: Digest) -> list[Compare]:
+def differences(store: Compared, theirs: Digest) -> list[Compare]:
     """What to list to the other side, given its digest; nothing if the stores are equal.
 
     A bucket that is too long for one frame is in two: more is sent back than is missing, no less.
@@ -43,13 +43,13 @@ def differences(store: RetainedStore, theirs: Digest) -> list[Compare]:
             topics.append((topic, _plain(entry.stamp)))
             size += len(topic)
             if size > LISTING_BYTES_MAX:
-                frames.append(Compare(buckets, topics, last=False))
+                frames.append(Compare(buckets, topics, False, theirs.table))
                 buckets, topics, size = [number], [], 0
         if len(topics) >= TOPICS_IN_FRAME_MAX:
-            frames.append(Compare(buckets, topics, last=False))
+            frames.append(Compare(buckets, topics, False, theirs.table))
             buckets, topics, size = [], [], 0
     if differing:
-        frames.append(Compare(buckets, topics, last=True))
+        frames.append(Compare(buckets, topics, True, theirs.table))
     return frames
 
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.broker import retained
-from gateway.broker.retained import BUCKETS, Retained, bucket_of
+from gateway.broker.retained import Retained
+from gateway.digest import BUCKETS, bucket_of
 from gateway.ids import NEVER, Stamp
 from gateway.mqtt.message import Message, topic_field
 from gateway.mqtt.topics import matches

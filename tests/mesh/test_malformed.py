@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.ids import Stamp
 from gateway.limits import LINK_FRAME_BYTES_MAX
 from gateway.mesh.frames import (
     AnyFrame,
@@ -24,14 +25,17 @@ from gateway.mesh.frames import (
     Received,
     Refuse,
     Retained,
+    Rows,
     Start,
     Taken,
     encode,
 )
 from gateway.mesh.link import Link
+from gateway.table import Row
 from tests.mesh.room import Gate, Room, stranger
 
 FIELD = b"\x00\x01t"
+SOME = Stamp(1, 0, "z")
 
 
 def linked() -> tuple[Room, Gate, Link, Callable[[Frame | bytes], list[AnyFrame]]]:
@@ -65,6 +69,10 @@ ENDS = {
     "a kept QoS of 7": Retained([Kept("t", (1, 0, "z"), b"x", 7)], True),
     "a second hello": Hello(1, 1, "room", "z", "z", "store-z", 1, "nonce-z", "1.0", 5),
     "a second start": Start(0),
+    "a row that is too large": Rows("people", [("k", Row(SOME, SOME, bytes(20_000)))]),
+    "a key that is too long": Rows("people", [("k" * 3_000, Row(SOME, SOME, b""))]),
+    "a row beyond all time": Rows("people", [("k", Row(SOME, Stamp(2**60, 0, "z"), b""))]),
+    "a bucket of a table that is none": Compare([256], [], True, "people"),
     "no MessagePack": b"\x00\x00\x00\x02\xc1\xc1",
     "an unknown frame": b"\x00\x00\x00\x05" + msgspec.msgpack.encode({"t": "x"})[:5],
     "a frame beyond the limit": (LINK_FRAME_BYTES_MAX + 1).to_bytes(4, "big"),

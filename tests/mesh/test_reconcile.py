@@ -113,7 +113,7 @@ def test_one_change_during_a_cut_does_not_send_everything() -> None:
 def test_a_bucket_that_does_not_fit_a_frame_comes_in_several(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("gateway.broker.retained.BUCKETS", 1)
+    monkeypatch.setattr("gateway.digest.BUCKETS", 1)
     room = Room()
     a, b = room.gate("a"), room.gate("b")
     for number in range(30):
@@ -126,7 +126,7 @@ def test_a_bucket_that_does_not_fit_a_frame_comes_in_several(
 
 @pytest.mark.slow
 def test_topics_of_any_length_do_not_bring_the_links_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.broker.retained.BUCKETS", 1)
+    monkeypatch.setattr("gateway.digest.BUCKETS", 1)
     room = Room()
     a, b = room.gate("a"), room.gate("b")
     for number in range(350):
