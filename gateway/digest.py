@@ -1,8 +1,8 @@
 """A digest of many named things, so that two gateways find where they differ without sending them.
 
-Names lie in buckets; a bucket's number is the exclusive or of a hash of each name with its stamp, so that
-a change costs two hashes and equal contents give equal numbers, in whatever order they came. Must not
-know what the names stand for.
+Names lie in buckets; a bucket's number is the exclusive or of a hash of each name with its stamp, so
+that a change costs two hashes and equal contents give equal numbers, in whatever order they came. Must
+not know what the names stand for.
 """
 
 import hashlib

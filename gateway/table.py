@@ -1,6 +1,7 @@
 """A table that every gateway of a mesh has, and that becomes the same on all: small rows, by key.
 
-    row          value, or None for one that was deleted; `born`, when it was made; `stamp`, the last change
+    row          value, or None for one that was deleted; `born`, when it was made; `stamp`, when it
+                 was changed last
     which wins   the one born later; of one birth a deletion; else the newer stamp
 
 So a row that is deleted on one side of a cut stays deleted, whatever the other side changed in it, and

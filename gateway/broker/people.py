@@ -46,8 +46,10 @@ class People:
         journal: Journal,
         done: Callable[[str, list[tuple[str, Row]]], None],
     ) -> None:
-        """Has rows set (or, with None, deleted); `done` is told "" and the rows when they are on disk and
-        hold, or why they could not be kept."""
+        """Has rows set, or with None deleted.
+
+        `done` is told "" and the rows when they are on disk and hold, or why they could not be kept.
+        """
         rows = [(key, self.table.changed(key, value, stamp())) for key, value in changes.items()]
 
         def kept() -> None:

@@ -1,8 +1,8 @@
 """How the tables of all gateways become the same.
 
-A change is told to every gateway that is linked. When a link comes up both sides send a digest, list what
-they have in the buckets that differ, and send what the other's list shows to be different; which row
-stands is the table's to say. Heartbeats carry each table's digest as one number: where it differs for
+A change is told to every gateway that is linked. When a link comes up both sides send a digest, list
+what they have in the buckets that differ, and send what the other's list shows to be different; which
+row stands is the table's to say. Heartbeats carry each table's digest as one number: where it differs for
 longer than a change is under way the two compare again, so that what one could not be told directly it
 learns from a third. Must not know what rows mean.
 """

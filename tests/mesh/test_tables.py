@@ -33,7 +33,7 @@ def users(gate: Gate) -> dict[str, str]:
 def test_a_user_and_a_rule_made_at_one_gateway_hold_at_all() -> None:
     room = Room()
     a, b, c = room.linked("a", "b", "c")
-    rule = Rule.of("allow user ann read home/#".split())
+    rule = Rule.of(["allow", "user", "ann", "read", "home/#"])
     change(a, user_row("ann", User("hash", frozenset({"staff"}))), rule_row(rule, True))
     room.settle()
     for gate in (b, c):
