@@ -75,8 +75,9 @@ INTEREST_TIMEOUT_S = 1.0
 # How long clients are held back after a link came up, for what the other side has to say first.
 SYNC_TIMEOUT_S = 1.0
 
-# Filters in one frame of interest, topics in one frame of retained comparison.
+# Filters in one frame of interest, clients in one frame, topics in one frame of retained comparison.
 FILTERS_IN_FRAME_MAX = 10_000
+CLIENTS_IN_FRAME_MAX = 10_000
 TOPICS_IN_FRAME_MAX = 2_000
 
 # A refused gateway is named in `gwctl status` this long after it was last seen.

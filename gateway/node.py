@@ -111,6 +111,12 @@ class _BrokerSide:
     def arrived_run(self, messages: list[Message], now: float) -> None:
         self.broker.arrived_run(messages, now)
 
+    def silent_s(self, client_id: str, now: float) -> float:
+        return self.broker.silent_s(client_id, now)
+
+    def taken_over(self, client_id: str, where: str, now: float) -> None:
+        self.broker.taken_over(client_id, where, now)
+
     def filters(self) -> Sequence[str]:
         return self.broker.filters()
 

@@ -248,6 +248,17 @@ class Broker:
         connection.refuse(Reason.ADMINISTRATIVE_ACTION, "the operator disconnects it")
         return True
 
+    def silent_s(self, client_id: str, now: float) -> float:
+        """For how long nothing was heard from a client that is connected here, in seconds."""
+        return now - self._online[client_id].last_heard
+
+    def taken_over(self, client_id: str, where: str, now: float) -> None:
+        """A client that is connected here has connected at another gateway since [MQTT-3.1.4-3]."""
+        self.state.at(now)
+        self._online[client_id].refuse(
+            Reason.SESSION_TAKEN_OVER, f"its client connected at {where}"
+        )
+
     def list_clients(self, limit: int, now: float) -> dict[str, Any]:
         """Who is connected; this and the next as `listings.py` says."""
         self.state.now = now

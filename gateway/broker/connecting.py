@@ -86,6 +86,7 @@ def on_closed(online: Online) -> Callable[[Connection, bool], None]:
         if session is None:
             return
         del online[session.client_id]
+        broker.elsewhere.disconnected(session.client_id)
         broker.crowding.pop(session.client_id, None)
         session.detach()
         broker.routes.cache.clear()
@@ -200,6 +201,7 @@ def _open(online: Online, connection: Connection, packet: Connect, assigned: boo
     connection.session = session
     online[session.client_id] = connection
     broker.vitals.clients_max = max(broker.vitals.clients_max, len(online))
+    broker.elsewhere.connected(session.client_id, ticket, broker.now)
     if ticket.waiting > 1:
         connection.opening()
     ticket.release()

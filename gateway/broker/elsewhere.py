@@ -41,6 +41,12 @@ class Elsewhere(Protocol):
     def unsubscribed(self, topic_filter: str) -> None:
         """No session here subscribes to this filter any more."""
 
+    def connected(self, client_id: str, ticket: Ticket, now: float) -> None:
+        """A client came in: a gateway that has it lets it go, and until then the ticket is held."""
+
+    def disconnected(self, client_id: str) -> None:
+        """A client is gone."""
+
     def rows_changed(self, table: str, rows: Sequence[tuple[str, Row]]) -> None:
         """Rows of a table that all gateways have were changed here."""
 
@@ -70,6 +76,12 @@ class Nowhere:
         return None
 
     def unsubscribed(self, topic_filter: str) -> None:
+        return None
+
+    def connected(self, client_id: str, ticket: Ticket, now: float) -> None:
+        return None
+
+    def disconnected(self, client_id: str) -> None:
         return None
 
     def rows_changed(self, table: str, rows: Sequence[tuple[str, Row]]) -> None:

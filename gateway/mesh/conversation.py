@@ -3,9 +3,10 @@
     both sides          Hello                       who I am
     both sides          Received                    what I have of your stream
     both sides          Start, then entries         where my stream goes on
-    both sides          Interest, Digest            what my sessions want; what I retain
+    both sides          Clients, Interest           who is connected here; what my sessions want
+    both sides          Digest                      what I retain; what stands in tables
     where they differ   Compare, Retained, Rows     until retained messages and tables are the same
-    from then on        Entries and Taken, Interest and InterestTaken, Beat, Vitals, Known, Bye
+    from then on        Entries and Taken, Clients, Interest and InterestTaken, Beat, ...
 
 The table at the end says which frame is legal in which state of the link. Must not know sockets.
 """
@@ -17,13 +18,14 @@ from gateway.effects import SaveMember
 from gateway.errors import LinkError
 from gateway.ids import Stamp
 from gateway.limits import GATEWAYS_MAX, SYNC_TIMEOUT_S
-from gateway.mesh import membership, reconcile, tables
+from gateway.mesh import membership, presence, reconcile, tables
 from gateway.mesh.frames import (
     PROTOCOL,
     PROTOCOL_MIN,
     AnyFrame,
     Beat,
     Bye,
+    Clients,
     Compare,
     Digest,
     Entries,
@@ -41,7 +43,7 @@ from gateway.mesh.frames import (
     Vitals,
 )
 from gateway.mesh.link import Link, LinkState
-from gateway.mesh.peer import INTEREST, RETAINED, Peer
+from gateway.mesh.peer import INTEREST, RETAINED, TABLES_AND_CLIENTS, Peer
 from gateway.mesh.state import MeshState
 from gateway.mesh.stream import Incoming
 from gateway.mqtt.message import Message
@@ -156,7 +158,7 @@ def _remember(state: MeshState, peer: Peer, link: Link, hello: Hello) -> None:
     peer.hello, peer.link, peer.heard_at = hello, link, state.now
     peer.stopping, peer.knows = False, -1
     peer.awaiting = {INTEREST, RETAINED}
-    if hello.protocol >= tables.TABLES_SINCE:
+    if peer.speaks(TABLES_AND_CLIENTS):
         peer.awaiting |= state.local.tables.keys()
     link.state = LinkState.GREETED
     if moved:
@@ -186,6 +188,9 @@ def _on_received(state: MeshState, link: Link, frame: Received) -> None:
     link.say(Start(peer.outgoing.taken_number))
     peer.outgoing.restart()
     peer.streaming = True
+    if peer.speaks(TABLES_AND_CLIENTS):
+        for clients in presence.everybody(state):
+            link.say(clients)
     for interest in state.own_interest.full(state.local.filters()):
         link.say(interest)
     link.say(Digest(state.local.retained.digest()))
@@ -241,6 +246,10 @@ def _on_interest(state: MeshState, link: Link, frame: Interest) -> None:
         link.say(InterestTaken(frame.version))
         peer.awaiting.discard(INTEREST)
         _perhaps_synced(state, peer)
+
+
+def _on_clients(state: MeshState, link: Link, frame: Clients) -> None:
+    presence.heard(state, state.peers[link.gateway], frame)
 
 
 def _on_interest_taken(state: MeshState, link: Link, frame: InterestTaken) -> None:
@@ -330,6 +339,7 @@ _MOVES: dict[tuple[LinkState, type], Move] = {
     (LinkState.GREETED, Refuse): _on_refuse,
     (LinkState.UP, Entries): _on_entries,
     (LinkState.UP, Taken): _on_taken,
+    (LinkState.UP, Clients): _on_clients,
     (LinkState.UP, Interest): _on_interest,
     (LinkState.UP, InterestTaken): _on_interest_taken,
     (LinkState.UP, Digest): _on_digest,

@@ -121,6 +121,24 @@ class Interest(Frame, frozen=True, tag="interest"):
     more: bool = False
 
 
+class Here(msgspec.Struct, frozen=True, array_like=True):
+    """A client that is connected at the sender, since `stamp`. `silent_ms`, where it is not news: for
+    how long nothing was heard from it."""
+
+    client_id: str
+    stamp: tuple[int, int]
+    silent_ms: int | None = None
+
+
+class Clients(Frame, frozen=True, tag="clients"):
+    """Clients that are connected here: all of them (`full`), or who came and left. The version of
+    interest that follows counts them, too. Since protocol 2."""
+
+    full: bool
+    came: list[Here]
+    left: list[str]
+
+
 class InterestTaken(Frame, frozen=True, tag="interest-taken"):
     """Your interest is known here as of `version`."""
 
@@ -221,6 +239,7 @@ AnyFrame = (
     | Entries
     | Taken
     | Interest
+    | Clients
     | InterestTaken
     | Digest
     | Compare

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gateway.limits import FILTERS_IN_FRAME_MAX, INTEREST_TIMEOUT_S
 from gateway.mesh.frames import Interest
+from gateway.mesh.parts import parts
 from gateway.mesh.peer import Peer
 from gateway.mqtt.tree import TopicTree
 from gateway.tickets import Ticket
@@ -28,13 +29,17 @@ class OwnInterest:
 
     def change(self, topic_filter: str, wanted: bool) -> None:
         """The first session subscribed, or the last one left."""
-        if not self._changed:
-            self._changed = True
-            self.version += 1
+        self.touch()
         if self._changes.get(topic_filter) is (not wanted):
             del self._changes[topic_filter]  # there and back within a turn: nothing to tell
         else:
             self._changes[topic_filter] = wanted
+
+    def touch(self) -> None:
+        """Something else changed that the others must know as of this version: who is connected."""
+        if not self._changed:
+            self._changed = True
+            self.version += 1
 
     def delta(self) -> list[Interest]:
         """The frames that tell what changed since the last call."""
@@ -52,25 +57,14 @@ class OwnInterest:
 
 def _frames(version: int, full: bool, add: list[str], remove: list[str]) -> Iterable[Interest]:
     """One version in frames of bounded size; only the last one completes it."""
-    parts = [(True, part) for part in _parts(add)] + [(False, part) for part in _parts(remove)]
-    for number, (wanted, part) in enumerate(parts or [(True, [])]):
-        more = number < len(parts) - 1
+    size = FILTERS_IN_FRAME_MAX, FILTERS_BYTES_MAX
+    pieces = [(True, part) for part in parts(add, len, *size)]
+    pieces += [(False, part) for part in parts(remove, len, *size)]
+    for number, (wanted, part) in enumerate(pieces or [(True, [])]):
+        more = number < len(pieces) - 1
         yield Interest(
             version, full and not number, part if wanted else [], [] if wanted else part, more
         )
-
-
-def _parts(filters: list[str]) -> Iterable[list[str]]:
-    part: list[str] = []
-    size = 0
-    for topic_filter in filters:
-        part.append(topic_filter)
-        size += len(topic_filter)
-        if len(part) >= FILTERS_IN_FRAME_MAX or size > FILTERS_BYTES_MAX:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
 
 
 class PeersInterest:

@@ -71,6 +71,12 @@ class Local(Protocol):
     def arrived_run(self, messages: list[Message], now: float) -> None:
         """Does what `arrived` does for messages of one client, topic and QoS, none retained."""
 
+    def silent_s(self, client_id: str, now: float) -> float:
+        """For how long nothing was heard from a client that is connected here."""
+
+    def taken_over(self, client_id: str, where: str, now: float) -> None:
+        """A client that is connected here has connected at another gateway since."""
+
     def filters(self) -> Sequence[str]:
         """Every filter that a session here subscribes to."""
 

@@ -89,6 +89,7 @@ def _dead(state: MeshState, peer: Peer) -> None:
     peer.life = Life.DEAD
     peer.hears = frozenset()
     peer.outgoing.forget()
+    peer.clients.clear()
     state.peers_interest.drop(peer)
     state.local.interest_changed()
     state.release(peer.gateway)

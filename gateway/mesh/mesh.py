@@ -12,7 +12,7 @@ from gateway.clock import MeshClock
 from gateway.effects import Dial, Effect
 from gateway.errors import LinkError, ProtocolError
 from gateway.ids import Stamp
-from gateway.mesh import conversation, membership, tables
+from gateway.mesh import conversation, membership, presence, tables
 from gateway.mesh.dialling import Dialling
 from gateway.mesh.frames import Bye, Member, Refuse, Taken, Vitals
 from gateway.mesh.identity import Identity
@@ -20,7 +20,7 @@ from gateway.mesh.link import Link, LinkState
 from gateway.mesh.local import Local
 from gateway.mesh.losses import Losses
 from gateway.mesh.outlet import PeerOutlet
-from gateway.mesh.peer import Life, Peer
+from gateway.mesh.peer import TABLES_AND_CLIENTS, Life, Peer
 from gateway.mesh.refusals import Refusal
 from gateway.mesh.state import BOOT, MeshState
 from gateway.table import Row
@@ -77,6 +77,16 @@ class Mesh:
     def unsubscribed(self, topic_filter: str) -> None:
         """Sessions here do not want this filter any more."""
         self.state.own_interest.change(topic_filter, False)
+
+    def connected(self, client_id: str, ticket: Ticket, now: float) -> None:
+        """A client came in here: others that have it let it go, and until then the ticket is held."""
+        self.state.now = now
+        if presence.connected(self.state, client_id):
+            self.hold_until_known(ticket, now)
+
+    def disconnected(self, client_id: str) -> None:
+        """A client is gone from here."""
+        presence.disconnected(self.state, client_id)
 
     def rows_changed(self, table: str, rows: Sequence[tuple[str, Row]]) -> None:
         """Rows of a table that all gateways have were changed here."""
@@ -193,12 +203,12 @@ class Mesh:
         state = self.state
         if not self.crowded():
             state.local.uncrowd()  # a peer took what waited, or nobody waits for it any more
-        delta = state.own_interest.delta()
+        clients, interest = state.own_clients.delta(), state.own_interest.delta()
         for peer in state.peers.values():
             peer.outgoing.seal()
             if peer.link is None or not peer.streaming:
                 continue
-            for frame in delta:
+            for frame in [*clients, *interest] if peer.speaks(TABLES_AND_CLIENTS) else interest:
                 peer.link.say(frame)
             if peer.outgoing.unsent:
                 peer.link.out.extend(peer.outgoing.unsent)

@@ -6,11 +6,13 @@ A peer outlives its links: streams go on where they stopped. Must not know how f
 from dataclasses import dataclass, field
 from enum import Enum
 
+from gateway.ids import Stamp
 from gateway.mesh.frames import Hello, Vitals
 from gateway.mesh.link import Link
 from gateway.mesh.stream import Incoming, Outgoing
 
 NEVER = float("-inf")
+TABLES_AND_CLIENTS = 2  # since this version of the link protocol there are their frames
 INTEREST, RETAINED = "interest", "retained"  # what is awaited of a peer, beside tables
 
 
@@ -26,7 +28,8 @@ class Life(Enum):
 class Peer:
     """Times are monotonic seconds here; `heard_at` is the last byte from it over any link.
 
-    `knows` is the version of our interest that it has taken, `filters` are its own interest.
+    `knows` is the version of our interest that it has taken, `filters` are its own interest,
+    `clients` who is connected there, since when.
     `awaiting` is what must come on this link before clients go on: its interest, its retained messages,
     its tables by name. `roots` are its tables as its last heartbeat has them, `differing_since` says for
     how long they are not as here.
@@ -50,12 +53,17 @@ class Peer:
     incoming: Incoming = field(default_factory=Incoming)
     knows: int = 0
     filters: dict[str, None] = field(default_factory=dict)
+    clients: dict[str, Stamp] = field(default_factory=dict)
     awaiting: set[str] = field(default_factory=set)
     roots: dict[str, int] = field(default_factory=dict)
     differing_since: dict[str, float] = field(default_factory=dict)
     streaming: bool = False  # the other side has said what it has: messages may go
     taken_said: int = 0
     stopping: bool = False
+
+    def speaks(self, protocol: int) -> bool:
+        """Whether it understands this version of the link protocol."""
+        return self.hello is not None and self.hello.protocol >= protocol
 
     @property
     def synced(self) -> bool:

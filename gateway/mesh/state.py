@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from gateway.clock import MeshClock
 from gateway.effects import Effect, Level, Note
+from gateway.mesh.clients import OwnClients
 from gateway.mesh.dialling import Dialling
 from gateway.mesh.frames import Vitals
 from gateway.mesh.identity import Identity
@@ -32,6 +33,7 @@ class MeshState:
     peers: dict[str, Peer] = field(default_factory=dict)
     links: dict[Link, None] = field(default_factory=dict)
     own_interest: OwnInterest = field(default_factory=OwnInterest)
+    own_clients: OwnClients = field(default_factory=OwnClients)
     peers_interest: PeersInterest = field(default_factory=PeersInterest)
     barriers: Barriers = field(default_factory=Barriers)
     refusals: Refusals = field(default_factory=Refusals)

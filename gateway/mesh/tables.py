@@ -2,9 +2,9 @@
 
 A change is told to every gateway that is linked. When a link comes up both sides send a digest, list
 what they have in the buckets that differ, and send what the other's list shows to be different; which
-row stands is the table's to say. Heartbeats carry each table's digest as one number: where it differs for
-longer than a change is under way the two compare again, so that what one could not be told directly it
-learns from a third. Must not know what rows mean.
+row stands is the table's to say. Heartbeats carry each table's digest as one number: where it differs
+for longer than a change is under way the two compare again, so that what one could not be told directly
+it learns from a third. Must not know what rows mean.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,11 +17,10 @@ from gateway.limits import BATCH_BYTES_MAX
 from gateway.mesh import reconcile
 from gateway.mesh.frames import Compare, Digest, Rows
 from gateway.mesh.link import Link
-from gateway.mesh.peer import Peer
+from gateway.mesh.peer import TABLES_AND_CLIENTS, Peer
 from gateway.mesh.state import MeshState
 from gateway.table import Row, Table
 
-TABLES_SINCE = 2  # the link protocol
 DIFFERING_S = 2.0  # four heartbeats: a change that was told is in by then
 ROW_OVERHEAD_BYTES = 100  # of the envelope of one row, near enough
 KEY_BYTES_MAX, VALUE_BYTES_MAX = 2_048, 16_384  # of a row that is taken in; real ones have 200
@@ -31,7 +30,7 @@ News = Sequence[tuple[str, Row]]
 
 def compare(state: MeshState, peer: Peer, names: Iterable[str]) -> None:
     """Begins to compare these tables with a peer."""
-    if peer.link is None or not _has_tables(peer):
+    if peer.link is None or not peer.speaks(TABLES_AND_CLIENTS):
         return
     for name in names:
         peer.differing_since.pop(name, None)
@@ -42,7 +41,7 @@ def tell(state: MeshState, name: str, news: News) -> None:
     """Rows changed here: every gateway that is linked hears of it."""
     frames = list(_frames(name, news, compared=False))
     for peer in state.peers.values():
-        if peer.link is not None and peer.streaming and _has_tables(peer):
+        if peer.link is not None and peer.streaming and peer.speaks(TABLES_AND_CLIENTS):
             for frame in frames:
                 peer.link.say(frame)
 
@@ -99,10 +98,6 @@ def on_rows(state: MeshState, link: Link, frame: Rows) -> None:
         state.local.rows_came(frame.table, frame.rows, state.now)
     if frame.compared and frame.last:
         state.peers[link.gateway].awaiting.discard(frame.table)
-
-
-def _has_tables(peer: Peer) -> bool:
-    return peer.hello is not None and peer.hello.protocol >= TABLES_SINCE
 
 
 def _differing(table: Table, theirs: Compare) -> News:

@@ -30,6 +30,7 @@ from gateway.mqtt.packets import (
     Subscribe,
     Subscription,
     Version,
+    Will,
 )
 from gateway.node import Node
 
@@ -98,9 +99,11 @@ class Gate:
                         effect.gateway, effect.name, effect.address, effect.port
                     )
 
-    def client(self, name: str, version: Version = Version.MQTT311) -> "Client":
-        """A client that is connected here."""
-        return Client(self, name, version)
+    def client(
+        self, name: str, version: Version = Version.MQTT311, will: Will | None = None
+    ) -> "Client":
+        """A client that connects here."""
+        return Client(self, name, version, will)
 
 
 class Line:
@@ -208,14 +211,19 @@ class Room:
         return [f"{source} > {target}  {_line(frame)}" for source, target, frame in self.frames]
 
 
+def between(room: Room, one: str, other: str) -> Line:
+    """The line between two gates."""
+    return next(line for line in room.lines if {gate.name for gate in line.gates} == {one, other})
+
+
 class Client:
     """A client at a gate, its packets by hand."""
 
-    def __init__(self, gate: Gate, name: str, version: Version) -> None:
+    def __init__(self, gate: Gate, name: str, version: Version, will: Will | None = None) -> None:
         self.gate, self.version, self.name = gate, version, name
         self.connection: Connection = gate.node.broker.open("192.0.2.1", True, gate.room.now)
         self._packet_id = 0
-        self.send(Connect(version, name, True, 0))
+        self.send(Connect(version, name, True, 0, will=will))
         self.got()
 
     def send(self, packet: Packet) -> None:

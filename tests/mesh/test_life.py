@@ -5,14 +5,9 @@ import pytest
 from gateway.mesh.frames import Bye
 from gateway.mesh.link import LinkState
 from gateway.mesh.peer import Life
-from tests.mesh.room import Line, Room
+from tests.mesh.room import Room, between
 
 LIVES = [Life.ALIVE, Life.SUSPECT, Life.DEAD]
-
-
-def between(room: Room, one: str, other: str) -> Line:
-    """The line between two gates."""
-    return next(line for line in room.lines if {gate.name for gate in line.gates} == {one, other})
 
 
 def test_a_silent_gateway_is_suspect_then_dead() -> None:

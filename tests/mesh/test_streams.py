@@ -11,7 +11,7 @@ BIG = b"x" * 200_000
 def reading(room: Room, gate_name: str, topic_filter: str = "t/#") -> Client:
     """A client with a subscription that everybody knows."""
     gate = next(gate for gate in room.gates if gate.name == gate_name)
-    reader = gate.client("reader")
+    reader = gate.client(f"reader-{gate_name}")
     reader.subscribe(topic_filter)
     room.settle()
     assert reader.kinds() == ["SubAck"]
