@@ -10,6 +10,7 @@ from gateway.broker import sharing
 from gateway.broker.access import Action
 from gateway.broker.aliases import Aliases
 from gateway.broker.answers import wishes_of
+from gateway.broker.authenticating import authenticate, ended
 from gateway.broker.connection import Connection, State
 from gateway.broker.delivery import is_own, publish
 from gateway.broker.identity import identify
@@ -43,11 +44,12 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
         connection.version = packet.version
         connection.wishes = wishes_of(packet)
         connection.outbox.packet_bytes_max = packet.properties.maximum_packet_size_bytes or 0
-        identify(connection, packet, lambda: enter(connection, packet))
+        stage = identify if packet.properties.authentication_method is None else authenticate
+        stage(connection, packet, lambda: enter(connection, packet))
 
     def enter(connection: Connection, packet: Connect) -> None:
         full = len(online) >= connection.broker.settings.connections_max
-        # [MQTT-3.1.4-2] [MQTT-3.1.3-8] [MQTT-4.12.0-1]
+        # [MQTT-3.1.4-2] [MQTT-3.1.3-8]
         refusal = _refusal(connection, packet, full and packet.client_id not in online)
         if refusal is not None:
             connection.broker.vitals.connections_refused += 1
@@ -83,6 +85,7 @@ def on_closed(online: Online) -> Callable[[Connection, bool], None]:
 
     def handle(connection: Connection, with_will: bool) -> None:
         session, broker = connection.session, connection.broker
+        ended(connection)
         if session is None:
             return
         del online[session.client_id]
