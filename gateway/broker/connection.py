@@ -60,7 +60,7 @@ class Authentication:
     """
 
     method: str
-    go_on: Callable[[], None]  # when it is known who it is, the first time
+    go_on: Callable[[], None] | None  # when it is known who it is, the first time
     exchange: Exchange | None = None
     final: bytes | None = None
     number: int = 0

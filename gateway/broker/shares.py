@@ -10,7 +10,7 @@ GiveUp = Callable[[], None]
 
 
 class Shares:
-    """At most `most` entries of all places together; a place is what one stranger cannot have many of."""
+    """At most `most` entries in all; a place is what one stranger cannot have many of."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -5,6 +5,7 @@ import pytest
 from gateway.broker.connection import State
 from gateway.broker.logins import (
     ADDRESSES_MAX,
+    CHECKS_AT_ONCE,
     CHECKS_MAX,
     DELAY_MAX_S,
     DELAY_MIN_S,
@@ -35,9 +36,14 @@ def asked(world: World) -> list[CheckPassword]:
 
 
 def log_in(
-    world: World, client_id: str, user: str = "ann", password: bytes = b"pw", version: Version = V5
+    world: World,
+    client_id: str,
+    user: str = "ann",
+    password: bytes = b"pw",
+    version: Version = V5,
+    address: str = "192.0.2.7",
 ) -> Client:
-    client = world.client(client_id, version, trusted=False)
+    client = world.client(client_id, version, trusted=False, address=address)
     client.connect(username=user, password=password)
     return client
 
@@ -104,15 +110,66 @@ def test_five_hundred_clients_of_one_user_cost_one_check_together_and_none_later
 
 def test_beyond_the_limit_of_checks_a_client_is_told_to_come_later() -> None:
     world = world_of(ann=ANN)
-    for number in range(CHECKS_MAX):
+    for number in range(CHECKS_AT_ONCE + CHECKS_MAX):
         log_in(world, f"c{number}", password=b"%d" % number)
-    assert len(asked(world)) == CHECKS_MAX
+    assert len(asked(world)) == CHECKS_AT_ONCE
     assert answer(log_in(world, "one", password=b"too many")) is Reason.SERVER_BUSY
     assert (
         answer(log_in(world, "old", password=b"too many", version=V311))
         is Reason.SERVER_UNAVAILABLE
     )
     assert world.broker.vitals.logins_busy == 2 and asked(world) == []
+
+
+def test_an_address_with_many_wrong_passwords_does_not_keep_another_waiting() -> None:
+    world = world_of(ann=ANN)
+    flood = [
+        log_in(world, f"c{number}", password=b"%d" % number)
+        for number in range(CHECKS_AT_ONCE + CHECKS_MAX)
+    ]
+    under_way = asked(world)
+    honest = log_in(world, "honest", address="198.51.100.4")
+    assert asked(world) == [] and answer(flood[-1]) is Reason.SERVER_BUSY, "its newest makes room"
+    world.broker.checked(under_way[0].token, False, world.now)
+    (check,) = asked(world)
+    assert check.password == b"pw", "the honest one is next"
+    world.broker.checked(check.token, True, world.now)
+    assert answer(honest) is Reason.SUCCESS
+
+
+def test_after_a_wrong_password_its_address_is_not_looked_at_before_its_wait_is_over() -> None:
+    world = world_of(ann=ANN)
+    log_in(world, "wrong", password=b"no")
+    (check,) = asked(world)
+    world.broker.checked(check.token, False, world.now)
+    again = log_in(world, "again")
+    other = log_in(world, "other", password=b"2", address="198.51.100.4")
+    (check,) = asked(world)
+    assert check.password == b"2", "others are not kept waiting"
+    world.pass_s(DELAY_MIN_S * 0.9)
+    assert asked(world) == []
+    world.pass_s(DELAY_MIN_S * 0.2)
+    (check,) = asked(world)
+    world.broker.checked(check.token, True, world.now)
+    assert answer(again) is Reason.SUCCESS and other.take() == []
+    late = log_in(world, "late")
+    assert answer(late) is Reason.SUCCESS, "who is remembered is let in at once"
+
+
+def test_who_was_pushed_out_may_be_checked_again_later() -> None:
+    world = world_of(ann=ANN)
+    for number in range(CHECKS_AT_ONCE + CHECKS_MAX):
+        log_in(world, f"c{number}", password=b"%d" % number)
+    pushed = b"%d" % (CHECKS_AT_ONCE + CHECKS_MAX - 1)
+    log_in(world, "honest", address="198.51.100.4")
+    again = log_in(world, "again", password=pushed, address="203.0.113.1")
+    under_way = asked(world)
+    checked = []
+    for _ in range(3):
+        world.broker.checked(under_way.pop(0).token, True, world.now)
+        under_way += asked(world)
+        checked += [each.password for each in under_way]
+    assert pushed in checked and again.connection.state is State.OPENING
 
 
 def test_a_removed_user_and_a_changed_password_end_connections_and_remembered_logins() -> None:
@@ -209,7 +266,10 @@ def test_of_too_many_remembered_logins_the_oldest_is_forgotten() -> None:
     logins.users = {"ann": ANN}
     proofs = [logins.proof("ann", b"%d" % number) for number in range(REMEMBERED_MAX + 1)]
     for proof in proofs:
-        logins.end(logins.begin("ann", proof, lambda good: None), True, 0.0)
+        assert logins.stand_in_line("192.0.2.7", "ann", b"", proof, lambda verdict: None)
+        turn = logins.next_check(0.0)
+        assert turn is not None
+        logins.end(turn[0], True, 0.0)
     assert not logins.remembers(proofs[0], 1.0)
     assert logins.remembers(proofs[1], 1.0) and logins.remembers(proofs[-1], 1.0)
 
