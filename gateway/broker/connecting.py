@@ -169,7 +169,8 @@ def _forbidden(connection: Connection, packet: Connect) -> str:
         if rights is not None and not rights.decide(Action.WRITE, packet.will.topic)[0]:
             return f"a will to {packet.will.topic}, which a rule forbids"
     session = broker.sessions.get(packet.client_id)
-    if session is not None and session.user != connection.user:
+    belongs = broker.settings.session_belongs_to_user
+    if belongs and session is not None and session.user != connection.user:
         return f"the session {packet.client_id} is another user's"
     return ""
 
@@ -250,10 +251,12 @@ def _find_session(
         end_session(broker, session, ticket)
         session = None
     if session is not None:
+        news = session.expiry_s != expiry_s or session.user != user
         session.rights = broker.access.rights(user, packet.client_id)
+        if session.user != user:
+            _hand_over(session, user)
         broker.timers.drop(broker.expiries.pop(packet.client_id, NO_TIMER))
         _cancel_will(broker, packet.client_id)  # back before its delay passed [MQTT-3.1.3-9]
-        news = session.expiry_s != expiry_s
         session.expiry_s = expiry_s
         if (_is_back(broker, packet.client_id) or news) and session.number:
             keep_session(broker.journal, session, None, None, ticket if news else None)
@@ -266,6 +269,15 @@ def _find_session(
         keep_session(broker.journal, session, None, None, ticket)
         broker.journal.await_commit(session, 0)
     return session, False
+
+
+def _hand_over(session: Session, user: str) -> None:
+    """The session is another user's from here on, without what waits in it and he may not read."""
+    session.user = user
+    rights = session.rights
+    if rights is not None:
+        kept = [each[0] for each in (*session.queue, *filter(None, session.inflight.values()))]
+        session.take_back({message for message in kept if not rights.may_read(message.topic)})
 
 
 def _is_back(broker: BrokerState, client_id: str) -> bool:

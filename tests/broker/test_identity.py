@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.broker.access import Access, Rule
 from gateway.broker.connection import State
 from gateway.broker.logins import (
     ADDRESSES_MAX,
@@ -16,9 +17,22 @@ from gateway.broker.logins import (
     Logins,
     User,
 )
+from gateway.broker.session import DROP_QOS0_FIRST
+from gateway.config import MqttSection
 from gateway.effects import CheckPassword
-from gateway.mqtt.packets import ConnAck, Disconnect, PingReq, PingResp, Version
+from gateway.mqtt.packets import (
+    ConnAck,
+    Disconnect,
+    PingReq,
+    PingResp,
+    Publish,
+    SubAck,
+    Subscribe,
+    Subscription,
+    Version,
+)
 from gateway.mqtt.reasons import Reason
+from tests.broker.kept import KeptWorld
 from tests.broker.world import EVERY_VERSION, V5, V311, Client, World
 
 ANN, BOB = User("hash of ann"), User("hash of bob")
@@ -42,9 +56,11 @@ def log_in(
     password: bytes = b"pw",
     version: Version = V5,
     address: str = "192.0.2.7",
+    clean: bool = True,
 ) -> Client:
     client = world.client(client_id, version, trusted=False, address=address)
-    client.connect(username=user, password=password)
+    kept = {"session_expiry_interval_s": 600} if version is V5 else {}
+    client.connect(clean, username=user, password=password, **kept)
     return client
 
 
@@ -243,6 +259,50 @@ def test_a_session_is_not_given_to_another_user() -> None:
         (check,) = asked(world)
         world.broker.checked(check.token, True, world.now)
         assert answer(client) is reason
+
+
+def test_where_sessions_belong_to_nobody_another_user_gets_it_without_what_he_may_not_read() -> (
+    None
+):
+    settings = MqttSection(session_belongs_to_user=False, queue_full=DROP_QOS0_FIRST)
+    world = KeptWorld(settings)
+    world.broker.users_changed({"ann": ANN, "bob": BOB}, world.now)
+    rules = [
+        Rule.of(words.split()) for words in ("allow user bob read t/#", "deny user bob read t/s")
+    ]
+    world.broker.rules_changed(Access(rules), world.now)
+
+    def come(user: str, clean: bool) -> Client:
+        client = log_in(world, "same", user, clean=clean)
+        for check in asked(world):
+            world.broker.checked(check.token, True, world.now)
+        world.settle()
+        return client
+
+    ann = come("ann", clean=True)
+    assert answer(ann) is Reason.SUCCESS
+    ann.send(Subscribe(1, (Subscription("t/#", 1),)))
+    world.settle()
+    assert ann.take() == [SubAck(1, (Reason.GRANTED_QOS_1,))]
+    publisher = world.connected("publisher")
+    publisher.publish("t/s", b"sent", 1)
+    assert ann.payloads() == [b"sent"]
+    ann.lose()
+    for topic in ("t/s", "t/open"):
+        publisher.publish(topic, b"at most once", 0)
+        publisher.publish(topic, b"at least once", 1)
+    world.settle()
+    bob = come("bob", clean=False)
+    connack, *messages = bob.take()
+    assert isinstance(connack, ConnAck) and connack.session_present
+    assert [each.topic for each in messages if isinstance(each, Publish)] == ["t/open", "t/open"]
+    session = world.broker.state.sessions["same"]
+    assert not session.queue and not session.queue_bytes and not session.queued_qos0
+    publisher.publish("t/s", b"later", 1)
+    publisher.publish("t/open", b"later", 0)
+    assert bob.payloads() == [b"later"]
+    world.power_cut()
+    assert world.broker.state.sessions["same"].user == "bob", "the disk knows it, too"
 
 
 def test_wrong_passwords_are_forgiven_in_time_and_counted_by_network() -> None:
