@@ -41,6 +41,7 @@ from tests.fuzz.script import (
     CLIENT_NONCE,
     CLIENTS,
     PASSWORD,
+    SCRAM_FIRST,
     USER,
     VECTORS,
     Action,
@@ -141,6 +142,8 @@ class Inside:
                 line = self.lines.get(client)
                 if line is not None and line.connection.reading:
                     line.connection.receive(bytes.fromhex(data), world.now)
+            case ["again", int(client)]:
+                self._authenticate_again(client)
             case ["prove", int(client), bool(right)]:
                 self._prove(client, right)
             case ["lose", int(client)]:
@@ -166,13 +169,24 @@ class Inside:
         self.world = world
         world.broker.users_changed(USERS, world.now)
 
+    def _authenticate_again(self, client: int) -> None:
+        """If the client may: any other is disconnected for it, and mutated packets do that already."""
+        line = self.lines.get(client)
+        if line is not None and line.connection.authentication is not None:
+            self._say_auth(line, Reason.RE_AUTHENTICATE, SCRAM_FIRST)
+
     def _prove(self, client: int, right: bool) -> None:
         line = self.lines.get(client)
         data = line.proof(right) if line is not None else None
-        if line is not None and data is not None and line.connection.reading:
-            given = Properties(authentication_method=METHOD, authentication_data=data)
-            packet = Auth(Reason.CONTINUE_AUTHENTICATION, given)
-            line.connection.receive(encode(packet, Version.MQTT5), self.world.now)
+        if line is not None and data is not None:
+            self._say_auth(line, Reason.CONTINUE_AUTHENTICATION, data)
+
+    def _say_auth(self, line: Line, reason: Reason, data: bytes) -> None:
+        given = Properties(authentication_method=METHOD, authentication_data=data)
+        if line.connection.reading:
+            packet = encode(Auth(reason, given), Version.MQTT5)
+            line.connection.receive(packet, self.world.now)
+            line.read()
 
     def _lose(self, client: int) -> None:
         line = self.lines.pop(client, None)
