@@ -75,6 +75,7 @@ class MqttSection:
     queue_bytes_max: int = 16_777_216
     retained_messages_max: int = 100_000
     session_expiry_max_s: int = 604_800  # seven days
+    session_belongs_to_user: bool = True  # no other user finds it under its client id
     sys_interval_s: int = 10  # of $SYS; 0: there is none
     keep_alive_max_s: int = 0  # 0: whatever the client says
     topic_aliases_max: int = 16  # from one client; 0: none

@@ -212,6 +212,11 @@ MQTT = Section(
             4_294_967_294,
             "Seconds that a session is kept after its client left, whatever the client asked for.",
         ),
+        switch(
+            "session_belongs_to_user",
+            "Refuse a client id whose session is another user's (0x87); if false, the session goes over"
+            " to whoever comes with its client id.",
+        ),
         whole(
             "sys_interval_s",
             0,

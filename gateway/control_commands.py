@@ -150,7 +150,12 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("user passwd", "gives a user another password", (_USER, _PASSWORD), changes=True),
     Command("user remove", "removes a user, and disconnects him", (_USER,), changes=True),
-    Command("user list", "the users and their groups", (_LIMIT,)),
+    Command(
+        "user list",
+        "the users, their groups, and who may log in by SCRAM",
+        (_LIMIT,),
+        description="Shows the users. Who may not log in by SCRAM-SHA-256 may after gwctl user passwd.",
+    ),
     Command(
         "rule add",
         "adds a rule on who may read or write which topics",

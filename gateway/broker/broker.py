@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from gateway.broker import connecting, lanes, listings, publishing, subscribing
+from gateway.broker import authenticating, connecting, lanes, listings, publishing, subscribing
 from gateway.broker.access import Access
 from gateway.broker.connection import Connection, Moves, State
 from gateway.broker.delivery import arrived, arrived_run, caught_up, publish
@@ -197,6 +197,10 @@ class Broker:
                 why = "its user was removed" if new is None else "its user has another password"
                 connection.refuse(Reason.NOT_AUTHORIZED, why)
 
+    def decoys_from(self, key: bytes) -> None:
+        """Who does not exist is asked to authenticate like who does: with this key, alike each time."""
+        self.state.logins.decoy_key = key
+
     def checked(self, token: int, good: bool, now: float) -> None:
         """The password of a `CheckPassword` was looked at."""
         self.state.at(now)
@@ -360,9 +364,12 @@ class Broker:
         self.state.timers.set(now + TICK_S, self._tick)
 
     def _make_moves(self) -> Moves:
-        waiting, opened = State.WAITING, State.OPEN
+        waiting, opened, between = State.WAITING, State.OPEN, State.AUTHENTICATING
         legal = {
             (waiting, PacketType.CONNECT): connecting.on_connect(self._online),
+            (between, PacketType.AUTH): authenticating.on_auth,
+            (between, PacketType.DISCONNECT): authenticating.on_early_disconnect,
+            (opened, PacketType.AUTH): authenticating.on_auth,
             (opened, PacketType.PUBLISH): publishing.on_publish,
             (opened, PacketType.PUBACK): publishing.on_puback,
             (opened, PacketType.PUBREC): publishing.on_pubrec,

@@ -10,6 +10,7 @@ from gateway.broker import sharing
 from gateway.broker.access import Action
 from gateway.broker.aliases import Aliases
 from gateway.broker.answers import wishes_of
+from gateway.broker.authenticating import authenticate, ended
 from gateway.broker.connection import Connection, State
 from gateway.broker.delivery import is_own, publish
 from gateway.broker.identity import identify
@@ -43,11 +44,12 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
         connection.version = packet.version
         connection.wishes = wishes_of(packet)
         connection.outbox.packet_bytes_max = packet.properties.maximum_packet_size_bytes or 0
-        identify(connection, packet, lambda: enter(connection, packet))
+        stage = identify if packet.properties.authentication_method is None else authenticate
+        stage(connection, packet, lambda: enter(connection, packet))
 
     def enter(connection: Connection, packet: Connect) -> None:
         full = len(online) >= connection.broker.settings.connections_max
-        # [MQTT-3.1.4-2] [MQTT-3.1.3-8] [MQTT-4.12.0-1]
+        # [MQTT-3.1.4-2] [MQTT-3.1.3-8]
         refusal = _refusal(connection, packet, full and packet.client_id not in online)
         if refusal is not None:
             connection.broker.vitals.connections_refused += 1
@@ -83,6 +85,7 @@ def on_closed(online: Online) -> Callable[[Connection, bool], None]:
 
     def handle(connection: Connection, with_will: bool) -> None:
         session, broker = connection.session, connection.broker
+        ended(connection)
         if session is None:
             return
         del online[session.client_id]
@@ -167,7 +170,8 @@ def _forbidden(connection: Connection, packet: Connect) -> str:
         if rights is not None and not rights.decide(Action.WRITE, packet.will.topic)[0]:
             return f"a will to {packet.will.topic}, which a rule forbids"
     session = broker.sessions.get(packet.client_id)
-    if session is not None and session.user != connection.user:
+    belongs = broker.settings.session_belongs_to_user
+    if belongs and session is not None and session.user != connection.user:
         return f"the session {packet.client_id} is another user's"
     return ""
 
@@ -249,10 +253,12 @@ def _find_session(
         end_session(broker, session, ticket)
         session = None
     if session is not None:
+        news = session.expiry_s != expiry_s or session.user != user
         session.rights = broker.access.rights(user, packet.client_id)
+        if session.user != user:
+            _hand_over(session, user)
         broker.timers.drop(broker.expiries.pop(packet.client_id, NO_TIMER))
         _cancel_will(broker, packet.client_id)  # back before its delay passed [MQTT-3.1.3-9]
-        news = session.expiry_s != expiry_s
         session.expiry_s = expiry_s
         if (_is_back(broker, packet.client_id) or news) and session.number:
             keep_session(broker.journal, session, None, None, ticket if news else None)
@@ -265,6 +271,15 @@ def _find_session(
         keep_session(broker.journal, session, None, None, ticket)
         broker.journal.await_commit(session, 0)
     return session, False
+
+
+def _hand_over(session: Session, user: str) -> None:
+    """The session is another user's from here on, without what waits in it and he may not read."""
+    session.user = user
+    rights = session.rights
+    if rights is not None:
+        kept = [each[0] for each in (*session.queue, *filter(None, session.inflight.values()))]
+        session.take_back({message for message in kept if not rights.may_read(message.topic)})
 
 
 def _is_back(broker: BrokerState, client_id: str) -> bool:

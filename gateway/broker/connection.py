@@ -6,11 +6,13 @@ know sockets, TLS, peers, or what a packet means.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 
 from gateway.broker.answers import UNKNOWN, Answer, Wishes, worded
 from gateway.broker.outbox import Outbox
 from gateway.broker.pace import Pace
+from gateway.broker.scram import Exchange
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
 from gateway.errors import ProtocolError
@@ -20,9 +22,13 @@ from gateway.mqtt.framing import split
 from gateway.mqtt.packets import ConnAck, Disconnect, Packet, PacketType, Version, Will
 from gateway.mqtt.reasons import CONNACK_REASONS, Reason
 from gateway.tickets import Ticket
+from gateway.timers import NO_TIMER
 
 FIRST_PACKET_BYTES_MAX = (
     262_144  # a CONNECT with a will; more is not believed before it is known who
+)
+AUTH_BYTES_MAX = (
+    8_192  # of a packet while it is not known who it is: four times what is in a good one
 )
 CHUNKS_MAX = 512  # pieces of one packet: many small ones cost 40 times their bytes
 DEAF_BYTES_MAX = 65_536  # the answers to these wait in memory; as for a client that is held
@@ -39,9 +45,27 @@ class State(Enum):
     """Of a connection, as the client has made it."""
 
     WAITING = "waiting for CONNECT"
+    AUTHENTICATING = "it authenticates"
     OPENING = "its CONNECT is looked at"
     OPEN = "open"
     CLOSED = "closed"
+
+
+@dataclass(slots=True)
+class Authentication:
+    """Of a client whose CONNECT named a method (`authenticating.py`): what it needs for its next AUTH.
+
+    `exchange` is the one under way, `final` its last message, which waits to be looked at; `number` and
+    `timer` are what it must give back. `signature` is for CONNACK.
+    """
+
+    method: str
+    go_on: Callable[[], None] | None  # when it is known who it is, the first time
+    exchange: Exchange | None = None
+    final: bytes | None = None
+    number: int = 0
+    timer: int = NO_TIMER
+    signature: bytes | None = None
 
 
 class Connection:
@@ -57,6 +81,7 @@ class Connection:
         self.trusted = trusted  # it is on this machine
         self.certified = ""  # the subject of its verified certificate; "": it showed none
         self.user = ""  # who it proved to be
+        self.authentication: Authentication | None = None  # None: its CONNECT named no method
         self.state = State.WAITING
         self.version = Version.MQTT311
         self.wishes: Wishes = UNKNOWN
@@ -137,7 +162,7 @@ class Connection:
             return
         self._answer()  # nothing may follow a DISCONNECT [MQTT-3.14.4-1]
         # [MQTT-3.2.2-7] [MQTT-3.14.0-1] [MQTT-3.14.2-2]
-        if self.state in (State.WAITING, State.OPENING):
+        if self.state is not State.OPEN:
             if reason in CONNACK_REASONS:
                 self._say(ConnAck(False, reason), detail)
         elif self.version is Version.MQTT5:
@@ -163,9 +188,15 @@ class Connection:
         self._chunks.clear()
         self._moves.closed(self, with_will)
 
+    def authenticating(self, authentication: Authentication) -> None:
+        """CONNECT asks for an exchange: only AUTH may follow, until `opening` or `open`."""
+        self.state = State.AUTHENTICATING
+        self.authentication = authentication
+        self._packet_bytes_max = min(self._packet_bytes_max, AUTH_BYTES_MAX)
+
     def opening(self) -> None:
         """CONNECT cannot be answered yet: what the client says waits until `open` and `resume`."""
-        assert self.state in (State.WAITING, State.OPENING), "only a CONNECT is looked at"
+        assert self.state not in (State.OPEN, State.CLOSED), "only a CONNECT is looked at"
         self.state = State.OPENING
 
     def open(self, session: Session, keep_alive_s: int) -> None:
@@ -328,7 +359,7 @@ class Connection:
             self.outbox.touch()
 
     def _connect_timed_out(self, now: float) -> None:
-        if self.state in (State.WAITING, State.OPENING):
+        if self.state is not State.OPEN:
             self.broker.at(now)
             self.close(with_will=False)
 

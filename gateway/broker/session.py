@@ -282,7 +282,7 @@ class Session:
         return self.queue_full == DROP_QOS0_FIRST
 
     def take_back(self, given: set[Message]) -> None:
-        """Its client is away, and other sessions have got these messages in its place."""
+        """Its client is away, and these messages are not for it any more."""
         for packet_id, delivery in list(self.inflight.items()):
             if delivery is not None and delivery[0] in given:
                 del self.inflight[packet_id]
@@ -292,6 +292,7 @@ class Session:
         for each in waiting:
             if each[0] in given:
                 self.queue_bytes -= each[0].bytes_held()
+                self.queued_qos0 -= not each[1]
                 self._give_up(each[0])
             else:
                 self.line().append(each)

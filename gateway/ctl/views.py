@@ -34,6 +34,11 @@ def seconds(value: object) -> str:
     return duration(value) if isinstance(value, (int, float)) else "-"
 
 
+def by_scram(value: object) -> str:
+    """Whether a user may log in by SCRAM, and what to do if not."""
+    return "no: gwctl user passwd" if value is False else words(value)
+
+
 class Field(NamedTuple):
     """One column of a listing, or one line of a sheet. `cut`: how it is shortened."""
 
@@ -106,7 +111,11 @@ LISTINGS: Mapping[str, Listing] = {
     ),
     "user list": Listing(
         "users",
-        (Field("user", "user", words, keep_ends), Field("groups", "groups", words, keep_head)),
+        (
+            Field("user", "user", words, keep_ends),
+            Field("groups", "groups", words, keep_head),
+            Field("scram", "SCRAM", by_scram),
+        ),
         "there is no user: names and passwords are not looked at",
     ),
     "rule list": Listing(

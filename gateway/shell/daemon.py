@@ -105,6 +105,7 @@ class Daemon:
         settings = Settings(self._gateway, config.storage.free_bytes_min)
         self._keeper = Keeper(DurableStore(config.gateway.state_dir, settings))
         accounts = Accounts(self._store)
+        self.node.broker.decoys_from(accounts.decoy_key)
         self.node.broker.users_changed(accounts.users, now)
         self.node.broker.rules_changed(accounts.access(), now)
         self._keeper.restore(self.node.broker, now)

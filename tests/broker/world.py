@@ -56,9 +56,15 @@ class World:
         self.broker = Broker(settings or MqttSection(), elsewhere or Nowhere(), Random(1))
         self.broker.wake(self.now)
 
-    def client(self, client_id: str = "", version: Version = V5, trusted: bool = True) -> "Client":
+    def client(
+        self,
+        client_id: str = "",
+        version: Version = V5,
+        trusted: bool = True,
+        address: str = "192.0.2.7",
+    ) -> "Client":
         """A client whose socket was accepted and that has said nothing yet."""
-        return Client(self, client_id, version, trusted)
+        return Client(self, client_id, version, trusted, address)
 
     def connected(
         self,
@@ -96,11 +102,13 @@ class World:
 class Client:
     """The other end of a connection. Says nothing by itself: acknowledgements are the test's."""
 
-    def __init__(self, world: World, client_id: str, version: Version, trusted: bool) -> None:
+    def __init__(
+        self, world: World, client_id: str, version: Version, trusted: bool, address: str
+    ) -> None:
         self.world = world
         self.client_id = client_id
         self.version = version
-        self.connection = world.broker.open("192.0.2.7", trusted, world.now)
+        self.connection = world.broker.open(address, trusted, world.now)
         self.connack: ConnAck | None = None
         self.told: list[str] = []  # reason strings
         self.box: list[Packet] = []  # read from the wire and not yet asked for
