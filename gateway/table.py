@@ -10,6 +10,8 @@ any order. Must not know what the values mean, links or disks.
 """
 
 from collections.abc import Iterator
+from functools import reduce
+from operator import xor
 from typing import NamedTuple
 
 from gateway.digest import Digest
@@ -87,6 +89,10 @@ class Table:
     def digest(self) -> list[int]:
         """One number a bucket; equal where two tables hold the same."""
         return self._digest.numbers()
+
+    def root(self) -> int:
+        """The whole digest as one number of 64 bits; 0 for a table that never had a row."""
+        return reduce(xor, self._digest.numbers())
 
     def bucket(self, number: int) -> Iterator[tuple[str, Row]]:
         """Keys and rows of one bucket, deleted ones included."""

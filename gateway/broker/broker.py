@@ -164,6 +164,20 @@ class Broker:
 
         state.people.change(changes, lambda: state.elsewhere.stamp(now), state.journal, kept)
 
+    def adopt_people(self, changes: Mapping[str, bytes | None], now: float) -> None:
+        """As `change_people` for what is on disk already, in another form: it holds at once.
+
+        Where the table was lost, or there never was one, whatever the other gateways know is newer.
+        """
+        self.state.at(now)
+        table, stamp = self.state.people.table, self.state.elsewhere.stamp(now)
+        oldest = Stamp(1, 0, stamp.gateway) if table.root() == 0 else None
+        rows = [
+            (key, table.changed(key, value, oldest or self.state.elsewhere.stamp(now)))
+            for key, value in changes.items()
+        ]
+        self.rows_came(PEOPLE, rows, now)
+
     def rows_came(self, table: str, rows: Sequence[tuple[str, Row]], now: float) -> None:
         """Rows that another gateway has."""
         self.state.at(now)
@@ -178,6 +192,8 @@ class Broker:
         people, now = self.state.people, self.state.now
         self.rules_changed(people.access(), now)
         self.users_changed(people.users, now)
+        if people.decoy_key is not None:
+            self.state.logins.decoy_key = people.decoy_key
 
     def rules_changed(self, access: Access, now: float) -> None:
         """Other rules hold from here on: for what is published, subscribed to and delivered."""
@@ -196,10 +212,6 @@ class Broker:
             if old is not None and (new is None or new.stored != old.stored):
                 why = "its user was removed" if new is None else "its user has another password"
                 connection.refuse(Reason.NOT_AUTHORIZED, why)
-
-    def decoys_from(self, key: bytes) -> None:
-        """Who does not exist is asked to authenticate like who does: with this key, alike each time."""
-        self.state.logins.decoy_key = key
 
     def checked(self, token: int, good: bool, now: float) -> None:
         """The password of a `CheckPassword` was looked at."""

@@ -1,7 +1,8 @@
 """Users and rules: a table that is the same on all gateways, and what its rows come to here.
 
-    user/NAME    what is kept of the password, groups
-    rule/WORDS   nothing: the key says all, a word a line
+    user/NAME      what is kept of the password, groups
+    rule/WORDS     nothing: the key says all, a word a line
+    secret/decoy   what is random about the keys of who does not exist
 
 A change made here is on disk before it holds; one that was made elsewhere holds at once. Must not know
 connections, how a password is hashed or checked, or how gateways talk.
@@ -15,6 +16,7 @@ from gateway.broker.access import Access, Rule
 from gateway.broker.journal import Journal
 from gateway.broker.keeping import keep_row
 from gateway.broker.logins import User
+from gateway.broker.scram import Keys
 from gateway.ids import Stamp
 from gateway.table import Row, Table
 from gateway.tickets import Ticket
@@ -22,22 +24,25 @@ from gateway.tickets import Ticket
 USERS_MAX = 10_000  # a device each; 300 bytes in memory
 RULES_MAX = 1_000  # all are looked at when a client connects
 
-_USER, _RULE = "user/", "rule/"
+_USER, _RULE, _DECOY = "user/", "rule/", "secret/decoy"
 
 
 class _UserValue(msgspec.Struct, frozen=True, array_like=True):
     stored: str
     groups: list[str]
+    keys: tuple[int, bytes, bytes, bytes] | None = None
 
 
 class People:
-    """`unread` names rows of a later version: nobody knows here what they say."""
+    """`unread` names rows of a later version: nobody knows here what they say. `decoy_key` is for
+    `Logins`; None: no row has it."""
 
     def __init__(self) -> None:
         self.table = Table(USERS_MAX + RULES_MAX)
         self.users: dict[str, User] = {}
         self.rules: list[Rule] = []  # in the order in which they were made
         self.unread: list[str] = []
+        self.decoy_key: bytes | None = None
 
     def change(
         self,
@@ -88,6 +93,8 @@ class People:
             try:
                 if key.startswith(_USER):
                     users[key.removeprefix(_USER)] = _user_of(value)
+                elif key == _DECOY:
+                    self.decoy_key = value
                 elif key.startswith(_RULE):
                     row = self.table.get(key)
                     assert row is not None
@@ -102,8 +109,11 @@ class People:
 
 def user_row(name: str, user: User | None) -> tuple[str, bytes | None]:
     """The key and value that say that this user exists, or with None not."""
-    value = None if user is None else _UserValue(user.stored, sorted(user.groups))
-    return _USER + name, None if value is None else msgspec.msgpack.encode(value)
+    if user is None:
+        return _USER + name, None
+    keys = user.keys
+    plain = None if keys is None else (keys.iterations, keys.salt, keys.stored, keys.server)
+    return _USER + name, msgspec.msgpack.encode(_UserValue(user.stored, sorted(user.groups), plain))
 
 
 def rule_row(rule: Rule, holds: bool) -> tuple[str, bytes | None]:
@@ -111,6 +121,12 @@ def rule_row(rule: Rule, holds: bool) -> tuple[str, bytes | None]:
     return _RULE + "\n".join(rule.words()), b"" if holds else None
 
 
+def decoy_row(key: bytes) -> tuple[str, bytes | None]:
+    """The key and value by which all gateways ask alike who does not exist."""
+    return _DECOY, key
+
+
 def _user_of(value: bytes) -> User:
     read = msgspec.msgpack.decode(value, type=_UserValue)
-    return User(read.stored, frozenset(read.groups))
+    keys = None if read.keys is None else Keys(*read.keys)
+    return User(read.stored, frozenset(read.groups), keys)

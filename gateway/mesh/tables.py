@@ -8,8 +8,6 @@ it learns from a third. Must not know what rows mean.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import reduce
-from operator import xor
 
 from gateway.errors import LinkError
 from gateway.ids import Stamp
@@ -48,7 +46,7 @@ def tell(state: MeshState, name: str, news: News) -> None:
 
 def roots(state: MeshState) -> dict[str, int]:
     """Each table's digest as one number."""
-    return {name: reduce(xor, table.digest()) for name, table in state.local.tables.items()}
+    return {name: table.root() for name, table in state.local.tables.items()}
 
 
 def heard(state: MeshState, peer: Peer, theirs: dict[str, int]) -> None:

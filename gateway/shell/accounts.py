@@ -1,27 +1,30 @@
-"""Users and rules on disk, in the state file.
+"""Users and rules in the state file, for the version before this one.
+
+Here they are rows of a table of the mesh (`gateway/broker/people.py`) that the journal keeps. The
+version before knows the state file only: it is brought up to date now and then, so that who goes back to
+it finds the same users, and what was changed by it is found here afterwards.
 
     user    (name, stored, groups)     `stored` is the hash of the password, groups with commas between
     scram   (name, stored, keys)       of the same password, for SCRAM
     rule    (number, text)             as the rule prints itself, a word a line
-    secret  (name, value)              "decoy": what is random about the keys of who does not exist
+    secret  (name, value)              "decoy": what is random about the keys of who does not exist;
+                                       "root": the digest of the table whose users and rules these are
 
 A version that does not know the table `scram` changes a password without its keys: they hold only while
-the user's hash is the one that they were made with. All of it is in memory as well; a change is on disk
-before it holds. Must not know who uses them.
+the user's hash is the one that they were made with. Must not know who uses them.
 """
 
 import secrets
 import sqlite3
 from typing import NamedTuple
 
-from gateway.broker.access import Access, Rule
+from gateway.broker.access import Rule
 from gateway.broker.logins import User
+from gateway.broker.people import People, decoy_row, rule_row, user_row
 from gateway.shell.passwords import keys_of, keys_text
 from gateway.shell.store import Store, StoreError
 
-USERS_MAX = 10_000  # a device each; 300 bytes in memory
 DECOY_KEY_BYTES = 32
-RULES_MAX = 1_000  # all are looked at when a client connects
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS user (
@@ -39,32 +42,46 @@ class _Kept(NamedTuple):
     users: dict[str, User]
     rules: list[Rule]
     decoy_key: bytes
+    root: int
 
 
 class Accounts:
     """Users by name, and rules in the order in which they were made. Raises StoreError.
 
-    `decoy_key` is for `Logins`.
+    `decoy_key` is for `Logins`, `root` the digest of the table that was written here last.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         try:
-            self.users, self.rules, self.decoy_key = store.run(_read).result()
+            self.users, self.rules, self.decoy_key, self.root = store.run(_read).result()
         except (sqlite3.Error, ValueError) as error:
             raise StoreError(
                 f"the users and rules cannot be read: {error}; nobody is served without them:"
                 " restore the state file, or move it away to begin without users"
             ) from error
 
-    def access(self) -> Access:
-        """What the rules come to."""
-        return Access(self.rules, {name: user.groups for name, user in self.users.items()})
+    def news(self, people: People) -> dict[str, bytes | None]:
+        """What the version before changed, as changes of the table.
 
-    def save(self, users: dict[str, User], rules: list[Rule]) -> None:
+        Where the file is behind the table instead, for the gateway stopped before it was brought up to
+        date, it has nothing to say. A table without any row was lost with its disk, or never was.
+        """
+        root = people.table.root()
+        rows = dict([decoy_row(self.decoy_key)]) if people.decoy_key is None else {}
+        if root not in (0, self.root):
+            return rows
+        for name in self.users.keys() | people.users.keys():
+            if self.users.get(name) != people.users.get(name):
+                rows |= [user_row(name, self.users.get(name))]
+        rows |= [rule_row(rule, True) for rule in self.rules if rule not in people.rules]
+        rows |= [rule_row(rule, False) for rule in people.rules if rule not in self.rules]
+        return rows
+
+    def save(self, users: dict[str, User], rules: list[Rule], root: int) -> None:
         """Puts these in the place of what there is. Waits for the disk: not for the loop."""
-        self._store.run(lambda database: _write(database, users, rules)).result()
-        self.users, self.rules = users, rules
+        self._store.run(lambda database: _write(database, users, rules, root)).result()
+        self.users, self.rules, self.root = users, rules, root
 
 
 def _read(database: sqlite3.Connection) -> _Kept:
@@ -80,10 +97,14 @@ def _read(database: sqlite3.Connection) -> _Kept:
     fresh = secrets.token_bytes(DECOY_KEY_BYTES)
     database.execute("INSERT OR IGNORE INTO secret VALUES ('decoy', ?)", (fresh,))
     (decoy_key,) = database.execute("SELECT value FROM secret WHERE name = 'decoy'").fetchone()
-    return _Kept(users, rules, bytes(decoy_key))
+    written = database.execute("SELECT value FROM secret WHERE name = 'root'").fetchone()
+    root = 0 if written is None else int.from_bytes(written[0], "big")
+    return _Kept(users, rules, bytes(decoy_key), root)
 
 
-def _write(database: sqlite3.Connection, users: dict[str, User], rules: list[Rule]) -> None:
+def _write(
+    database: sqlite3.Connection, users: dict[str, User], rules: list[Rule], root: int
+) -> None:
     database.execute("BEGIN IMMEDIATE")
     try:
         for table in ("user", "scram", "rule"):
@@ -103,6 +124,8 @@ def _write(database: sqlite3.Connection, users: dict[str, User], rules: list[Rul
         database.executemany(
             "INSERT INTO rule (text) VALUES (?)", [("\n".join(rule.words()),) for rule in rules]
         )
+        value = root.to_bytes(8, "big")
+        database.execute("INSERT OR REPLACE INTO secret VALUES ('root', ?)", (value,))
         database.execute("COMMIT")
     except sqlite3.Error:
         database.execute("ROLLBACK")

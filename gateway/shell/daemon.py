@@ -12,6 +12,7 @@ import asyncio
 import logging
 import secrets
 import signal
+import sqlite3
 import ssl
 import sys
 import time
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from gateway.shell.websocket import WebSocketProtocol
 
 MEASURE_S = 1.0
+ACCOUNTS_S = 10.0  # how often the state file is brought up to date with the users
 BACKLOG = 1_024  # connections that the kernel may hold until they are accepted
 LINK_PORT_DEFAULT = 7883
 HANDSHAKE_TIMEOUT_S = 10.0  # of TLS; as long as a client has for its CONNECT
@@ -104,11 +106,9 @@ class Daemon:
         )
         settings = Settings(self._gateway, config.storage.free_bytes_min)
         self._keeper = Keeper(DurableStore(config.gateway.state_dir, settings))
-        accounts = Accounts(self._store)
-        self.node.broker.decoys_from(accounts.decoy_key)
-        self.node.broker.users_changed(accounts.users, now)
-        self.node.broker.rules_changed(accounts.access(), now)
+        self._accounts = Accounts(self._store)
         self._keeper.restore(self.node.broker, now)
+        self.node.broker.adopt_people(self._accounts.news(self.node.broker.people), now)
         self._peers: Peers | None = None
         self._runtime = Runtime(self.node, self._dial, self._save, self._keeper.commit)
         self._keeper.serve(self._runtime)
@@ -121,7 +121,7 @@ class Daemon:
         self.commands.answer(STATUS, lambda _: to_document(self._status()))
         register_look(self.commands, self._runtime)
         self._log.register(self.commands)
-        register_people(self.commands, self._runtime, accounts)
+        register_people(self.commands, self._runtime)
         self._control = ControlSocket(config.gateway.control_socket, self.commands)
         self._metrics: MetricsServer | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -151,6 +151,7 @@ class Daemon:
         self._runtime.start()
         self._begin(self._measuring())
         self._begin(self._discovering())
+        self._begin(self._writing_accounts())
         interval_s = watchdog_interval_s()
         if interval_s is not None:
             self._begin(_watchdog(interval_s))
@@ -178,6 +179,7 @@ class Daemon:
         if self._metrics is not None:
             await self._metrics.close()
         await asyncio.sleep(0)  # what was written last leaves with this turn of the loop
+        await self._write_accounts()
         await self._loop.run_in_executor(None, self._checker.close)
         await self._loop.run_in_executor(None, self._keeper.close)
         await self._loop.run_in_executor(None, self._store.close)
@@ -280,6 +282,21 @@ class Daemon:
                 self.node.mesh.measured(self._vitals(), self._runtime.now())
                 self._runtime.schedule()
             await asyncio.sleep(MEASURE_S)
+
+    async def _writing_accounts(self) -> None:
+        while True:
+            await asyncio.sleep(ACCOUNTS_S)
+            await self._write_accounts()
+
+    async def _write_accounts(self) -> None:
+        people = self.node.broker.people
+        root = people.table.root()
+        if root == self._accounts.root:
+            return
+        try:
+            await asyncio.to_thread(self._accounts.save, people.users, people.rules, root)
+        except sqlite3.Error as error:
+            logger.error("the users cannot be written to the state file: %s", error)
 
     async def _discovering(self) -> None:
         gateway, cluster = self._config.gateway, self._config.cluster

@@ -1,28 +1,30 @@
-"""The commands for users and rules. A change is on disk first, then it holds at once.
+"""The commands for users and rules. A change is on disk first, then it holds at once, on all gateways.
 
 Changes come one after the other. Must not know how a password is hashed or kept.
 """
 
 import asyncio
-import sqlite3
 
 from gateway.broker.access import Action, Rule
+from gateway.broker.keeping import PEOPLE
 from gateway.broker.logins import User
+from gateway.broker.people import RULES_MAX, USERS_MAX, People, rule_row, user_row
 from gateway.broker.saslprep import saslprep
 from gateway.broker.scram import METHOD
 from gateway.control_lines import ControlError, Document
-from gateway.shell.accounts import RULES_MAX, USERS_MAX, Accounts
 from gateway.shell.commands import Commands
 from gateway.shell.passwords import hashed, new_keys
 from gateway.shell.runtime import Runtime
 
 PASSWORD_CHARACTERS_MIN = 8
 NAME_CHARACTERS_MAX = 128
+CONFIRMED_LOOKS = 20
+CONFIRMED_S = 2.0  # for so long the others are waited for: four heartbeats
 
 
-def register(commands: Commands, runtime: Runtime, accounts: Accounts) -> None:
+def register(commands: Commands, runtime: Runtime) -> None:
     """Adds these commands."""
-    people = _People(runtime, accounts)
+    people = _People(runtime)
     commands.answer("user add", people.user_add)
     commands.answer("user passwd", people.user_passwd)
     commands.answer("user remove", people.user_remove)
@@ -34,43 +36,40 @@ def register(commands: Commands, runtime: Runtime, accounts: Accounts) -> None:
 
 
 class _People:
-    def __init__(self, runtime: Runtime, accounts: Accounts) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._accounts = accounts
         self._one_by_one = asyncio.Lock()
 
     async def user_add(self, arguments: Document) -> Document:
         name = _name(arguments["user"])
         groups = frozenset(map(_name, filter(None, arguments["groups"].split(","))))
         async with self._one_by_one:
-            users = self._accounts.users
-            if name in users:
+            if name in self._people.users:
                 raise ControlError(f"the user {name} exists", "see: gwctl user passwd")
-            if len(users) >= USERS_MAX:
+            if len(self._people.users) >= USERS_MAX:
                 raise ControlError(f"there are {USERS_MAX} users", "remove one first")
             user, note = await _user(name, arguments["password"], groups)
-            await self._change(users | {name: user}, self._accounts.rules)
-        return {"done": f"the user {name} may log in{note}"}
+            late = await self._change(user_row(name, user))
+        return {"done": f"the user {name} may log in{note}{late}"}
 
     async def user_passwd(self, arguments: Document) -> Document:
         name = arguments["user"]
         async with self._one_by_one:
             groups = self._known(name).groups
             user, note = await _user(name, arguments["password"], groups)
-            await self._change(self._accounts.users | {name: user}, self._accounts.rules)
+            late = await self._change(user_row(name, user))
         done = f"{name} has a new password; who was connected with the old one is not now"
-        return {"done": done + note}
+        return {"done": done + note + late}
 
     async def user_remove(self, arguments: Document) -> Document:
         name = arguments["user"]
         async with self._one_by_one:
             self._known(name)
-            users = {each: user for each, user in self._accounts.users.items() if each != name}
-            await self._change(users, self._accounts.rules)
-        return {"done": f"the user {name} is removed, and disconnected"}
+            late = await self._change(user_row(name, None))
+        return {"done": f"the user {name} is removed, and disconnected{late}"}
 
     def user_list(self, arguments: Document) -> Document:
-        users = sorted(self._accounts.users.items())
+        users = sorted(self._people.users.items())
         rows = [
             {"user": name, "groups": ", ".join(sorted(user.groups)), "scram": user.keys is not None}
             for name, user in users
@@ -80,30 +79,28 @@ class _People:
     async def rule_add(self, arguments: Document) -> Document:
         rule = _rule(arguments["rule"])
         async with self._one_by_one:
-            rules = self._accounts.rules
-            if rule in rules:
+            if rule in self._people.rules:
                 raise ControlError("this rule exists", "see: gwctl rule list")
-            if len(rules) >= RULES_MAX:
+            if len(self._people.rules) >= RULES_MAX:
                 raise ControlError(f"there are {RULES_MAX} rules", "use groups, %u and wildcards")
-            await self._change(self._accounts.users, [*rules, rule])
-        return {"done": f"it holds: {rule}"}
+            late = await self._change(rule_row(rule, True))
+        return {"done": f"it holds{late}: {rule}"}
 
     async def rule_remove(self, arguments: Document) -> Document:
         rule = _rule(arguments["rule"])
         async with self._one_by_one:
-            if rule not in self._accounts.rules:
+            if rule not in self._people.rules:
                 raise ControlError("there is no such rule", "see: gwctl rule list")
-            rules = [each for each in self._accounts.rules if each != rule]
-            await self._change(self._accounts.users, rules)
-        return {"done": f"it holds no more: {rule}"}
+            late = await self._change(rule_row(rule, False))
+        return {"done": f"it holds no more{late}: {rule}"}
 
     def rule_list(self, arguments: Document) -> Document:
-        rows = [{"rule": str(rule)} for rule in self._accounts.rules]
+        rows = [{"rule": str(rule)} for rule in self._people.rules]
         return {"rules": rows[: arguments["limit"]], "total": len(rows)}
 
     def rule_test(self, arguments: Document) -> Document:
         user, action = arguments["user"], Action(arguments["action"])
-        rights = self._accounts.access().rights(user, arguments["client"])
+        rights = self._people.access().rights(user, arguments["client"])
         if rights is None:
             return {"done": f"yes: no rule is for {user or 'clients without a user name'}"}
         allowed, rule = rights.decide(action, arguments["topic"])
@@ -111,21 +108,33 @@ class _People:
         return {"done": f"{'yes' if allowed else 'no'}: {why}"}
 
     def _known(self, name: str) -> User:
-        user = self._accounts.users.get(name)
+        user = self._people.users.get(name)
         if user is None:
             raise ControlError(f"there is no user {name}", "see: gwctl user list")
         return user
 
-    async def _change(self, users: dict[str, User], rules: list[Rule]) -> None:
-        try:
-            await asyncio.to_thread(self._accounts.save, users, rules)
-        except sqlite3.Error as error:
-            remedy = "see whether the disk is full or broken"
-            raise ControlError(f"it could not be kept: {error}", remedy) from None
-        broker, now = self._runtime.node.broker, self._runtime.now()
-        broker.rules_changed(self._accounts.access(), now)
-        broker.users_changed(users, now)
+    @property
+    def _people(self) -> People:
+        return self._runtime.node.broker.people
+
+    async def _change(self, row: tuple[str, bytes | None]) -> str:
+        """Returns what is to be said of gateways that do not know of it yet."""
+        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        node, now = self._runtime.node, self._runtime.now()
+        node.broker.change_people(dict([row]), done.set_result, now)
         self._runtime.schedule()
+        why = await done
+        if why:
+            what, _, remedy = why.partition("; ")
+            raise ControlError(f"it could not be kept: {what}", remedy or "see: gwctl status")
+        if node.mesh is None:
+            return ""
+        for _ in range(CONFIRMED_LOOKS):
+            late = node.mesh.unconfirmed(PEOPLE)
+            if not late:
+                return ""
+            await asyncio.sleep(CONFIRMED_S / CONFIRMED_LOOKS)
+        return f", but not yet known at {', '.join(late)}"
 
 
 async def _user(name: str, password: str, groups: frozenset[str]) -> tuple[User, str]:

@@ -3,11 +3,14 @@
 from gateway.broker.access import Rule
 from gateway.broker.keeping import PEOPLE
 from gateway.broker.logins import User
-from gateway.broker.people import rule_row, user_row
+from gateway.broker.people import decoy_row, rule_row, user_row
+from gateway.broker.scram import Keys
 from gateway.effects import Note
+from gateway.ids import Stamp
+from gateway.table import Row
 from tests.broker.kept import KeptWorld
 
-ANN = User("hash", frozenset({"staff", "night"}))
+ANN = User("hash", frozenset({"staff", "night"}), Keys(4096, b"salt", b"stored", b"server"))
 RULES = [
     Rule.of(words.split()) for words in ("deny everybody read secret/#", "allow user ann write #")
 ]
@@ -69,6 +72,24 @@ def test_what_the_disk_refuses_does_not_hold_and_is_said() -> None:
     world.settle()
     world.power_cut()
     assert world.broker.people.users == {"ann": ANN}
+
+
+def test_what_the_state_file_had_holds_at_once_and_gives_way_to_what_others_know() -> None:
+    world = KeptWorld()
+    world.broker.adopt_people(dict([user_row("ann", ANN), user_row("eve", ANN)]), world.now)
+    assert world.broker.people.users == {"ann": ANN, "eve": ANN}
+    removed = Row(Stamp(5, 0, "z"), Stamp(6, 0, "z"), None)
+    world.broker.rows_came(PEOPLE, [(user_row("eve", None)[0], removed)], world.now)
+    world.now += 20
+    world.settle()
+    world.power_cut()
+    assert world.broker.people.users == {"ann": ANN}
+
+
+def test_who_does_not_exist_is_asked_alike_at_all_gateways() -> None:
+    world = KeptWorld()
+    world.broker.adopt_people(dict([decoy_row(b"k" * 32)]), world.now)
+    assert world.broker.state.logins.decoy_key == b"k" * 32
 
 
 def test_a_row_that_cannot_be_read_costs_only_itself() -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from gateway.broker.access import Rule
 from gateway.broker.logins import User
+from gateway.broker.people import People, decoy_row, rule_row, user_row
+from gateway.ids import Stamp
 from gateway.shell.accounts import Accounts
 from gateway.shell.passwords import new_keys
 from gateway.shell.store import FILE_NAME, Store
@@ -17,6 +19,16 @@ RULES = [
     Rule.of(["allow", "everybody", "read", "b/#"]),
     Rule.of(["deny", "user", "ann", "read", "a"]),
 ]
+
+
+def people(users: dict[str, User], rules: list[Rule]) -> People:
+    """The table that these are in."""
+    found = People()
+    rows = [user_row(name, user) for name, user in users.items()]
+    rows += [rule_row(rule, True) for rule in rules] + [decoy_row(b"decoy")]
+    for at, (key, value) in enumerate(rows, 1):
+        found.take([(key, found.table.changed(key, value, Stamp(at, 0, "gw")))])
+    return found
 
 
 def accounts(directory: Path) -> Accounts:
@@ -30,7 +42,7 @@ def accounts(directory: Path) -> Accounts:
 @pytest.fixture
 def kept(tmp_path: Path) -> Path:
     store = Store(str(tmp_path), "gw")
-    Accounts(store).save(USERS, RULES)
+    Accounts(store).save(USERS, RULES, people(USERS, RULES).table.root())
     store.close()
     return tmp_path
 
@@ -71,6 +83,38 @@ def test_an_older_version_can_change_users_and_their_old_keys_hold_no_more(kept:
         "INSERT INTO user VALUES ('eve', 'hash', '')",
     )
     assert accounts(kept).users == {"ann": User("a new hash"), "eve": User("hash")}
+
+
+def test_what_the_table_has_and_the_file_too_is_no_news(kept: Path) -> None:
+    assert accounts(kept).news(people(USERS, RULES)) == {}
+
+
+def test_users_of_the_time_before_the_table_are_all_news(kept: Path) -> None:
+    known = accounts(kept)
+    assert known.news(People()) == dict(
+        [decoy_row(known.decoy_key)]
+        + [user_row(name, user) for name, user in USERS.items()]
+        + [rule_row(rule, True) for rule in RULES]
+    )
+
+
+def test_what_an_older_version_changed_meanwhile_is_news(kept: Path) -> None:
+    older(
+        kept,
+        "DELETE FROM user WHERE name = 'bob'",
+        "INSERT INTO user VALUES ('eve', 'hash', '')",
+        "DELETE FROM rule WHERE text LIKE 'deny%'",
+    )
+    expected = [user_row("bob", None), user_row("eve", User("hash")), rule_row(RULES[1], False)]
+    assert accounts(kept).news(people(USERS, RULES)) == dict(expected)
+
+
+def test_a_file_that_is_behind_the_table_has_no_news(kept: Path) -> None:
+    """The gateway stopped before it was brought up to date: nobody comes back by that."""
+    table = people(USERS, RULES)
+    key, _ = user_row("bob", None)
+    table.take([(key, table.table.changed(key, None, Stamp(99, 0, "gw")))])
+    assert accounts(kept).news(table) == {}
 
 
 def test_keys_that_cannot_be_read_are_none_and_cost_nobody_his_password(kept: Path) -> None:
