@@ -1,5 +1,6 @@
 """Three real gateways are one service: found by mDNS, killed, cut off, and never doubled."""
 
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -11,13 +12,14 @@ from tests.chaos.conftest import FOUND_S_MAX, NAMES, Mesh, People
 from tests.clients.face import Login, Message, Properties, Refused, Version
 from tests.clients.paho_driver import PahoDriver
 from tests.clients.tools import Door, Subscriber, publish
-from tests.gateways import wait_until
+from tests.gateways import Gateway, in_namespace, wait_until
 from tests.requires import needs
 
 pytestmark = pytest.mark.slow
 LAN_ONLY = pytest.mark.parametrize("whole_mesh", ["lan"], indirect=True)
 
 END = b"end"
+SESSION_TAKEN_OVER = 0x8E
 DEAD_S_MAX = 4.0  # from the last sign of life until every status says so
 STREAM = 2_000
 
@@ -266,6 +268,47 @@ def test_anonymous_clients_come_from_the_gateway_itself_only(
         driver.close()
         local = Door("127.0.0.1", strict.port, version, strict.namespace)
         publish(local, "local", "x", 1)
+
+
+def test_a_client_id_has_one_connection_in_the_mesh_the_newest(mesh: Mesh, people: People) -> None:
+    rounds = [people.at(mesh[name], "roaming") for name in (*NAMES, *NAMES)]
+    for old in rounds[:-1]:
+        assert old.closed().reason == SESSION_TAKEN_OVER
+    rounds[-1].publish([Message("roaming/here", b"1", 1)])
+
+
+def operator(gateway: Gateway, command: str, **arguments: object) -> str:
+    """What the gateway says to a command of the operator's."""
+    answer = gateway.ask({"command": command, "arguments": arguments})
+    assert answer["ok"], answer
+    return str(answer["result"]["done"])
+
+
+def logs_in(gateway: Gateway, user: str, password: str) -> bool:
+    """Whether mosquitto_pub may publish there as this user."""
+    login = ("-u", user, "-P", password)
+    host = ("-h", gateway.host, "-p", str(gateway.port))
+    words = in_namespace(gateway.namespace)
+    done = subprocess.run(
+        [*words, "mosquitto_pub", "-V", "5", *host, *login, "-q", "1", "-t", "t", "-m", "x"],
+        capture_output=True,
+        timeout=30,
+    )
+    return done.returncode == 0
+
+
+def test_users_are_the_meshs_and_a_removal_names_who_has_not_heard_of_it(mesh: Mesh) -> None:
+    asked = {"user": "ann", "password": "correct horse", "groups": ""}
+    assert operator(mesh["gw1"], "user add", **asked) == "the user ann may log in"
+    assert all(logs_in(mesh[name], "ann", "correct horse") for name in NAMES)
+    mesh["gw3"].stop()
+    wait_until(lambda: mesh["gw2"].states()["gw3"] == "dead", "gw3 is gone", DEAD_S_MAX + 1)
+    removed = operator(mesh["gw2"], "user remove", user="ann")
+    assert removed == "the user ann is removed, and disconnected, but not yet known at gw3"
+    assert not logs_in(mesh["gw1"], "ann", "correct horse")
+    mesh["gw3"].start()
+    wait_until(mesh.complete, "gw3 is back", FOUND_S_MAX)
+    assert not logs_in(mesh["gw3"], "ann", "correct horse")
 
 
 @LAN_ONLY
