@@ -64,6 +64,7 @@ class Reporter:
                 *self._own_problems(now),
                 *self._slow_problems(now),
                 *self._login_problems(now),
+                *self._stranger_problems(now),
                 *self._door_problems(now),
                 *self._store_problems(now),
                 *_port_problems(ports),
@@ -154,6 +155,14 @@ class Reporter:
         if vitals.logins_busy:
             text += f", {vitals.logins_busy} refused for too many came at once"
         return [ProblemStatus(Severity.NOTICE, text, "the log says from which addresses")]
+
+    def _stranger_problems(self, now: float) -> list[ProblemStatus]:
+        vitals = self._node.broker.vitals
+        if not vitals.last_stranger_at or now - vitals.last_stranger_at > DROPS_SHOWN_S:
+            return []
+        text = f"clients without a user were refused {vitals.refused_strangers} times"
+        remedy = 'gwctl user add, and tell them; or set mqtt.allow_anonymous = "everywhere"'
+        return [ProblemStatus(Severity.NOTICE, text, remedy)]
 
     def _door_problems(self, now: float) -> list[ProblemStatus]:
         vitals = self._node.broker.vitals

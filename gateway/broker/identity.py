@@ -38,9 +38,16 @@ def identify(connection: Connection, packet: Connect, go_on: Callable[[], None])
     elif connection.trusted or broker.settings.allow_anonymous == "everywhere":
         go_on()
     elif name is not None:
-        refuse(connection, Reason.BAD_USER_NAME_OR_PASSWORD, "no such user")
+        _refuse_stranger(connection, Reason.BAD_USER_NAME_OR_PASSWORD, "no such user")
     else:
-        refuse(connection, Reason.NOT_AUTHORIZED, "anonymous from another host")
+        _refuse_stranger(connection, Reason.NOT_AUTHORIZED, "anonymous from another host")
+
+
+def _refuse_stranger(connection: Connection, reason: Reason, why: str) -> None:
+    vitals = connection.broker.vitals
+    vitals.refused_strangers += 1
+    vitals.last_stranger_at = connection.broker.now
+    refuse(connection, reason, f"{why}; make a user: gwctl user add")
 
 
 def checked(broker: BrokerState, token: int, good: bool) -> None:
