@@ -67,7 +67,7 @@ def _begin_checks(broker: BrokerState) -> None:
 
 def _log_in(connection: Connection, name: str, password: bytes, go_on: Callable[[], None]) -> None:
     broker, logins = connection.broker, connection.broker.logins
-    proof = logins.proof(name, password)
+    digest = logins.digest(name, password)
 
     def tell(verdict: Verdict) -> None:
         if connection.state is State.CLOSED:
@@ -81,12 +81,12 @@ def _log_in(connection: Connection, name: str, password: bytes, go_on: Callable[
             case Verdict.BUSY:
                 refuse_busy(connection, "too many passwords are being checked")
 
-    if logins.remembers(proof, broker.now):
+    if logins.remembers(digest, broker.now):
         tell(Verdict.RIGHT)
         return
-    if logins.is_checked(proof, tell):
+    if logins.is_checked(digest, tell):
         connection.opening()
-    elif logins.stand_in_line(connection.address, name, password, proof, tell):
+    elif logins.stand_in_line(connection.address, name, password, digest, tell):
         connection.opening()
         _begin_checks(broker)
     else:

@@ -68,7 +68,7 @@ class Check:
     user: str
     password: bytes = field(repr=False)
     stored: str = field(repr=False)
-    proof: bytes = field(repr=False)
+    digest: bytes = field(repr=False)
     waiting: list[Tell]
 
 
@@ -81,10 +81,10 @@ class Logins:
         self.exchanges = Shares(EXCHANGES_MAX)
         self.decoy_key = key
         self._key = key
-        self._remembered: dict[bytes, float] = {}  # proof -> until when, oldest first
+        self._remembered: dict[bytes, float] = {}  # digest -> until when, oldest first
         self._line = Shares(CHECKS_MAX)
         self._checks: dict[int, Check] = {}  # by token: those in the line, and those under way
-        self._by_proof: dict[bytes, int] = {}
+        self._by_digest: dict[bytes, int] = {}
         self._under_way = 0
         self._failures: dict[str, tuple[int, float]] = {}  # place -> how often, when last
 
@@ -111,31 +111,31 @@ class Logins:
         )
         return Keys(ITERATIONS, salt[:SALT_BYTES], stored, server)
 
-    def proof(self, user: str, password: bytes) -> bytes:
+    def digest(self, user: str, password: bytes) -> bytes:
         """Stands for a user with a password as it is now."""
         parts = (user.encode(), password, self.stored(user).encode())
         text = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         return hmac.digest(self._key, text, "sha256")
 
-    def remembers(self, proof: bytes, now: float) -> bool:
+    def remembers(self, digest: bytes, now: float) -> bool:
         """Whether this login was right not long ago."""
-        return self._remembered.get(proof, 0.0) > now
+        return self._remembered.get(digest, 0.0) > now
 
-    def is_checked(self, proof: bytes, tell: Tell) -> bool:
+    def is_checked(self, digest: bytes, tell: Tell) -> bool:
         """Whether the same is looked at already; then its answer is told here, too."""
-        token = self._by_proof.get(proof)
+        token = self._by_digest.get(digest)
         if token is not None:
             self._checks[token].waiting.append(tell)
         return token is not None
 
     def stand_in_line(
-        self, address: str, user: str, password: bytes, proof: bytes, tell: Tell
+        self, address: str, user: str, password: bytes, digest: bytes, tell: Tell
     ) -> bool:
         """A login is to be checked when it is its turn (`next_check`); False: there is no room."""
-        token = self._line.enter(place(address), lambda: self._push_out(proof))
+        token = self._line.enter(place(address), lambda: self._push_out(digest))
         if token:
-            self._checks[token] = Check(user, password, self.stored(user), proof, [tell])
-            self._by_proof[proof] = token
+            self._checks[token] = Check(user, password, self.stored(user), digest, [tell])
+            self._by_digest[digest] = token
         return token > 0
 
     def next_check(self, now: float) -> tuple[int, Check] | None:
@@ -154,18 +154,18 @@ class Logins:
         """Whom to tell what. A user who was changed meanwhile is told no."""
         self._under_way -= 1
         check = self._checks.pop(token)
-        del self._by_proof[check.proof]
+        del self._by_digest[check.digest]
         known = self.users.get(check.user)
         if not good or known is None or known.stored != check.stored:
             return check.waiting, Verdict.WRONG
-        self._remembered.pop(check.proof, None)
+        self._remembered.pop(check.digest, None)
         if len(self._remembered) >= REMEMBERED_MAX:
             del self._remembered[next(iter(self._remembered))]
-        self._remembered[check.proof] = now + REMEMBERED_S
+        self._remembered[check.digest] = now + REMEMBERED_S
         return check.waiting, Verdict.RIGHT
 
-    def _push_out(self, proof: bytes) -> None:
-        for tell in self._checks.pop(self._by_proof.pop(proof)).waiting:
+    def _push_out(self, digest: bytes) -> None:
+        for tell in self._checks.pop(self._by_digest.pop(digest)).waiting:
             tell(Verdict.BUSY)
 
     def failed(self, address: str, now: float) -> float:

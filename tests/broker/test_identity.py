@@ -324,14 +324,14 @@ def test_wrong_passwords_are_forgiven_in_time_and_counted_by_network() -> None:
 def test_of_too_many_remembered_logins_the_oldest_is_forgotten() -> None:
     logins = Logins(b"key")
     logins.users = {"ann": ANN}
-    proofs = [logins.proof("ann", b"%d" % number) for number in range(REMEMBERED_MAX + 1)]
-    for proof in proofs:
-        assert logins.stand_in_line("192.0.2.7", "ann", b"", proof, lambda verdict: None)
+    digests = [logins.digest("ann", b"%d" % number) for number in range(REMEMBERED_MAX + 1)]
+    for digest in digests:
+        assert logins.stand_in_line("192.0.2.7", "ann", b"", digest, lambda verdict: None)
         turn = logins.next_check(0.0)
         assert turn is not None
         logins.end(turn[0], True, 0.0)
-    assert not logins.remembers(proofs[0], 1.0)
-    assert logins.remembers(proofs[1], 1.0) and logins.remembers(proofs[-1], 1.0)
+    assert not logins.remembers(digests[0], 1.0)
+    assert logins.remembers(digests[1], 1.0) and logins.remembers(digests[-1], 1.0)
 
 
 def test_secrets_do_not_show() -> None:
