@@ -77,14 +77,17 @@ def _log_in(connection: Connection, name: str, password: bytes, go_on: Callable[
                 connection.user = name
                 go_on()
             case Verdict.WRONG:
-                answer_late(connection, Reason.BAD_USER_NAME_OR_PASSWORD)
+                answer_late(connection, Reason.BAD_USER_NAME_OR_PASSWORD, count_wrong(connection))
             case Verdict.BUSY:
                 refuse_busy(connection, "too many passwords are being checked")
 
     if logins.remembers(digest, broker.now):
         tell(Verdict.RIGHT)
-        return
-    if logins.is_checked(digest, tell):
+    elif logins.is_known_wrong(digest, broker.now):
+        broker.vitals.count_wrong_login(broker.now)
+        delay_s = logins.delay_s(connection.address)
+        answer_late(connection, Reason.BAD_USER_NAME_OR_PASSWORD, delay_s)
+    elif logins.is_checked(digest, tell):
         connection.opening()
     elif logins.stand_in_line(connection.address, name, password, digest, tell):
         connection.opening()
@@ -93,22 +96,21 @@ def _log_in(connection: Connection, name: str, password: bytes, go_on: Callable[
         tell(Verdict.BUSY)
 
 
-def answer_late(connection: Connection, reason: Reason) -> None:
-    """Refuses a client that was wrong, when its address has waited for it."""
+def answer_late(connection: Connection, reason: Reason, delay_s: float) -> None:
+    """Refuses a client that was wrong, after this time."""
 
     def due(now: float) -> None:
         connection.broker.at(now)
         refuse(connection, reason, "no such user, or another password")
 
     connection.opening()
-    connection.broker.timers.set(connection.broker.now + count_wrong(connection), due)
+    connection.broker.timers.set(connection.broker.now + delay_s, due)
 
 
 def count_wrong(connection: Connection) -> float:
     """Counts a wrong login of this address; for how many seconds nothing from there is looked at."""
     broker = connection.broker
-    broker.vitals.logins_wrong += 1
-    broker.vitals.last_login_refused_at = broker.now
+    broker.vitals.count_wrong_login(broker.now)
     delay_s = broker.logins.failed(connection.address, broker.now)
 
     def due(now: float) -> None:

@@ -59,6 +59,11 @@ class Vitals:
             self._slowed, self.last_slowed_at = self.publishers_slowed, now
         self._at, self._in, self._out = now, self.messages_in, self.messages_out
 
+    def count_wrong_login(self, now: float) -> None:
+        """Somebody is not who he says, or has forgotten how to show it."""
+        self.logins_wrong += 1
+        self.last_login_refused_at = now
+
     def dropped(self) -> int:
         """Messages that a limit cost, in all."""
         lost = self.dropped_congested + self.dropped_queue_full + self.dropped_too_large

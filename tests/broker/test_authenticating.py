@@ -216,12 +216,12 @@ def test_nobody_learns_by_asking_who_exists() -> None:
 
     assert challenge("eve") == challenge("eve") != challenge("mallory")
     assert challenge("old") == challenge("old") != challenge("eve")
-    assert len(challenge("eve")) == len(challenge("old")) == len(challenge("ann")) + 1
+    assert len(challenge("eve")) == len(challenge("old")) == len(challenge("ann")) + 1, (
+        "16384 rounds"
+    )
     before = challenge("eve")
     world.broker.decoys_from(b"another key")
     assert challenge("eve") != before
-    world.broker.users_changed({**USERS, "eve": User("4")}, world.now)
-    assert challenge("mallory") == challenge("mallory")
 
 
 def test_a_user_who_was_changed_during_the_exchange_is_not_let_in() -> None:
