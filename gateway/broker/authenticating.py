@@ -127,7 +127,7 @@ def _look(connection: Connection) -> None:
         broker.at(now)
         _look(connection)
 
-    opens_at = broker.logins.opens_at(connection.address)
+    opens_at = broker.logins.opens_at(connection.address, exchange.user, broker.now)
     if opens_at > broker.now:
         if connection.state is not State.OPEN:
             connection.opening()
@@ -139,7 +139,10 @@ def _look(connection: Connection) -> None:
         _refuse(connection, Reason.NOT_AUTHORIZED, f"{METHOD}: {error}")
         return
     ended(connection)
-    if signature is None or not broker.logins.are_keys_of(exchange.keys, exchange.user):
+    if not broker.logins.are_keys_of(exchange.keys, exchange.user):
+        signature = None  # decoys fit nothing, and these may be of an old password
+    broker.logins.proved(connection.address, exchange.user, signature is not None, broker.now)
+    if signature is None:
         _answer_wrong(connection, exchange.user)
     else:
         _proved(connection, authentication, exchange.user, signature)

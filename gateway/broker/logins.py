@@ -90,6 +90,7 @@ class Logins:
         self._key = key
         self._remembered: dict[bytes, float] = {}  # digest -> until when, oldest first
         self._wrong: dict[bytes, float] = {}  # the same, of those that were wrong
+        self._proved: dict[tuple[str, str], float] = {}  # place and user; as `_remembered`
         self._line = Shares(CHECKS_MAX)
         self._checks: dict[int, Check] = {}  # by token: those in the line, and those under way
         self._by_digest: dict[bytes, int] = {}
@@ -190,9 +191,20 @@ class Logins:
         """For how long the answer to what is known to be wrong is to wait."""
         return _delay_s(self._failures.get(place(address), (1, 0.0))[0])
 
-    def opens_at(self, address: str) -> float:
-        """From when on a login from here may be looked at again; 0: always."""
-        return self._opens_at(place(address))
+    def proved(self, address: str, user: str, right: bool, now: float) -> None:
+        """A proof of SCRAM was looked at. Each is another: what is remembered is who was right where."""
+        who = (place(address), user)
+        if right:
+            _keep(self._proved, REMEMBERED_MAX, who, now + REMEMBERED_S)
+        else:
+            self._proved.pop(who, None)
+
+    def opens_at(self, address: str, user: str, now: float) -> float:
+        """From when on a proof of this user may be looked at here; 0: always. Who was right here last
+        time does not wait for the mistakes of others."""
+        where = place(address)
+        known = self._proved.get((where, user), 0.0) > now
+        return 0.0 if known else self._opens_at(where)
 
     def _opens_at(self, where: str) -> float:
         count, at = self._failures.get(where, (0, 0.0))
