@@ -3,8 +3,7 @@
     no user name                    as anonymous as the configuration allows; the user is ""
     a verified certificate          its subject is the user, and no password is asked for
     a user name and its password    known from before: at once; else a check on the shell's threads
-
-    an authentication method        `authenticating.py`
+    an authentication method        `authenticating.py`, instead of all this
 
 While no user exists a name says nothing. A check is slow on purpose, so a login that was right is
 remembered, clients that show the same at the same time share one check, and a user that does not exist

@@ -77,10 +77,17 @@ def _read(database: sqlite3.Connection) -> _Kept:
     }
     rows = database.execute("SELECT text FROM rule ORDER BY number")
     rules = [Rule.of(text.split("\n")) for (text,) in rows]
-    fresh = secrets.token_bytes(DECOY_KEY_BYTES)
-    database.execute("INSERT OR IGNORE INTO secret VALUES ('decoy', ?)", (fresh,))
-    (decoy_key,) = database.execute("SELECT value FROM secret WHERE name = 'decoy'").fetchone()
-    return _Kept(users, rules, bytes(decoy_key))
+    return _Kept(users, rules, _decoy_key(database))
+
+
+def _decoy_key(database: sqlite3.Connection) -> bytes:
+    """Made at the first start."""
+    row = database.execute("SELECT value FROM secret WHERE name = 'decoy'").fetchone()
+    if row is not None:
+        return bytes(row[0])
+    key = secrets.token_bytes(DECOY_KEY_BYTES)
+    database.execute("INSERT INTO secret VALUES ('decoy', ?)", (key,))
+    return key
 
 
 def _write(database: sqlite3.Connection, users: dict[str, User], rules: list[Rule]) -> None:
