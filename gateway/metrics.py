@@ -68,6 +68,15 @@ def _clients(broker: Broker) -> list[Family]:
             "Connections that were not let in.",
             vitals.connections_refused,
         ),
+        _by_cause(
+            "gatewayd_logins_refused_total",
+            "Logins that were wrong, had no room to wait for their check, or named no user.",
+            {
+                "wrong": vitals.logins_wrong,
+                "busy": vitals.logins_busy,
+                "stranger": vitals.refused_strangers,
+            },
+        ),
         _plain(
             "gatewayd_protocol_errors_total",
             "counter",

@@ -64,6 +64,7 @@ class Reporter:
                 *self._own_problems(now),
                 *self._slow_problems(now),
                 *self._login_problems(now),
+                *self._stranger_problems(now),
                 *self._door_problems(now),
                 *self._store_problems(now),
                 *_port_problems(ports),
@@ -139,21 +140,23 @@ class Reporter:
 
     def _slow_problems(self, now: float) -> list[ProblemStatus]:
         vitals = self._node.broker.vitals
-        if not vitals.last_slowed_at or now - vitals.last_slowed_at > DROPS_SHOWN_S:
-            return []
         text = f"clients published too fast and were slowed {vitals.publishers_slowed} times"
         remedy = "nothing is lost; the rate is mqtt.publish_rate_max"
-        return [ProblemStatus(Severity.NOTICE, text, remedy)]
+        return _notice_of_late(vitals.last_slowed_at, now, text, remedy)
 
     def _login_problems(self, now: float) -> list[ProblemStatus]:
         vitals = self._node.broker.vitals
-        at = vitals.last_login_refused_at
-        if not at or now - at > DROPS_SHOWN_S:
-            return []
         text = f"{vitals.logins_wrong} logins were wrong since the start"
         if vitals.logins_busy:
             text += f", {vitals.logins_busy} refused for too many came at once"
-        return [ProblemStatus(Severity.NOTICE, text, "the log says from which addresses")]
+        remedy = "the log says from which addresses"
+        return _notice_of_late(vitals.last_login_refused_at, now, text, remedy)
+
+    def _stranger_problems(self, now: float) -> list[ProblemStatus]:
+        vitals = self._node.broker.vitals
+        text = f"clients without a user were refused {vitals.refused_strangers} times"
+        remedy = 'gwctl user add, and tell them; or set mqtt.allow_anonymous = "everywhere"'
+        return _notice_of_late(vitals.last_stranger_at, now, text, remedy)
 
     def _door_problems(self, now: float) -> list[ProblemStatus]:
         vitals = self._node.broker.vitals
@@ -175,6 +178,13 @@ class Reporter:
             text = f"nothing new is kept: {text}. {state.vitals.refused_disk} were refused so far"
             return [ProblemStatus(Severity.ERROR, text, remedy)]
         return []
+
+
+def _notice_of_late(at: float, now: float, text: str, remedy: str) -> list[ProblemStatus]:
+    """The notice while it is fresh; 0: it never happened."""
+    if not at or now - at > DROPS_SHOWN_S:
+        return []
+    return [ProblemStatus(Severity.NOTICE, text, remedy)]
 
 
 def _loss_problems(losses: Losses, now: float) -> list[ProblemStatus]:

@@ -4,10 +4,12 @@ import json
 
 import pytest
 
-from gateway.config import ClusterSection
+from gateway.config import ClusterSection, MqttSection
 from gateway.control import GatewayState, Health, PortState, Severity, Status, to_document
 from gateway.control_lines import encode_answer
 from gateway.mesh.frames import Vitals
+from gateway.mqtt.encode import encode
+from gateway.mqtt.packets import Connect, Version
 from gateway.report import Reporter
 from tests.mesh.room import PORT, Gate, Room
 
@@ -198,6 +200,22 @@ def test_a_figure_that_no_answer_can_carry_is_not_shown(key: str, figure: str) -
     a.node.broker.publish("gateways/a/devices", payload, 0, True, room.now)
     assert status(a).serial_ports == ()
     assert encode_answer(to_document(status(a)))
+
+
+def test_strangers_at_the_door_are_a_notice_that_says_how_to_let_them_in() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    a.node.broker.state.settings = MqttSection()
+    for number, name in enumerate((None, "ann")):
+        line = a.node.broker.open(f"192.0.2.{number}", False, room.now)
+        connect = Connect(Version.MQTT5, "c", True, 0, None, name, b"x")
+        line.receive(encode(connect, Version.MQTT5), room.now)
+    document = status(a)
+    (problem,) = document.problems
+    assert problem.text == "clients without a user were refused 2 times"
+    assert "gwctl user add" in problem.remedy and document.health is Health.HEALTHY
+    room.wait(601)
+    assert status(a).problems == ()
 
 
 def test_wrong_logins_are_a_notice_for_a_while() -> None:

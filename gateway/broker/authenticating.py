@@ -24,6 +24,7 @@ from gateway.mqtt.packets import Auth, Connect, Packet, Version
 from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
 
+METHOD_CHARACTERS_SHOWN = 40  # of another one, which may have 65 kB
 NONCE_BITS = 144  # 24 characters of base64
 
 
@@ -32,7 +33,8 @@ def authenticate(connection: Connection, packet: Connect, go_on: Callable[[], No
     method = packet.properties.authentication_method
     assert method is not None, "its CONNECT names no method"
     if method != METHOD:  # [MQTT-4.12.0-1]
-        why = f"the authentication method {method} is not offered, only {METHOD}"
+        shown = method[:METHOD_CHARACTERS_SHOWN]
+        why = f"the authentication method {shown} is not offered, only {METHOD}"
         refuse(connection, Reason.BAD_AUTHENTICATION_METHOD, why)
         return
     connection.authenticating(Authentication(method, go_on))
@@ -45,10 +47,9 @@ def on_auth(connection: Connection, packet: Packet) -> None:
     authentication = connection.authentication
     if authentication is None:  # [MQTT-4.12.0-6] [MQTT-4.12.0-7]
         raise ProtocolError(Reason.PROTOCOL_ERROR, "AUTH, and its CONNECT named no method")
-    exchange = authentication.exchange
-    again = packet.reason is Reason.RE_AUTHENTICATE
-    waits = authentication.final is not None  # all was said
-    if packet.reason is Reason.SUCCESS or again is (exchange is not None) or waits:
+    again, under_way = packet.reason is Reason.RE_AUTHENTICATE, authentication.exchange is not None
+    all_said = authentication.final is not None
+    if packet.reason is Reason.SUCCESS or again == under_way or all_said:
         # [MQTT-4.12.0-3]
         raise ProtocolError(Reason.PROTOCOL_ERROR, f"AUTH {packet.reason:#04x} out of order")
     if packet.properties.authentication_method != authentication.method:  # [MQTT-4.12.1-1]
@@ -126,7 +127,7 @@ def _look(connection: Connection) -> None:
         broker.at(now)
         _look(connection)
 
-    opens_at = broker.logins.opens_at(connection.address)
+    opens_at = broker.logins.opens_at(connection.address, exchange.user, broker.now)
     if opens_at > broker.now:
         if connection.state is not State.OPEN:
             connection.opening()
@@ -138,7 +139,10 @@ def _look(connection: Connection) -> None:
         _refuse(connection, Reason.NOT_AUTHORIZED, f"{METHOD}: {error}")
         return
     ended(connection)
-    if signature is None or not broker.logins.are_keys_of(exchange.keys, exchange.user):
+    if not broker.logins.are_keys_of(exchange.keys, exchange.user):
+        signature = None  # decoys fit nothing, and these may be of an old password
+    broker.logins.proved(connection.address, exchange.user, signature is not None, broker.now)
+    if signature is None:
         _answer_wrong(connection, exchange.user)
     else:
         _proved(connection, authentication, exchange.user, signature)
@@ -173,7 +177,7 @@ def _answer_wrong(connection: Connection, user: str) -> None:
         count_wrong(connection)
         _refuse(connection, Reason.NOT_AUTHORIZED, "no such user, or another password")
     else:  # [MQTT-4.12.0-4]
-        answer_late(connection, Reason.NOT_AUTHORIZED)
+        answer_late(connection, Reason.NOT_AUTHORIZED, count_wrong(connection))
 
 
 def _refuse(connection: Connection, reason: Reason, why: str) -> None:

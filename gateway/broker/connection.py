@@ -190,6 +190,7 @@ class Connection:
 
     def authenticating(self, authentication: Authentication) -> None:
         """CONNECT asks for an exchange: only AUTH may follow, until `opening` or `open`."""
+        assert self.state is State.WAITING, "only a CONNECT asks for it"
         self.state = State.AUTHENTICATING
         self.authentication = authentication
         self._packet_bytes_max = min(self._packet_bytes_max, AUTH_BYTES_MAX)

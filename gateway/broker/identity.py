@@ -3,8 +3,7 @@
     no user name                    as anonymous as the configuration allows; the user is ""
     a verified certificate          its subject is the user, and no password is asked for
     a user name and its password    known from before: at once; else a check on the shell's threads
-
-    an authentication method        `authenticating.py`
+    an authentication method        `authenticating.py`, instead of all this
 
 While no user exists a name says nothing. A check is slow on purpose, so a login that was right is
 remembered, clients that show the same at the same time share one check, and a user that does not exist
@@ -38,9 +37,16 @@ def identify(connection: Connection, packet: Connect, go_on: Callable[[], None])
     elif connection.trusted or broker.settings.allow_anonymous == "everywhere":
         go_on()
     elif name is not None:
-        refuse(connection, Reason.BAD_USER_NAME_OR_PASSWORD, "no such user")
+        _refuse_stranger(connection, Reason.BAD_USER_NAME_OR_PASSWORD, "no such user")
     else:
-        refuse(connection, Reason.NOT_AUTHORIZED, "anonymous from another host")
+        _refuse_stranger(connection, Reason.NOT_AUTHORIZED, "anonymous from another host")
+
+
+def _refuse_stranger(connection: Connection, reason: Reason, why: str) -> None:
+    vitals = connection.broker.vitals
+    vitals.refused_strangers += 1
+    vitals.last_stranger_at = connection.broker.now
+    refuse(connection, reason, f"{why}; make a user: gwctl user add")
 
 
 def checked(broker: BrokerState, token: int, good: bool) -> None:
@@ -60,7 +66,7 @@ def _begin_checks(broker: BrokerState) -> None:
 
 def _log_in(connection: Connection, name: str, password: bytes, go_on: Callable[[], None]) -> None:
     broker, logins = connection.broker, connection.broker.logins
-    proof = logins.proof(name, password)
+    digest = logins.digest(name, password)
 
     def tell(verdict: Verdict) -> None:
         if connection.state is State.CLOSED:
@@ -70,38 +76,40 @@ def _log_in(connection: Connection, name: str, password: bytes, go_on: Callable[
                 connection.user = name
                 go_on()
             case Verdict.WRONG:
-                answer_late(connection, Reason.BAD_USER_NAME_OR_PASSWORD)
+                answer_late(connection, Reason.BAD_USER_NAME_OR_PASSWORD, count_wrong(connection))
             case Verdict.BUSY:
                 refuse_busy(connection, "too many passwords are being checked")
 
-    if logins.remembers(proof, broker.now):
+    if logins.remembers(digest, broker.now):
         tell(Verdict.RIGHT)
-        return
-    if logins.is_checked(proof, tell):
+    elif logins.is_known_wrong(digest, broker.now):
+        broker.vitals.count_wrong_login(broker.now)
+        delay_s = logins.delay_s(connection.address)
+        answer_late(connection, Reason.BAD_USER_NAME_OR_PASSWORD, delay_s)
+    elif logins.is_checked(digest, tell):
         connection.opening()
-    elif logins.stand_in_line(connection.address, name, password, proof, tell):
+    elif logins.stand_in_line(connection.address, name, password, digest, tell):
         connection.opening()
         _begin_checks(broker)
     else:
         tell(Verdict.BUSY)
 
 
-def answer_late(connection: Connection, reason: Reason) -> None:
-    """Refuses a client that was wrong, when its address has waited for it."""
+def answer_late(connection: Connection, reason: Reason, delay_s: float) -> None:
+    """Refuses a client that was wrong, after this time."""
 
     def due(now: float) -> None:
         connection.broker.at(now)
         refuse(connection, reason, "no such user, or another password")
 
     connection.opening()
-    connection.broker.timers.set(connection.broker.now + count_wrong(connection), due)
+    connection.broker.timers.set(connection.broker.now + delay_s, due)
 
 
 def count_wrong(connection: Connection) -> float:
     """Counts a wrong login of this address; for how many seconds nothing from there is looked at."""
     broker = connection.broker
-    broker.vitals.logins_wrong += 1
-    broker.vitals.last_login_refused_at = broker.now
+    broker.vitals.count_wrong_login(broker.now)
     delay_s = broker.logins.failed(connection.address, broker.now)
 
     def due(now: float) -> None:

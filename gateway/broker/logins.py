@@ -3,8 +3,8 @@
 Names, groups, hashes as texts, keys of SCRAM; a password only while it waits for its check, and then an
 HMAC of it under a key that lives as long as the process. Checks are slow and few at once: addresses take
 turns, so that one that asks all the time delays the others by one check. An address whose login was
-wrong is not looked at again before its wait is over. Must not know connections, packets or how a
-password is hashed.
+wrong is not looked at again before its wait is over; who only repeats a wrong password is no guesser but
+set up wrongly, and makes nobody wait. Must not know connections, packets or how a password is hashed.
 """
 
 import hmac
@@ -12,6 +12,7 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import TypeVar
 
 from gateway.broker.scram import ITERATIONS, SALT_BYTES, Keys
 from gateway.broker.shares import Shares
@@ -19,6 +20,10 @@ from gateway.broker.shares import Shares
 # A login that was right is believed again for so long without a check; so many of them are kept.
 REMEMBERED_S = 43_200.0
 REMEMBERED_MAX = 10_000
+
+# One that was wrong is known to be wrong, too: a device with an old password tries all day.
+KNOWN_WRONG_S = 600.0
+KNOWN_WRONG_MAX = 1_000
 
 # Checks at once: 32 MB, and half the cores of a small board.
 CHECKS_AT_ONCE = 2
@@ -49,6 +54,8 @@ class Verdict(Enum):
 
 
 Tell = Callable[[Verdict], None]
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,7 @@ class Check:
     user: str
     password: bytes = field(repr=False)
     stored: str = field(repr=False)
-    proof: bytes = field(repr=False)
+    digest: bytes = field(repr=False)
     waiting: list[Tell]
 
 
@@ -81,10 +88,12 @@ class Logins:
         self.exchanges = Shares(EXCHANGES_MAX)
         self.decoy_key = key
         self._key = key
-        self._remembered: dict[bytes, float] = {}  # proof -> until when, oldest first
+        self._remembered: dict[bytes, float] = {}  # digest -> until when, oldest first
+        self._wrong: dict[bytes, float] = {}  # the same, of those that were wrong
+        self._proved: dict[tuple[str, str], float] = {}  # place and user; as `_remembered`
         self._line = Shares(CHECKS_MAX)
         self._checks: dict[int, Check] = {}  # by token: those in the line, and those under way
-        self._by_proof: dict[bytes, int] = {}
+        self._by_digest: dict[bytes, int] = {}
         self._under_way = 0
         self._failures: dict[str, tuple[int, float]] = {}  # place -> how often, when last
 
@@ -111,31 +120,35 @@ class Logins:
         )
         return Keys(ITERATIONS, salt[:SALT_BYTES], stored, server)
 
-    def proof(self, user: str, password: bytes) -> bytes:
+    def digest(self, user: str, password: bytes) -> bytes:
         """Stands for a user with a password as it is now."""
         parts = (user.encode(), password, self.stored(user).encode())
         text = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         return hmac.digest(self._key, text, "sha256")
 
-    def remembers(self, proof: bytes, now: float) -> bool:
+    def remembers(self, digest: bytes, now: float) -> bool:
         """Whether this login was right not long ago."""
-        return self._remembered.get(proof, 0.0) > now
+        return self._remembered.get(digest, 0.0) > now
 
-    def is_checked(self, proof: bytes, tell: Tell) -> bool:
+    def is_known_wrong(self, digest: bytes, now: float) -> bool:
+        """Whether this login was wrong not long ago."""
+        return self._wrong.get(digest, 0.0) > now
+
+    def is_checked(self, digest: bytes, tell: Tell) -> bool:
         """Whether the same is looked at already; then its answer is told here, too."""
-        token = self._by_proof.get(proof)
+        token = self._by_digest.get(digest)
         if token is not None:
             self._checks[token].waiting.append(tell)
         return token is not None
 
     def stand_in_line(
-        self, address: str, user: str, password: bytes, proof: bytes, tell: Tell
+        self, address: str, user: str, password: bytes, digest: bytes, tell: Tell
     ) -> bool:
         """A login is to be checked when it is its turn (`next_check`); False: there is no room."""
-        token = self._line.enter(place(address), lambda: self._push_out(proof))
+        token = self._line.enter(place(address), lambda: self._push_out(digest))
         if token:
-            self._checks[token] = Check(user, password, self.stored(user), proof, [tell])
-            self._by_proof[proof] = token
+            self._checks[token] = Check(user, password, self.stored(user), digest, [tell])
+            self._by_digest[digest] = token
         return token > 0
 
     def next_check(self, now: float) -> tuple[int, Check] | None:
@@ -154,37 +167,56 @@ class Logins:
         """Whom to tell what. A user who was changed meanwhile is told no."""
         self._under_way -= 1
         check = self._checks.pop(token)
-        del self._by_proof[check.proof]
+        del self._by_digest[check.digest]
         known = self.users.get(check.user)
         if not good or known is None or known.stored != check.stored:
+            _keep(self._wrong, KNOWN_WRONG_MAX, check.digest, now + KNOWN_WRONG_S)
             return check.waiting, Verdict.WRONG
-        self._remembered.pop(check.proof, None)
-        if len(self._remembered) >= REMEMBERED_MAX:
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered[check.proof] = now + REMEMBERED_S
+        _keep(self._remembered, REMEMBERED_MAX, check.digest, now + REMEMBERED_S)
         return check.waiting, Verdict.RIGHT
 
-    def _push_out(self, proof: bytes) -> None:
-        for tell in self._checks.pop(self._by_proof.pop(proof)).waiting:
+    def _push_out(self, digest: bytes) -> None:
+        for tell in self._checks.pop(self._by_digest.pop(digest)).waiting:
             tell(Verdict.BUSY)
 
     def failed(self, address: str, now: float) -> float:
         """Counts a wrong login; for how many seconds its answer and the next try are to wait."""
         where = place(address)
-        count, at = self._failures.pop(where, (0, now))
+        count, at = self._failures.get(where, (0, now))
         count = 1 if now - at > FORGIVEN_S else count + 1
-        if len(self._failures) >= ADDRESSES_MAX:
-            del self._failures[next(iter(self._failures))]
-        self._failures[where] = (count, now)
+        _keep(self._failures, ADDRESSES_MAX, where, (count, now))
         return _delay_s(count)
 
-    def opens_at(self, address: str) -> float:
-        """From when on a login from here may be looked at again; 0: always."""
-        return self._opens_at(place(address))
+    def delay_s(self, address: str) -> float:
+        """For how long the answer to what is known to be wrong is to wait."""
+        return _delay_s(self._failures.get(place(address), (1, 0.0))[0])
+
+    def proved(self, address: str, user: str, right: bool, now: float) -> None:
+        """A proof of SCRAM was looked at. Each is another: what is remembered is who was right where."""
+        who = (place(address), user)
+        if right:
+            _keep(self._proved, REMEMBERED_MAX, who, now + REMEMBERED_S)
+        else:
+            self._proved.pop(who, None)
+
+    def opens_at(self, address: str, user: str, now: float) -> float:
+        """From when on a proof of this user may be looked at here; 0: always. Who was right here last
+        time does not wait for the mistakes of others."""
+        where = place(address)
+        known = self._proved.get((where, user), 0.0) > now
+        return 0.0 if known else self._opens_at(where)
 
     def _opens_at(self, where: str) -> float:
         count, at = self._failures.get(where, (0, 0.0))
         return at + _delay_s(count) if count else 0.0
+
+
+def _keep(table: dict[K, V], most: int, key: K, value: V) -> None:
+    """Puts it in as the newest; the oldest makes room."""
+    table.pop(key, None)
+    if len(table) >= most:
+        del table[next(iter(table))]
+    table[key] = value
 
 
 def _delay_s(count: int) -> float:

@@ -25,6 +25,7 @@ class Vitals:
     refused_payload: int = 0  # said to be UTF-8, and was not
     refused_disk: int = 0  # not taken, for the disk could not keep them
     connections_refused: int = 0
+    refused_strangers: int = 0  # connections: no user name, or one while there is no user
     logins_wrong: int = 0  # no such user, or another password
     logins_busy: int = 0  # refused, for too many passwords were being checked
     refused_per_address: int = 0  # connections: their address had its share
@@ -38,6 +39,7 @@ class Vitals:
     last_drop_at: float = 0.0  # monotonic seconds; 0: never
     last_slowed_at: float = 0.0  # the same
     last_login_refused_at: float = 0.0  # the same, wrong or busy
+    last_stranger_at: float = 0.0  # the same
     _dropped: int = 0
     _slowed: int = 0
     _at: float = 0.0
@@ -56,6 +58,11 @@ class Vitals:
         if self.publishers_slowed != self._slowed:
             self._slowed, self.last_slowed_at = self.publishers_slowed, now
         self._at, self._in, self._out = now, self.messages_in, self.messages_out
+
+    def count_wrong_login(self, now: float) -> None:
+        """Somebody is not who he says, or has forgotten how to show it."""
+        self.logins_wrong += 1
+        self.last_login_refused_at = now
 
     def dropped(self) -> int:
         """Messages that a limit cost, in all."""

@@ -25,6 +25,8 @@ from gateway.ctl.parser import arguments_of
 from gateway.ctl.screen import Screen
 from gateway.ctl.text import clean
 
+HINT_AFTER_S = 1.0
+
 
 def run(options: argparse.Namespace) -> int:
     """Exit status 0; 1 when the gateway refuses, 2 when it cannot be asked."""
@@ -84,6 +86,7 @@ def _secrets(command: Command) -> dict[str, Any]:
 def _secret(name: str) -> str:
     """Raises ControlError when it is not to be had; it is in no argument and no process list."""
     if not sys.stdin.isatty():
+        _say_what_is_awaited(name)
         line = sys.stdin.readline(1024).rstrip("\r\n")
         if not line:
             raise RefusedError(f"no {name} came", "type it, or write it to standard input")
@@ -98,3 +101,12 @@ def _secret(name: str) -> str:
     if not first or first != again:
         raise RefusedError(f"the two were not the same {name}", "try again")
     return first
+
+
+def _say_what_is_awaited(name: str) -> None:
+    """For somebody who sits there and sees nothing: what a program writes has come by then."""
+    import select  # only here, too
+
+    if not select.select([sys.stdin], (), (), HINT_AFTER_S)[0]:
+        text = f"gwctl: the {name} is read from standard input; to be asked for it: ssh -t"
+        print(text, file=sys.stderr, flush=True)

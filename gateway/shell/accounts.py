@@ -94,12 +94,19 @@ def _read(database: sqlite3.Connection) -> _Kept:
     }
     rows = database.execute("SELECT text FROM rule ORDER BY number")
     rules = [Rule.of(text.split("\n")) for (text,) in rows]
-    fresh = secrets.token_bytes(DECOY_KEY_BYTES)
-    database.execute("INSERT OR IGNORE INTO secret VALUES ('decoy', ?)", (fresh,))
-    (decoy_key,) = database.execute("SELECT value FROM secret WHERE name = 'decoy'").fetchone()
     written = database.execute("SELECT value FROM secret WHERE name = 'root'").fetchone()
     root = 0 if written is None else int.from_bytes(written[0], "big")
-    return _Kept(users, rules, bytes(decoy_key), root)
+    return _Kept(users, rules, _decoy_key(database), root)
+
+
+def _decoy_key(database: sqlite3.Connection) -> bytes:
+    """Made at the first start."""
+    row = database.execute("SELECT value FROM secret WHERE name = 'decoy'").fetchone()
+    if row is not None:
+        return bytes(row[0])
+    key = secrets.token_bytes(DECOY_KEY_BYTES)
+    database.execute("INSERT INTO secret VALUES ('decoy', ?)", (key,))
+    return key
 
 
 def _write(

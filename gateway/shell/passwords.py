@@ -61,7 +61,10 @@ def is_right(password: bytes, stored: str) -> bool:
 def new_keys(password: str) -> Keys:
     """Keys of SCRAM under a new salt. Takes its time: not for the loop. Raises ValueError that says why
     this password cannot have any."""
-    return make_keys(password, secrets.token_bytes(SALT_BYTES))
+    try:
+        return make_keys(password, secrets.token_bytes(SALT_BYTES))
+    except ValueError as error:
+        raise ValueError(f"the password has {error}") from None
 
 
 def keys_text(keys: Keys) -> str:

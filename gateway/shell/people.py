@@ -144,12 +144,21 @@ async def _user(name: str, password: str, groups: frozenset[str]) -> tuple[User,
         raise ControlError("the password is too short", remedy)
     stored = await asyncio.to_thread(hashed, password)
     try:
-        if (common := saslprep(name)) != name:
-            raise ValueError(f"clients write this name {common!r}")
+        _check_written(name)
         keys = await asyncio.to_thread(new_keys, password)
     except ValueError as error:
         return User(stored, groups), f"; by name and password, not by {METHOD}: {error}"
     return User(stored, groups, keys), ""
+
+
+def _check_written(name: str) -> None:
+    """Raises ValueError for a name that clients write in another way."""
+    try:
+        common = saslprep(name)
+    except ValueError as error:
+        raise ValueError(f"the name has {error}") from None
+    if common != name:
+        raise ValueError(f"clients write this name {common!r}")
 
 
 def _name(name: str) -> str:

@@ -6,7 +6,6 @@ from gateway.broker.connecting import NEVER_EXPIRES
 from gateway.config import MqttSection
 from gateway.limits import CONNECT_TIMEOUT_S, RECEIVE_MAXIMUM
 from gateway.mqtt.packets import (
-    Auth,
     ConnAck,
     Connect,
     Disconnect,
@@ -114,17 +113,6 @@ def test_who_comes_from_elsewhere_needs_a_name(version: Version) -> None:
     named.connect(username="u", password=b"p")
     assert named.take() == [ConnAck(False, Reason.BAD_USER_NAME_OR_PASSWORD)]
     assert world.broker.vitals.connections_refused == 2
-
-
-# [MQTT-4.12.0-1]
-def test_extended_authentication_is_refused() -> None:
-    world = World()
-    client = world.client("c")
-    client.connect(authentication_method="SCRAM")
-    assert client.take() == [ConnAck(False, Reason.BAD_AUTHENTICATION_METHOD)]
-    other = world.connected("d")
-    other.send(Auth(Reason.RE_AUTHENTICATE, Properties(authentication_method="SCRAM")))
-    assert other.take() == [Disconnect(Reason.PROTOCOL_ERROR)]
 
 
 @EVERY_VERSION

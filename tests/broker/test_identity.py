@@ -11,6 +11,7 @@ from gateway.broker.logins import (
     DELAY_MAX_S,
     DELAY_MIN_S,
     FORGIVEN_S,
+    KNOWN_WRONG_S,
     NOBODYS_HASH,
     REMEMBERED_MAX,
     REMEMBERED_S,
@@ -88,8 +89,8 @@ def test_a_right_password_opens_and_what_was_sent_behind_it_is_answered(version:
 @EVERY_VERSION
 def test_a_wrong_password_is_told_late_and_later_each_time(version: Version) -> None:
     world = world_of(ann=ANN)
-    for delay_s in (DELAY_MIN_S, DELAY_MIN_S * 2, DELAY_MIN_S * 4):
-        client = log_in(world, "c", password=b"no", version=version)
+    for number, delay_s in enumerate((DELAY_MIN_S, DELAY_MIN_S * 2, DELAY_MIN_S * 4)):
+        client = log_in(world, "c", password=b"no %d" % number, version=version)
         (check,) = asked(world)
         world.broker.checked(check.token, False, world.now)
         world.pass_s(delay_s * 0.9)
@@ -170,6 +171,29 @@ def test_after_a_wrong_password_its_address_is_not_looked_at_before_its_wait_is_
     assert answer(again) is Reason.SUCCESS and other.take() == []
     late = log_in(world, "late")
     assert answer(late) is Reason.SUCCESS, "who is remembered is let in at once"
+
+
+def test_who_repeats_a_wrong_password_costs_no_check_and_makes_nobody_wait() -> None:
+    world = world_of(ann=ANN)
+    log_in(world, "stubborn", password=b"no")
+    (check,) = asked(world)
+    world.broker.checked(check.token, False, world.now)
+    world.pass_s(DELAY_MIN_S * 1.1)
+    stubborn = log_in(world, "stubborn", password=b"no")
+    assert asked(world) == [] and stubborn.take() == []
+    log_in(world, "other", password=b"2")
+    (check,) = asked(world)
+    world.pass_s(DELAY_MIN_S * 1.1)
+    assert answer(stubborn) is Reason.BAD_USER_NAME_OR_PASSWORD
+    assert world.broker.vitals.logins_wrong == 2
+    world.broker.checked(check.token, True, world.now)
+    world.broker.users_changed({"ann": User("new hash")}, world.now)
+    log_in(world, "stubborn", password=b"no")
+    assert len(asked(world)) == 1, "with another password of the user it may be right"
+    world.broker.users_changed({"ann": ANN}, world.now)
+    world.pass_s(KNOWN_WRONG_S)
+    log_in(world, "stubborn", password=b"no")
+    assert len(asked(world)) == 1, "it is not known for ever"
 
 
 def test_who_was_pushed_out_may_be_checked_again_later() -> None:
@@ -324,14 +348,14 @@ def test_wrong_passwords_are_forgiven_in_time_and_counted_by_network() -> None:
 def test_of_too_many_remembered_logins_the_oldest_is_forgotten() -> None:
     logins = Logins(b"key")
     logins.users = {"ann": ANN}
-    proofs = [logins.proof("ann", b"%d" % number) for number in range(REMEMBERED_MAX + 1)]
-    for proof in proofs:
-        assert logins.stand_in_line("192.0.2.7", "ann", b"", proof, lambda verdict: None)
+    digests = [logins.digest("ann", b"%d" % number) for number in range(REMEMBERED_MAX + 1)]
+    for digest in digests:
+        assert logins.stand_in_line("192.0.2.7", "ann", b"", digest, lambda verdict: None)
         turn = logins.next_check(0.0)
         assert turn is not None
         logins.end(turn[0], True, 0.0)
-    assert not logins.remembers(proofs[0], 1.0)
-    assert logins.remembers(proofs[1], 1.0) and logins.remembers(proofs[-1], 1.0)
+    assert not logins.remembers(digests[0], 1.0)
+    assert logins.remembers(digests[1], 1.0) and logins.remembers(digests[-1], 1.0)
 
 
 def test_secrets_do_not_show() -> None:

@@ -248,6 +248,31 @@ def test_a_login_is_a_prompt_for_gwctl(operator: Operator) -> None:
     assert "uid=" not in terminal.seen
 
 
+def test_the_first_user_is_made_from_afar_and_his_password_is_not_shown(operator: Operator) -> None:
+    assert "there is no user" in operator.ssh("gwctl", "user", "list").stdout
+    terminal = Terminal(operator.command("-t", "gwctl", "user", "add", "ann"))
+    terminal.until("password: ")
+    terminal.type("correct horse\n")
+    terminal.until("password, again: ")
+    terminal.type("correct horse\n")
+    terminal.until("the user ann may log in")
+    assert terminal.ends() == 0 and "horse" not in terminal.seen
+    assert "ann" in operator.ssh("gwctl", "user", "list").stdout
+
+
+def test_who_forgets_the_terminal_is_told_what_is_awaited(operator: Operator) -> None:
+    process = subprocess.Popen(
+        operator.command("gwctl", "user", "add", "bob"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert "to be asked for it: ssh -t" in process.stderr.readline()
+    assert "the user bob may log in" in process.communicate("correct horse\n", WAIT_S)[0]
+
+
 # What sshd itself says of its settings.
 
 WANTED = """\

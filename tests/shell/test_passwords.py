@@ -79,7 +79,7 @@ def test_each_password_has_a_salt_of_its_own_and_the_full_cost() -> None:
     keys = new_keys("pencil")
     assert keys.iterations == ITERATIONS and keys_of(keys_text(keys)) == keys
     assert new_keys("pencil").salt != keys.salt
-    with pytest.raises(ValueError, match="control character"):
+    with pytest.raises(ValueError, match="the password has a control character"):
         new_keys("pen\tcil")
 
 
