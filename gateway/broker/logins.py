@@ -199,12 +199,14 @@ class Logins:
         else:
             self._proved.pop(who, None)
 
-    def opens_at(self, address: str, user: str, now: float) -> float:
-        """From when on a proof of this user may be looked at here; 0: always. Who was right here last
-        time does not wait for the mistakes of others."""
-        where = place(address)
-        known = self._proved.get((where, user), 0.0) > now
-        return 0.0 if known else self._opens_at(where)
+    def was_right(self, address: str, user: str, now: float) -> bool:
+        """Whether this user's last proof from here was right, and not long ago: the mistakes of others
+        are not his."""
+        return self._proved.get((place(address), user), 0.0) > now
+
+    def opens_at(self, address: str) -> float:
+        """From when on a login from here may be looked at again; 0: always."""
+        return self._opens_at(place(address))
 
     def _opens_at(self, where: str) -> float:
         count, at = self._failures.get(where, (0, 0.0))

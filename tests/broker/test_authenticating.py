@@ -217,6 +217,30 @@ def test_who_was_right_here_does_not_wait_for_the_mistakes_of_others_but_for_his
             assert again.mqtt.take() == []
 
 
+@pytest.mark.parametrize("live", [False, True])
+def test_nobody_learns_by_a_wrong_proof_who_was_right_here(live: bool) -> None:
+    told_after = {}
+    for user in ("ann", "bob"):
+        world = world_of_users()
+        guesser = opened(world, user="bob", password="staple", client_id="guesser")
+        world.broker.state.logins.proved(HERE, "bob", False, world.now)
+        opened(world).mqtt.lose()
+        Caller(world, "eve", "wrong", client_id="eve").exchange()
+        if live:
+            guesser.begin_anew(user, "wrong")
+            guesser.again()
+            guesser.hear_challenge()
+            guesser.prove()
+        else:
+            guesser = Caller(world, user, "wrong", client_id="other")
+            guesser.exchange()
+        told_after[user] = 0
+        while not guesser.mqtt.closed:
+            world.pass_s(0.01)
+            told_after[user] += 1
+    assert abs(told_after["ann"] - told_after["bob"]) <= 1 and told_after["ann"] >= 20
+
+
 def test_nobody_learns_by_asking_who_exists() -> None:
     world = world_of_users()
 
