@@ -284,15 +284,7 @@ def write_away(broker: BrokerState) -> None:
 
 def new_session(broker: BrokerState, client_id: str, expiry_s: float, user: str) -> Session:
     """An empty session of this user, filed under its client id."""
-    settings = broker.settings
-    session = Session(
-        client_id,
-        broker.vitals,
-        broker.journal,
-        settings.queue_messages_max,
-        settings.queue_bytes_max,
-        settings.queue_full,
-    )
+    session = Session(client_id, broker.vitals, broker.journal, broker.room)
     session.expiry_s = expiry_s
     session.user = user
     session.rights = broker.access.rights(user, client_id)

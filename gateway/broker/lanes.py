@@ -100,7 +100,7 @@ def acknowledge(connection: Connection, data: bytes, frames: list[Frame], index:
             break
         inflight.pop(data[start] << 8 | data[start + 1], None)
         index += 1
-    if session.queue or session.replay is not None:
+    if session.backlog.line or session.replay is not None:
         session.send_waiting(connection.broker.now)
     return index
 

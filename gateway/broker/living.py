@@ -119,9 +119,8 @@ def _collect(session: Session, found: dict[int, Living]) -> None:
     for packet_id, delivery in session.inflight.items():
         if delivery is not None:
             _add(found, session, *delivery, packet_id)
-    for waiting in session.queue:
-        if waiting[1]:  # QoS 0 is queued in memory only
-            _add(found, session, *waiting)
+    for waiting in session.backlog.line:
+        _add(found, session, *waiting)
     for packet_id, mid in session.received_mids.items():
         living = found.get(mid) or Living(mid, Message("", b"\0\0", b"", 2))
         living.targets.append(Target(session.number, 2, packet_ids=[packet_id]))
@@ -273,8 +272,7 @@ def _fill(session: Session, messages: list[_Waiting]) -> None:
     for waiting in messages:
         message, packet_id = waiting.message, waiting.packet_id
         if not packet_id:
-            session.line().append((message, waiting.qos, waiting.retain))
-            session.queue_bytes += message.bytes_held()
+            session.backlog.push(message, waiting.qos, waiting.retain)
         elif waiting.received:
             session.inflight[packet_id] = None
             session.received_mids[packet_id] = message.mid

@@ -1,18 +1,18 @@
 """One MQTT session: what a client id keeps from one connection to the next.
 
-Its subscriptions, what was sent and is not yet acknowledged (inflight), what waits (the queue), and
+Its subscriptions, what was sent and is not yet acknowledged (inflight), what waits (`backlog.py`), and
 the QoS 2 messages taken in but not yet released. Everything is bounded. A session that the disk keeps
 tells the journal what becomes of its messages, and sends a QoS 2 message only when its packet id is on
 disk: a client that has answered PUBREC must never get the message under another one. Must not know
 sockets, other sessions or how messages are routed.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
-from typing import Any, Protocol
+from typing import Protocol
 
 from gateway.broker.access import Rights
+from gateway.broker.backlog import Backlog, Delivery, Room
 from gateway.broker.journal import Journal
 from gateway.broker.outbox import Outbox
 from gateway.broker.vitals import Vitals
@@ -23,16 +23,8 @@ from gateway.tickets import Ticket
 PACKET_ID_MAX = 65_535
 _DUP = 0x08
 
-_NOTHING: Any = ()  # a queue in which nothing waits
-
-REFUSE_NEW, DROP_OLDEST, DROP_QOS0_FIRST = "refuse-new", "drop-oldest", "drop-qos0-first"
-QOS0_DROPPED_AT_ONCE = 64  # looking for them costs a walk through the queue
-
 REFUSED = -1  # what became of a message: neither sent nor kept
-WAITS = 0  # it is in the queue; from 1 on: it was sent under this packet id
-
-Delivery = tuple[Message, int, bool]  # message, QoS, retain flag
-Redelivery = tuple[Message, int, bool, int]  # and the packet id that it was sent under
+WAITS = 0  # it is in the backlog; from 1 on: it was sent under this packet id
 
 
 class Replaying(Protocol):
@@ -53,12 +45,12 @@ class Session:
     QoS 2 message that the client has received (PUBREC) and not yet completed (PUBCOMP). `received_mids`
     are the ids of such messages on disk. `unsent` are packet ids whose message was not written to the
     client: True if it may be, False while the packet id is on its way to the disk. `on_disk`: the disk
-    has the session, if it is to keep it. `queue_full` says which message a full queue loses; messages
-    of QoS 0 stand in it only with DROP_QOS0_FIRST, while the client is away or does not read.
+    has the session, if it is to keep it.
     """
 
     __slots__ = (
         "_next_id",
+        "backlog",
         "client_id",
         "expiry_s",
         "inflight",
@@ -66,12 +58,6 @@ class Session:
         "number",
         "on_disk",
         "outbox",
-        "queue",
-        "queue_bytes",
-        "queue_bytes_max",
-        "queue_full",
-        "queue_messages_max",
-        "queued_qos0",
         "received_mids",
         "replay",
         "rights",
@@ -84,21 +70,11 @@ class Session:
         "window",
     )
 
-    def __init__(
-        self,
-        client_id: str,
-        vitals: Vitals,
-        journal: Journal,
-        queue_messages_max: int,
-        queue_bytes_max: int,
-        queue_full: str = REFUSE_NEW,
-    ) -> None:
+    def __init__(self, client_id: str, vitals: Vitals, journal: Journal, room: Room) -> None:
         self.client_id = client_id
         self.vitals = vitals
         self.journal = journal
-        self.queue_messages_max = queue_messages_max
-        self.queue_bytes_max = queue_bytes_max
-        self.queue_full = queue_full
+        self.backlog = Backlog(room)
         self.number = 0
         self.on_disk = False
         self.user = ""  # whose it is; empty: of whoever gave no name
@@ -108,9 +84,6 @@ class Session:
         self.inflight: dict[int, Delivery | None] = {}
         self.received_mids: dict[int, int] = {}
         self.unsent: dict[int, bool] = {}
-        self.queue: deque[Delivery | Redelivery] = _NOTHING  # `line` has one to append to
-        self.queue_bytes = 0
-        self.queued_qos0 = 0
         self.replay: Replaying | None = None
         self.unreleased: dict[int, Message] = {}
         self.unreleased_bytes = 0
@@ -122,26 +95,20 @@ class Session:
         """A client is here: sends again what it has not acknowledged, then what waits.
 
         [MQTT-4.4.0-1]: original packet ids, DUP set on PUBLISH, in the original order. A window that
-        is smaller than before holds for these too [MQTT-3.3.4-9]: the rest goes before the queue.
+        is smaller than before holds for these too [MQTT-3.3.4-9]: the rest goes back to the backlog.
         """
         self.outbox = outbox
         self.window = window
-        sent = [
-            each
-            for each in self.inflight.items()
-            if each[1] is not None and each[0] not in self.unsent
-        ]
-        for packet_id, delivery in reversed(sent[window:]):
-            assert delivery is not None
-            del self.inflight[packet_id]
-            self.line().appendleft((*delivery, packet_id))
-            self.queue_bytes += delivery[0].bytes_held()
+        sent = [each for each in self.inflight.items() if each[1] is not None]
+        too_many = [(*delivery, packet_id) for packet_id, delivery in sent[window:] if delivery]
+        for waiting in too_many:
+            del self.inflight[waiting[3]]
+        self.backlog.put_back(too_many)
         for packet_id, delivery in list(self.inflight.items()):
             # [MQTT-4.3.3-5] [MQTT-4.3.3-6]
             if delivery is None:
                 outbox.send(b"\x62\x02", packet_id.to_bytes(2, "big"))
-            # [MQTT-4.3.2-3] [MQTT-4.3.3-3] [MQTT-4.3.3-7]
-            elif self.unsent.get(packet_id, True):
+            else:  # [MQTT-4.3.2-3] [MQTT-4.3.3-3] [MQTT-4.3.3-7]
                 self._send_again(outbox, packet_id, delivery, now)
         self.send_waiting(now)
 
@@ -156,13 +123,15 @@ class Session:
         """
         outbox = self.outbox
         if qos == 0:
-            if self.queue_full == DROP_QOS0_FIRST and (outbox is None or outbox.congested):
+            if self.backlog.keeps_plain and (outbox is None or outbox.congested):
                 self._enqueue(message, 0, retain)
             elif outbox is not None:
                 self._send_at_most_once(outbox, message, retain, now)
             return REFUSED
         # [MQTT-3.3.4-10] [MQTT-4.9.0-2] [MQTT-4.9.0-3] [MQTT-4.6.0-5] [MQTT-4.6.0-6]
-        if outbox is None or self.queue or outbox.congested or len(self.inflight) >= self.window:
+        if outbox is None or outbox.congested or len(self.inflight) >= self.window:
+            return self._enqueue(message, qos, retain)
+        if self.backlog.line:
             return self._enqueue(message, qos, retain)
         return self._send_acknowledged(outbox, (message, qos, retain), now)
 
@@ -177,7 +146,7 @@ class Session:
             return self._enqueue_run(messages, qos)
         if outbox is None or outbox.congested or outbox.packet_bytes_max or outbox.aliases:
             return [self.deliver(message, qos, False, now) for message in messages]
-        if qos and (self.queue or room < len(messages)):
+        if qos and (self.backlog.line or room < len(messages)):
             return [self.deliver(message, qos, False, now) for message in messages]
         if qos == 2 and self.number:
             return [self.deliver(message, qos, False, now) for message in messages]
@@ -212,7 +181,7 @@ class Session:
             self.unsent.pop(packet_id, None)
             mid = self.received_mids.pop(packet_id, 0) if delivery is None else delivery[0].mid
             self.journal.done(self.number, mid)
-        if self.queue or self.replay is not None:
+        if self.backlog.line or self.replay is not None:
             self.send_waiting(now)
         return True
 
@@ -242,26 +211,28 @@ class Session:
             return
         self.unsent[packet_id] = True
         delivery = self.inflight.get(packet_id)
-        if self.outbox is not None and delivery is not None:
-            self._send_again(self.outbox, packet_id, delivery, now)
+        if self.outbox is None or delivery is None:
+            return
+        self._send_again(self.outbox, packet_id, delivery, now)
+        if packet_id not in self.inflight:  # it was too large for the client: the next may go
+            self.send_waiting(now)
 
     def send_waiting(self, now: float) -> None:
         """Moves what waits into the window, as far as it is open; then what is retained."""
-        outbox = self.outbox
-        if self.queued_qos0 and outbox is not None and not outbox.congested:
-            self._send_queued_qos0(outbox, now)
-        while self.queue and outbox is not None and not outbox.congested:
+        outbox, backlog = self.outbox, self.backlog
+        if outbox is not None and backlog.has_plain and not outbox.congested:
+            self._send_plain(outbox, now)
+        while backlog.line and outbox is not None and not outbox.congested:
             if len(self.inflight) >= self.window:
                 return
-            delivery = self.queue.popleft()
-            self.queue_bytes -= delivery[0].bytes_held()
-            if len(delivery) == 4:
-                self._send_again(outbox, delivery[3], delivery[:3], now)
-            elif delivery[0].expired(now):
+            waiting = backlog.pop()
+            if len(waiting) == 4:
+                self._send_again(outbox, waiting[3], waiting[:3], now)
+            elif waiting[0].expired(now):
                 self.vitals.dropped_expired += 1
-                self._give_up(delivery[0])
+                self._give_up(waiting[0])
             else:
-                self._send_from_queue(outbox, delivery, now)
+                self._send_from_backlog(outbox, waiting, now)
         if self.replay is not None:
             self.replay.advance(now)
 
@@ -270,16 +241,7 @@ class Session:
         outbox = self.outbox
         if outbox is None or outbox.congested:
             return False
-        return not qos or (not self.queue and len(self.inflight) < self.window)
-
-    def has_room(self, message: Message) -> bool:
-        """Whether the queue can take the message as well."""
-        full = len(self.queue) >= self.queue_messages_max
-        return not full and self.queue_bytes + message.bytes_held() <= self.queue_bytes_max
-
-    def keeps_qos0(self) -> bool:
-        """Whether messages of QoS 0 wait, too, while the client is away."""
-        return self.queue_full == DROP_QOS0_FIRST
+        return not qos or (not self.backlog.line and len(self.inflight) < self.window)
 
     def take_back(self, given: set[Message]) -> None:
         """Its client is away, and other sessions have got these messages in its place."""
@@ -288,87 +250,43 @@ class Session:
                 del self.inflight[packet_id]
                 self.unsent.pop(packet_id, None)
                 self._give_up(delivery[0])
-        waiting, self.queue = self.queue, _NOTHING
-        for each in waiting:
-            if each[0] in given:
-                self.queue_bytes -= each[0].bytes_held()
-                self._give_up(each[0])
-            else:
-                self.line().append(each)
-
-    def line(self) -> deque[Delivery | Redelivery]:
-        """The queue, to append to: an empty one costs 700 bytes, and most sessions never have one."""
-        if self.queue is _NOTHING:
-            self.queue = deque()
-        return self.queue
+        for message in self.backlog.remove(given):
+            self._give_up(message)
 
     def waiting(self) -> int:
         """Messages that the client has not acknowledged, sent or not."""
-        return len(self.queue) + len(self.inflight)
+        return len(self.backlog) + len(self.inflight)
 
     def _enqueue(self, message: Message, qos: int, retain: bool) -> int:
-        if not (self.has_room(message) or self._make_room(message, qos)):
-            self.vitals.dropped_queue_full += 1
-            return REFUSED
-        self.line().append((message, qos, retain))
-        self.queue_bytes += message.bytes_held()
-        self.queued_qos0 += not qos
+        backlog = self.backlog
+        if not backlog.fits(1, message.bytes_held()):
+            for lost in backlog.make_room(message, qos):
+                self.vitals.dropped_queue_full += 1
+                self._give_up(lost)
+            if not backlog.fits(1, message.bytes_held()):
+                self.vitals.dropped_queue_full += 1
+                return REFUSED
+        backlog.push(message, qos, retain)
         return WAITS
-
-    def _make_room(self, message: Message, qos: int) -> bool:
-        """Drops older messages for this one, as `queue_full` says; whether there is room now."""
-        if message.bytes_held() > self.queue_bytes_max:
-            return False
-        while not self.has_room(message):
-            if self.queue_full == DROP_OLDEST:
-                lost = list(islice(self._unsent_in_queue(), 1))
-            elif self.queue_full == DROP_QOS0_FIRST and qos and self.queued_qos0:
-                plain = (at for at in self._unsent_in_queue() if not self.queue[at][1])
-                lost = list(islice(plain, QOS0_DROPPED_AT_ONCE))
-            else:
-                return False
-            if not lost:
-                return False
-            for at in reversed(lost):
-                self._drop_waiting(at)
-        return True
-
-    def _unsent_in_queue(self) -> Iterator[int]:
-        """Where messages stand that were never sent: the others may have reached the client."""
-        return (at for at, waiting in enumerate(self.queue) if len(waiting) == 3)
-
-    def _drop_waiting(self, at: int) -> None:
-        message, qos = self.queue[at][:2]
-        del self.queue[at]
-        self.queue_bytes -= message.bytes_held()
-        self.queued_qos0 -= not qos
-        self.vitals.dropped_queue_full += 1
-        self._give_up(message)
-
-    def _send_queued_qos0(self, outbox: Outbox, now: float) -> None:
-        """What waited at QoS 0 leaves, past what waits for the window: there is no order between."""
-        queue, self.queue, self.queued_qos0 = self.queue, deque(), 0
-        for waiting in queue:
-            if waiting[1]:
-                self.queue.append(waiting)
-                continue
-            self.queue_bytes -= waiting[0].bytes_held()
-            if waiting[0].expired(now):
-                self.vitals.dropped_expired += 1
-            else:
-                self._send_at_most_once(outbox, waiting[0], waiting[2], now)
 
     def _enqueue_run(self, messages: list[Message], qos: int) -> list[int]:
         """Nobody is connected: the messages wait, in one step if there is room for all."""
         size = sum([message.bytes_held() for message in messages])
-        full = len(self.queue) + len(messages) > self.queue_messages_max
-        if full or self.queue_bytes + size > self.queue_bytes_max:
+        if not self.backlog.fits(len(messages), size):
             return [self._enqueue(message, qos, False) for message in messages]
-        self.line().extend([(message, qos, False) for message in messages])
-        self.queue_bytes += size
+        self.backlog.push_run(messages, qos, size)
         return [WAITS] * len(messages)
 
-    def _send_from_queue(self, outbox: Outbox, delivery: Delivery, now: float) -> None:
+    def _send_plain(self, outbox: Outbox, now: float) -> None:
+        """What waited at QoS 0 leaves, past what waits for the window."""
+        while self.backlog.has_plain:
+            message, _, retain = self.backlog.pop_plain()
+            if message.expired(now):
+                self.vitals.dropped_expired += 1
+            else:
+                self._send_at_most_once(outbox, message, retain, now)
+
+    def _send_from_backlog(self, outbox: Outbox, delivery: Delivery, now: float) -> None:
         packet_id = self._send_acknowledged(outbox, delivery, now)
         if not self.number:
             return
@@ -411,13 +329,19 @@ class Session:
         return packet_id
 
     def _send_again(self, outbox: Outbox, packet_id: int, delivery: Delivery, now: float) -> None:
-        """Sends what has a packet id; with DUP unless it is the first time [MQTT-3.3.1-1]."""
-        dup = not (self.unsent and self.unsent.pop(packet_id, False))
-        if self._write(outbox, packet_id, delivery, now, dup):
+        """Sends what has a packet id; with DUP unless it is the first time [MQTT-3.3.1-1].
+
+        What the disk has to know first stays in flight, unsent.
+        """
+        on_its_way = self.unsent.get(packet_id) is False
+        dup = not self.unsent.get(packet_id, False)
+        if on_its_way or self._write(outbox, packet_id, delivery, now, dup):
             self.inflight[packet_id] = delivery
         else:
             self.inflight.pop(packet_id, None)
             self._give_up(delivery[0])
+        if not on_its_way:
+            self.unsent.pop(packet_id, None)
 
     def _write(
         self, outbox: Outbox, packet_id: int, delivery: Delivery, now: float, dup: bool = False

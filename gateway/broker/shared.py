@@ -69,7 +69,7 @@ class Group:
             each
             for each in members
             if min(each.qos, message.qos)
-            and each.session.has_room(message)
+            and each.session.backlog.takes(message, min(each.qos, message.qos))
             and (each.session.outbox is not None or not here)
             and _may_read(each.session, message.topic)
         ]

@@ -66,7 +66,7 @@ def _waiting(session: Session) -> list[tuple[Message, bool]]:
             sent = packet_id not in session.unsent
             if not sent or delivery[1] == 1:
                 found.append((delivery[0], sent))
-    for waiting in session.queue:
+    for waiting in session.backlog.line:
         if waiting[0].shared and (len(waiting) == 3 or waiting[1] == 1):
             found.append((waiting[0], len(waiting) == 4))
     return found

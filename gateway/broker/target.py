@@ -38,5 +38,5 @@ class Target:
         if self.no_local or self.identifiers or session.replay is not None:
             return False
         if outbox is None:
-            return not session.keeps_qos0()
+            return not session.backlog.keeps_plain
         return not (outbox.congested or outbox.packet_bytes_max or outbox.aliases)

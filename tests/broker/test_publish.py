@@ -331,7 +331,7 @@ def test_a_full_queue_refuses_what_is_new_and_counts_it() -> None:
     assert world.broker.vitals.dropped_queue_full == 1
     again = world.connected("s", clean=False, session_expiry_interval_s=60)
     assert again.acknowledge() == [b"1", b"2"]
-    assert world.broker.state.sessions["s"].queue_bytes == 0
+    assert world.broker.state.sessions["s"].backlog.bytes == 0
 
 
 def test_a_queue_is_bounded_in_bytes() -> None:

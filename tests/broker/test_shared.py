@@ -140,7 +140,7 @@ def test_when_all_windows_are_full_the_queues_share() -> None:
     a, b = members(world, "a", "b", receive_maximum=1)
     publish(world, 6)
     sessions = world.broker.state.sessions
-    assert [len(sessions[name].queue) for name in "ab"] == [2, 2]
+    assert [len(sessions[name].backlog) for name in "ab"] == [2, 2]
     assert sorted(a.acknowledge() + b.acknowledge()) == [b"%d" % n for n in range(6)]
 
 

@@ -1,0 +1,152 @@
+"""What waits for one client: bounded, and the policy says which message a full backlog loses.
+
+    line     QoS 1 and 2, in their order. What was sent on an earlier connection, and is too much for
+             the window of this one, stands at its head with its packet id, and is never dropped
+    plain    QoS 0, with DROP_QOS0_FIRST only, and in memory only
+
+There is no order between the two: what is plain leaves as soon as the client reads. Must not know
+sessions, connections, or what the disk keeps.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.mqtt.message import Message
+
+REFUSE_NEW, DROP_OLDEST, DROP_QOS0_FIRST = "refuse-new", "drop-oldest", "drop-qos0-first"
+
+Delivery = tuple[Message, int, bool]  # message, QoS, retain flag
+Redelivery = tuple[Message, int, bool, int]  # and the packet id that it was sent under
+Waiting = Delivery | Redelivery
+
+_NOTHING: Any = ()  # an empty deque costs 700 bytes, and most sessions never need one
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The bounds of one session's backlog, the same for all sessions; `policy` is one of three above."""
+
+    messages_max: int
+    bytes_max: int
+    policy: str = REFUSE_NEW
+
+
+class Backlog:
+    """`line` may be read by anybody; `bytes` is what both parts hold."""
+
+    __slots__ = ("_plain", "bytes", "line", "room")
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.line: deque[Waiting] = _NOTHING
+        self.bytes = 0
+        self._plain: deque[Delivery] = _NOTHING
+
+    def __len__(self) -> int:
+        return len(self.line) + len(self._plain)
+
+    def __iter__(self) -> Iterator[Waiting]:
+        yield from self._plain
+        yield from self.line
+
+    @property
+    def has_plain(self) -> bool:
+        """Whether messages of QoS 0 wait."""
+        return bool(self._plain)
+
+    @property
+    def keeps_plain(self) -> bool:
+        """Whether messages of QoS 0 may wait."""
+        return self.room.policy == DROP_QOS0_FIRST
+
+    def fits(self, messages: int, size: int) -> bool:
+        """Whether there is room for so many messages, and bytes, beside what is here."""
+        full = len(self.line) + len(self._plain) + messages > self.room.messages_max
+        return not full and self.bytes + size <= self.room.bytes_max
+
+    def takes(self, message: Message, qos: int) -> bool:
+        """Whether `push` would be right now, or after `make_room`."""
+        size = message.bytes_held()
+        if self.fits(1, size):
+            return True
+        if size > self.room.bytes_max:
+            return False
+        if self.room.policy == DROP_OLDEST:
+            return self._oldest() is not None
+        return bool(qos and self._plain)
+
+    def make_room(self, message: Message, qos: int) -> Iterator[Message]:
+        """Drops older messages for this one, as the policy says, and returns them, one by one.
+
+        There may be too little room all the same.
+        """
+        size = message.bytes_held()
+        if size > self.room.bytes_max:
+            return
+        while not self.fits(1, size):
+            if self.room.policy == DROP_OLDEST:
+                at = self._oldest()
+                if at is None:
+                    return
+                lost = self.line[at]
+                del self.line[at]
+            elif qos and self._plain:
+                lost = self._plain.popleft()
+            else:
+                return
+            self.bytes -= lost[0].bytes_held()
+            yield lost[0]
+
+    def push(self, message: Message, qos: int, retain: bool) -> None:
+        """Adds it at the end; whether there is room is the caller's to know."""
+        self.bytes += message.bytes_held()
+        if qos:
+            self._to_append().append((message, qos, retain))
+            return
+        if self._plain is _NOTHING:
+            self._plain = deque()
+        self._plain.append((message, 0, retain))
+
+    def push_run(self, messages: list[Message], qos: int, size: int) -> None:
+        """The same for messages of QoS 1 or 2 that hold `size` bytes."""
+        self.bytes += size
+        self._to_append().extend([(message, qos, False) for message in messages])
+
+    def put_back(self, sent: Iterable[Redelivery]) -> None:
+        """What was sent goes before everything else; beyond the bounds, for nobody may drop it."""
+        line = self._to_append()
+        line.extendleft(reversed(list(sent)))
+        self.bytes += sum(each[0].bytes_held() for each in sent)
+
+    def pop(self) -> Waiting:
+        """The head of the line, which is not empty."""
+        waiting = self.line.popleft()
+        self.bytes -= waiting[0].bytes_held()
+        return waiting
+
+    def pop_plain(self) -> Delivery:
+        """The oldest message of QoS 0; there is one."""
+        waiting = self._plain.popleft()
+        self.bytes -= waiting[0].bytes_held()
+        return waiting
+
+    def remove(self, messages: set[Message]) -> Iterator[Message]:
+        """Takes these out of the line; returns those that were in it."""
+        line, self.line = self.line, _NOTHING
+        for waiting in line:
+            if waiting[0] in messages:
+                self.bytes -= waiting[0].bytes_held()
+                yield waiting[0]
+            else:
+                self._to_append().append(waiting)
+
+    def _oldest(self) -> int | None:
+        """Where the oldest message stands that was never sent: others may have reached the client."""
+        return next((at for at, waiting in enumerate(self.line) if len(waiting) == 3), None)
+
+    def _to_append(self) -> deque[Waiting]:
+        if self.line is _NOTHING:
+            self.line = deque()
+        return self.line
