@@ -25,7 +25,7 @@ _NOTHING: Any = ()  # an empty deque costs 700 bytes, and most sessions never ne
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Bounds:
     """The bounds of one session's backlog, the same for all sessions; `policy` is one of three above."""
 
     messages_max: int
@@ -36,10 +36,10 @@ class Room:
 class Backlog:
     """`line` may be read by anybody; `bytes` is what both parts hold."""
 
-    __slots__ = ("_plain", "bytes", "line", "room")
+    __slots__ = ("_plain", "bounds", "bytes", "line")
 
-    def __init__(self, room: Room) -> None:
-        self.room = room
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
         self.line: deque[Waiting] = _NOTHING
         self.bytes = 0
         self._plain: deque[Delivery] = _NOTHING
@@ -59,21 +59,21 @@ class Backlog:
     @property
     def keeps_plain(self) -> bool:
         """Whether messages of QoS 0 may wait."""
-        return self.room.policy == DROP_QOS0_FIRST
+        return self.bounds.policy == DROP_QOS0_FIRST
 
     def fits(self, messages: int, size: int) -> bool:
         """Whether there is room for so many messages, and bytes, beside what is here."""
-        full = len(self.line) + len(self._plain) + messages > self.room.messages_max
-        return not full and self.bytes + size <= self.room.bytes_max
+        full = len(self.line) + len(self._plain) + messages > self.bounds.messages_max
+        return not full and self.bytes + size <= self.bounds.bytes_max
 
     def takes(self, message: Message, qos: int) -> bool:
         """Whether `push` would be right now, or after `make_room`."""
         size = message.bytes_held()
         if self.fits(1, size):
             return True
-        if size > self.room.bytes_max:
+        if size > self.bounds.bytes_max:
             return False
-        if self.room.policy == DROP_OLDEST:
+        if self.bounds.policy == DROP_OLDEST:
             return self._oldest() is not None
         return bool(qos and self._plain)
 
@@ -83,10 +83,10 @@ class Backlog:
         There may be too little room all the same.
         """
         size = message.bytes_held()
-        if size > self.room.bytes_max:
+        if size > self.bounds.bytes_max:
             return
         while not self.fits(1, size):
-            if self.room.policy == DROP_OLDEST:
+            if self.bounds.policy == DROP_OLDEST:
                 at = self._oldest()
                 if at is None:
                     return

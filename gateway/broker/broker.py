@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.broker import connecting, lanes, listings, publishing, subscribing
 from gateway.broker.access import Access
-from gateway.broker.backlog import Room
+from gateway.broker.backlog import Bounds
 from gateway.broker.connection import Connection, Moves, State
 from gateway.broker.delivery import arrived, arrived_run, caught_up, publish
 from gateway.broker.elsewhere import Elsewhere
@@ -60,7 +60,7 @@ class Broker:
             Retained(settings.retained_messages_max, self._forgotten),
             journal or Journal(),
             Logins(random.getrandbits(256).to_bytes(32, "big")),
-            Room(settings.queue_messages_max, settings.queue_bytes_max, settings.queue_full),
+            Bounds(settings.queue_messages_max, settings.queue_bytes_max, settings.queue_full),
         )
         self._sys = SysTopics(self.state, self._online)
         self.state.present = self._sys.matching

@@ -284,7 +284,7 @@ def write_away(broker: BrokerState) -> None:
 
 def new_session(broker: BrokerState, client_id: str, expiry_s: float, user: str) -> Session:
     """An empty session of this user, filed under its client id."""
-    session = Session(client_id, broker.vitals, broker.journal, broker.room)
+    session = Session(client_id, broker.vitals, broker.journal, broker.bounds)
     session.expiry_s = expiry_s
     session.user = user
     session.rights = broker.access.rights(user, client_id)

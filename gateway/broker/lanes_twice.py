@@ -36,7 +36,7 @@ def store(connection: Connection, data: bytes, frames: list[Frame], index: int) 
         packet_id = id_bytes[0] << 8 | id_bytes[1]
         if packet_id not in unreleased:  # else it is sent again, and stored [MQTT-4.3.3-10]
             held = session.unreleased_bytes + message.bytes_held()
-            if len(unreleased) >= count_max or held > session.backlog.room.bytes_max:
+            if len(unreleased) >= count_max or held > session.backlog.bounds.bytes_max:
                 break  # a handler has the words for it
             unreleased[packet_id] = message
             session.unreleased_bytes = held

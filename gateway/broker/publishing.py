@@ -134,7 +134,7 @@ def _store(connection: Connection, packet_id: int, message: Message) -> None:
         if new_client and len(session.unreleased) >= RECEIVE_MAXIMUM:  # [MQTT-3.3.4-9]
             raise ProtocolError(Reason.RECEIVE_MAXIMUM_EXCEEDED, "too much QoS 2 unreleased")
         size = message.bytes_held()
-        if session.unreleased_bytes + size > session.backlog.room.bytes_max:
+        if session.unreleased_bytes + size > session.backlog.bounds.bytes_max:
             raise ProtocolError(Reason.QUOTA_EXCEEDED, "too many bytes of QoS 2 unreleased")
         reason = _keep(connection, packet_id, message)
         # [MQTT-4.3.3-9]

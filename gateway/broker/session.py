@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Protocol
 
 from gateway.broker.access import Rights
-from gateway.broker.backlog import Backlog, Delivery, Room
+from gateway.broker.backlog import Backlog, Bounds, Delivery
 from gateway.broker.journal import Journal
 from gateway.broker.outbox import Outbox
 from gateway.broker.vitals import Vitals
@@ -70,11 +70,11 @@ class Session:
         "window",
     )
 
-    def __init__(self, client_id: str, vitals: Vitals, journal: Journal, room: Room) -> None:
+    def __init__(self, client_id: str, vitals: Vitals, journal: Journal, bounds: Bounds) -> None:
         self.client_id = client_id
         self.vitals = vitals
         self.journal = journal
-        self.backlog = Backlog(room)
+        self.backlog = Backlog(bounds)
         self.number = 0
         self.on_disk = False
         self.user = ""  # whose it is; empty: of whoever gave no name

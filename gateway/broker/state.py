@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from gateway.broker.access import Access
-from gateway.broker.backlog import Room
+from gateway.broker.backlog import Bounds
 from gateway.broker.door import Door
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.journal import Journal
@@ -34,7 +34,7 @@ class BrokerState:
     `away` says since when a client is away whose session the disk keeps, `written_away` of which of
     them the disk knows it: who comes and goes within a minute is never written.
     `present` gives the values of the broker's own topics under a filter (`sys_topics.py`).
-    `room` is what each session may have waiting.
+    `bounds` say what each session may have waiting.
     `silent` are sessions with shared subscriptions whose client is away: the timer after which others
     get what they have of these, or NO_TIMER once that is so.
     `crowding` is whom to tell, by client id, when the other gateways can take more again.
@@ -47,7 +47,7 @@ class BrokerState:
     retained: Retained
     journal: Journal
     logins: Logins
-    room: Room
+    bounds: Bounds
     now: float = 0.0
     holding: bool = False
     sessions: dict[str, Session] = field(default_factory=dict)
