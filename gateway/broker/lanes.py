@@ -58,7 +58,7 @@ def publish_plain(connection: Connection, data: bytes, frames: list[Frame], inde
         if run == index:
             return index
         if route.special or route.shared:
-            _give_special(connection, data, frames[:run], index, route)
+            _give_special(connection, data, frames, index, run, route)
         _forward(data, frames, index, run, dialect, route, connection.broker.vitals)
         index = run
     return index
@@ -131,10 +131,10 @@ LANES = {
 
 
 def _give_special(
-    connection: Connection, data: bytes, frames: list[Frame], index: int, route: Route
+    connection: Connection, data: bytes, frames: list[Frame], index: int, run: int, route: Route
 ) -> None:
     """The same frames for those on the route who need more than the bytes."""
-    while index < len(frames):
+    while index < run:
         messages, _ = read_run(connection, data, frames, index, route)
         deliver_special(connection.broker, messages, route)
         index += len(messages)

@@ -1,10 +1,11 @@
 """Retained messages for new subscriptions, as fast as the client takes them and no faster.
 
 A replay walks through the store under the subscription's filter. It sends while the client reads, its
-window is open and nothing else waits, TURN_BYTES a turn of the loop; so a wildcard over a large store
-fills neither outbox nor queue, and costs one pointer for each topic. What is published meanwhile is
-delivered at once; what is retained under that topic comes before it, or not at all if it is the same
-message. A client that comes back to its session finds the rest; a restarted gateway has forgotten it.
+window is open and nothing else waits, a slice in a turn of the loop; so a wildcard over a large store
+fills neither outbox nor backlog, stops nobody, and costs one pointer for each topic. What is published
+meanwhile is delivered at once; what is retained under that topic comes before it, or not at all if it is
+the same message. A client that comes back to its session finds the rest; a restarted gateway has
+forgotten it.
 Must not know connections, or how SUBSCRIBE is answered.
 """
 
@@ -18,9 +19,8 @@ from gateway.broker.target import Target
 from gateway.mqtt.message import Message
 from gateway.mqtt.packets import Subscription
 from gateway.mqtt.tree import TopicTree
-from gateway.timers import NO_TIMER
 
-TURN_BYTES = 65_536  # of one session in a turn: others are served in between
+LEVEL_BYTES = 32  # looking at one level of a topic takes as long as sending so much
 OVERTAKEN_MAX = 10_000  # topics of one walk; beyond that one may be shown once more
 
 
@@ -43,7 +43,7 @@ class Replay:
         self._session = session
         self._walks: dict[str, _Walk] = {}
         self._tree: TopicTree[_Walk] = TopicTree()
-        self._timer = NO_TIMER  # set while it rests until the next turn
+        self._rests = False  # until a later turn
 
     def add(self, subscription: Subscription) -> None:
         """A new subscription; one with an equal filter begins anew."""
@@ -56,31 +56,43 @@ class Replay:
 
     def advance(self, now: float) -> None:
         """Goes on as far as the client takes it; called whenever that may have changed."""
-        if self._timer != NO_TIMER:
+        if self._rests:
             return
-        budget = TURN_BYTES
+        slices = self._broker.slices
+        budget = left = slices.budget()
         while self._walks:
             walk = next(iter(self._walks.values()))
             if not self._session.is_ready(walk.target.qos):
-                return
-            if budget <= 0:
-                self._timer = self._broker.timers.set(now, self._due)
-                return
-            topic = next(walk.topics, None) if self._is_wanted(walk) else None
-            if topic is None:
-                self._end(walk)
-                continue
+                break
+            if left <= 0:
+                self._rests = True
+                slices.wait(self._due, now)
+                break
+            left -= self._step(walk)
+        if left < budget:
+            slices.spent(budget - left, now)
+        if not self._walks:
+            self._session.replay = None
+            self._broker.routes.cache.clear()
+
+    def _step(self, walk: _Walk) -> int:
+        """Goes on to the next topic, or some way towards it; returns what that was worth, in bytes."""
+        before = walk.topics.looked
+        topic = next(walk.topics, None) if self._is_wanted(walk) else None
+        cost = (walk.topics.looked - before) * LEVEL_BYTES
+        if topic is None:
+            self._end(walk)
+        elif topic:
             entry = self._broker.retained.get(topic)
             assert entry is not None and entry.message is not None, "a tombstone in the tree"
-            budget -= entry.message.bytes_held()
+            cost += entry.message.bytes_held()
             if topic not in walk.overtaken:
                 self._show(walk, entry.message)
-        self._session.replay = None
-        self._broker.routes.cache.clear()
+        return cost
 
     def overtake(self, topic: str) -> None:
         """A message of this topic is about to be delivered."""
-        outbox = self._session.outbox
+        outbox, backlog = self._session.outbox, self._session.backlog
         for walk in self._tree.match(topic):
             entry = self._broker.retained.get(topic)
             if entry is None or entry.message is None or not self._is_wanted(walk):
@@ -88,7 +100,7 @@ class Replay:
             if topic in walk.overtaken or walk.topics.is_past(topic):
                 continue
             lost = outbox is None or outbox.congested
-            if lost and not min(walk.target.qos, entry.message.qos):
+            if lost and not backlog.keeps_plain and not min(walk.target.qos, entry.message.qos):
                 continue  # neither reaches the client: what is retained still may, later
             if len(walk.overtaken) >= OVERTAKEN_MAX:
                 walk.overtaken.clear()
@@ -118,7 +130,7 @@ class Replay:
         self._tree.remove(topic_filter, None)
 
     def _due(self, now: float) -> None:
-        self._timer = NO_TIMER
+        self._rests = False
         if self._session.replay is self:
             self._broker.at(now)
             self.advance(now)

@@ -15,6 +15,7 @@ from gateway.limits import RETAINED_BYTES_MAX
 from gateway.mqtt.message import Message
 
 BUCKETS = 256  # digest granularity: 100,000 topics are 400 a bucket
+LOOKS_MAX = 64  # levels in a step of a walk: it can be left where no topic is for its filter
 TOMBSTONES_MAX = 100_000  # about 20 MB; the oldest stamp is forgotten first
 
 
@@ -43,21 +44,27 @@ class Walk:
     """The topics under a filter, in the order in which they first appeared, level by level.
 
     May be left and gone on with while the store changes: what is deleted is not met any more, and what
-    is new may be. It holds one pointer for each level beside those on its way.
+    is new may be. It holds one pointer for each level beside those on its way. An empty topic says that
+    LOOKS_MAX levels had none; `looked` counts them.
     """
 
-    __slots__ = ("_names", "_path", "_stack")
+    __slots__ = ("_names", "_path", "_stack", "looked")
 
     def __init__(self, root: _Level, topic_filter: str) -> None:
         self._names = topic_filter.split("/")
         self._stack: list[Iterator[_Level]] = [iter((root,))]
         self._path: list[_Level] = []  # from the root to where it is
+        self.looked = 0
 
     def __iter__(self) -> "Walk":
         return self
 
     def __next__(self) -> str:
+        until = self.looked + LOOKS_MAX
         while self._stack:
+            if self.looked == until:
+                return ""
+            self.looked += 1
             level = next(self._stack[-1], None)
             if level is None:
                 self._stack.pop()
@@ -180,7 +187,7 @@ class Retained:
 
     def matching(self, topic_filter: str) -> Iterator[Message]:
         """The retained messages under a filter."""
-        for topic in self.walk(topic_filter):
+        for topic in filter(None, self.walk(topic_filter)):
             message = self._entries[topic].message
             assert message is not None, "a tombstone stayed in the tree"
             yield message

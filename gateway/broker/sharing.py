@@ -22,13 +22,19 @@ def left(broker: BrokerState, session: Session) -> None:
 
 
 def came(broker: BrokerState, session: Session) -> None:
-    """The session can take messages: its client is here, or subscribed to more."""
+    """The session can take messages: its client is here."""
     broker.timers.drop(broker.silent.pop(session, NO_TIMER))
     for name in _names(session):
-        group = broker.routes.group(name)
-        for member in list(group.sessions()) if group is not None else ():
-            if broker.silent.get(member) == NO_TIMER:
-                _pass_on(broker, member)
+        joined(broker, name)
+
+
+def joined(broker: BrokerState, name: str) -> None:
+    """A session that can take messages shares this subscription."""
+    group = broker.routes.group(name)
+    assert group is not None, "a group without its members"
+    for member in list(group.sessions()):
+        if broker.silent.get(member) == NO_TIMER:
+            _pass_on(broker, member)
 
 
 def ended(broker: BrokerState, session: Session) -> None:

@@ -17,6 +17,7 @@ from gateway.broker.outbox import Outbox
 from gateway.broker.retained import Retained
 from gateway.broker.routes import Routes
 from gateway.broker.session import Session
+from gateway.broker.slices import Slices
 from gateway.broker.vitals import Vitals
 from gateway.config import MqttSection
 from gateway.effects import Effect, Level, Note
@@ -64,6 +65,10 @@ class BrokerState:
     present: Callable[[str], Iterable[Message]] = lambda topic_filter: ()
     access: Access = field(default_factory=Access)
     door: Door = field(default_factory=Door)
+    slices: Slices = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.slices = Slices(self.timers)
 
     def at(self, now: float) -> None:
         """An input came at this time."""

@@ -11,7 +11,7 @@ from gateway.broker.connection import Connection, State
 from gateway.broker.keeping import forget_subscription, keep_subscription
 from gateway.broker.replay import replay
 from gateway.broker.session import Session
-from gateway.broker.sharing import came
+from gateway.broker.sharing import joined
 from gateway.broker.state import BrokerState
 from gateway.errors import ProtocolError
 from gateway.limits import SUBSCRIPTIONS_MAX
@@ -94,8 +94,8 @@ def subscribe(
     if session.number:
         keep_subscription(broker.journal, session, subscription, ticket)
     route_to(broker, session, subscription)
-    if session.outbox is not None:
-        came(broker, session)
+    if split_share(subscription.topic_filter)[0]:
+        joined(broker, subscription.topic_filter)
 
 
 def route_to(broker: BrokerState, session: Session, subscription: Subscription) -> None:

@@ -1,6 +1,7 @@
 """Retained messages for new subscriptions, at the client's pace (gateway/broker/replay.py)."""
 
-from gateway.broker.replay import TURN_BYTES
+from gateway.broker.replay import LEVEL_BYTES
+from gateway.broker.slices import SLICE_BYTES, TURN_BYTES
 from gateway.config import MqttSection
 from gateway.mqtt.packets import (
     PubAck,
@@ -50,7 +51,7 @@ def test_qos_0_leaves_in_slices_and_waits_for_a_client_that_does_not_read() -> N
     client = world.connected("c")
     client.subscribe("#")
     slice_count = len(client.take())
-    assert 0 < slice_count <= TURN_BYTES // 1_000
+    assert 0 < slice_count <= SLICE_BYTES // 1_000
     assert world.broker.deadline() <= world.now  # the rest follows in the next turns
     client.subscribe("another")  # not for the asking
     assert client.take() == []
@@ -58,12 +59,69 @@ def test_qos_0_leaves_in_slices_and_waits_for_a_client_that_does_not_read() -> N
     world.pass_s(1)
     assert client.take() == []
     world.broker.congested(client.connection, False, world.now)
+    turn = client.take()
     while world.broker.deadline() <= world.now:
-        slice_count += len(client.take())
+        assert len(turn) <= SLICE_BYTES // 1_000
+        slice_count += len(turn)
         world.broker.wake(world.now)
-    assert slice_count + len(client.take()) == MANY
+        turn = client.take()
+    assert slice_count + len(turn) == MANY
     assert world.broker.vitals.dropped_congested == 0
     assert world.broker.state.sessions["c"].replay is None
+
+
+def test_one_session_gets_a_slice_in_a_turn_and_all_together_some() -> None:
+    world = World()
+    stored(world, qos=0, payload=bytes(1_000))
+    clients = [world.connected(f"c{number}") for number in range(20)]
+    for client in clients:
+        client.subscribe("#")
+    came = [len(client.take()) for client in clients]
+    turns = 1
+    while world.broker.deadline() <= world.now:
+        world.broker.wake(world.now)
+        turn = [len(client.take()) for client in clients]
+        assert max(turn) <= SLICE_BYTES // 1_000
+        assert sum(turn) <= (TURN_BYTES + SLICE_BYTES) // 1_000
+        came = [before + now for before, now in zip(came, turn, strict=True)]
+        turns += 1
+    assert came == [MANY] * 20
+    assert turns >= 20 * MANY * 1_000 // TURN_BYTES
+    assert all(session.replay is None for session in world.broker.state.sessions.values())
+
+
+def test_a_filter_for_which_nothing_is_retained_stops_nobody() -> None:
+    world = World()
+    stored(world, 5_000)
+    world.broker.publish("t/last/2/no", b"found", 0, True, world.now)
+    client = world.connected("c")
+    filters = [Subscription(f"+/+/+/{name}", 1) for name in ("no", *range(100))]
+    client.send(Subscribe(1, tuple(filters)))
+    assert [type(packet) for packet in client.take()] == [SubAck]
+    came, turns = [], 0
+    while world.broker.deadline() <= world.now:
+        world.broker.wake(world.now)
+        came += client.payloads()
+        turns += 1
+    assert came == [b"found"]
+    assert turns > 100 * 5_000 * LEVEL_BYTES // SLICE_BYTES
+    assert world.broker.state.sessions["c"].replay is None
+
+
+def test_with_qos_0_in_the_queue_what_is_retained_comes_first_too() -> None:
+    world = World(MqttSection(queue_full="drop-qos0-first"))
+    stored(world, qos=0, payload=bytes(1_000))
+    client = world.connected("c", clean=False, **STAYS)
+    client.subscribe("#")
+    client.take()
+    world.broker.congested(client.connection, True, world.now)
+    world.broker.publish("t/999", b"event", 0, False, world.now)
+    world.broker.publish("t/998", b"new", 0, True, world.now)
+    world.broker.congested(client.connection, False, world.now)
+    while world.broker.deadline() <= world.now:
+        world.broker.wake(world.now)
+    came = [message for message in client.messages() if message.topic in ("t/998", "t/999")]
+    assert [message.payload for message in came] == [bytes(1_000), b"event", b"new"]
 
 
 def test_suback_comes_first() -> None:

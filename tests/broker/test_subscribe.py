@@ -1,5 +1,7 @@
 """SUBSCRIBE, UNSUBSCRIBE and retained messages (sections 3.3.1.3, 3.8 to 3.11, 4.7)."""
 
+from time import perf_counter
+
 import pytest
 
 from gateway.broker import subscribing
@@ -33,6 +35,16 @@ def test_suback_answers_each_filter_in_order() -> None:
     client.send(Subscribe(3, filters))
     granted = (0, 2, 1, 1)
     assert client.take() == [SubAck(3, tuple(map(Reason, granted)))]
+
+
+def test_the_largest_subscribe_does_not_stop_the_others() -> None:
+    client = World().connected("c")
+    for first in ("a", "$share/g/a"):
+        filters = [Subscription(f"{first}/{number}", 1) for number in range(4_000)]
+        begin = perf_counter()
+        client.send(Subscribe(1, tuple(filters)))
+        assert perf_counter() - begin < 1.0  # it takes 0.1, and took seconds
+        assert len(client.take()) == 1
 
 
 def test_3_1_1_is_told_of_a_refusal_by_0x80(monkeypatch: pytest.MonkeyPatch) -> None:
