@@ -98,6 +98,7 @@ def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) ->
         if number in sessions:
             sessions[number].unreleased[packet_id] = message
             sessions[number].unreleased_bytes += message.bytes_held()
+            broker.room.hold(message)
         else:  # its session ended with the boot before
             release(broker, message)
 
@@ -275,8 +276,12 @@ def _fill(session: Session, messages: list[_Waiting]) -> None:
         if not packet_id:
             session.line().append((message, waiting.qos, waiting.retain))
             session.queue_bytes += message.bytes_held()
+            session.room.hold(message)
         elif waiting.received:
             session.inflight[packet_id] = None
+            session.room.free(-1)
             session.received_mids[packet_id] = message.mid
         else:
             session.inflight[packet_id] = (message, waiting.qos, waiting.retain)
+            session.large |= message.is_large()
+            session.room.hold(message)

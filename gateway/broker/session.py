@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from gateway.broker.access import Rights
 from gateway.broker.journal import Journal
 from gateway.broker.outbox import Outbox
+from gateway.broker.room import Room
 from gateway.broker.vitals import Vitals
 from gateway.mqtt.message import Message
 from gateway.mqtt.packets import Subscription
@@ -27,6 +28,10 @@ _NOTHING: Any = ()  # a queue in which nothing waits
 
 REFUSE_NEW, DROP_OLDEST, DROP_QOS0_FIRST = "refuse-new", "drop-oldest", "drop-qos0-first"
 QOS0_DROPPED_AT_ONCE = 64  # looking for them costs a walk through the queue
+
+# What is sent and not acknowledged is bounded in number; of payloads larger than this in bytes, too.
+LARGE_BYTES = 4_096
+LARGE_IN_WINDOW_BYTES_MAX = 4_194_304
 
 REFUSED = -1  # what became of a message: neither sent nor kept
 WAITS = 0  # it is in the queue; from 1 on: it was sent under this packet id
@@ -52,9 +57,10 @@ class Session:
     `inflight` maps a packet id to what was sent under it, in the order of sending; None stands for a
     QoS 2 message that the client has received (PUBREC) and not yet completed (PUBCOMP). `received_mids`
     are the ids of such messages on disk. `unsent` are packet ids whose message was not written to the
-    client: True if it may be, False while the packet id is on its way to the disk. `on_disk`: the disk
-    has the session, if it is to keep it. `queue_full` says which message a full queue loses; messages
-    of QoS 0 stand in it only with DROP_QOS0_FIRST, while the client is away or does not read.
+    client: True if it may be, False while the packet id is on its way to the disk. `large`: `inflight`
+    may have a large message, of which the room is to hear when it goes. `on_disk`: the disk has the
+    session, if it is to keep it. `queue_full` says which message a full queue loses; messages of QoS 0
+    stand in it only with DROP_QOS0_FIRST, while the client is away or does not read.
     """
 
     __slots__ = (
@@ -63,6 +69,7 @@ class Session:
         "expiry_s",
         "inflight",
         "journal",
+        "large",
         "number",
         "on_disk",
         "outbox",
@@ -75,6 +82,7 @@ class Session:
         "received_mids",
         "replay",
         "rights",
+        "room",
         "subscriptions",
         "unreleased",
         "unreleased_bytes",
@@ -89,6 +97,7 @@ class Session:
         client_id: str,
         vitals: Vitals,
         journal: Journal,
+        room: Room,
         queue_messages_max: int,
         queue_bytes_max: int,
         queue_full: str = REFUSE_NEW,
@@ -96,6 +105,7 @@ class Session:
         self.client_id = client_id
         self.vitals = vitals
         self.journal = journal
+        self.room = room
         self.queue_messages_max = queue_messages_max
         self.queue_bytes_max = queue_bytes_max
         self.queue_full = queue_full
@@ -107,6 +117,7 @@ class Session:
         self.subscriptions: dict[str, Subscription] = {}
         self.inflight: dict[int, Delivery | None] = {}
         self.received_mids: dict[int, int] = {}
+        self.large = False
         self.unsent: dict[int, bool] = {}
         self.queue: deque[Delivery | Redelivery] = _NOTHING  # `line` has one to append to
         self.queue_bytes = 0
@@ -162,12 +173,17 @@ class Session:
                 self._send_at_most_once(outbox, message, retain, now)
             return REFUSED
         # [MQTT-3.3.4-10] [MQTT-4.9.0-2] [MQTT-4.9.0-3] [MQTT-4.6.0-5] [MQTT-4.6.0-6]
-        if outbox is None or self.queue or outbox.congested or len(self.inflight) >= self.window:
+        if outbox is None or self.queue or outbox.congested or not self._window_takes(message):
             return self._enqueue(message, qos, retain)
-        return self._send_acknowledged(outbox, (message, qos, retain), now)
+        if self.room.used >= self.room.bytes_max:
+            return self._enqueue(message, qos, retain)
+        packet_id = self._send_acknowledged(outbox, (message, qos, retain), now)
+        if packet_id != REFUSED:
+            self.room.hold(message)
+        return packet_id
 
     def deliver_run(self, messages: list[Message], qos: int, now: float) -> list[int]:
-        """Does what `deliver` does for messages of one topic, none of them retained.
+        """Does what `deliver` does for messages of one topic and length, none of them retained.
 
         Returns what became of each if the disk keeps the session, else perhaps nothing.
         """
@@ -178,6 +194,9 @@ class Session:
         if outbox is None or outbox.congested or outbox.packet_bytes_max or outbox.aliases:
             return [self.deliver(message, qos, False, now) for message in messages]
         if qos and (self.queue or room < len(messages)):
+            return [self.deliver(message, qos, False, now) for message in messages]
+        too_large = len(messages[0].payload) >= LARGE_BYTES
+        if qos and (too_large or self.room.used >= self.room.bytes_max):
             return [self.deliver(message, qos, False, now) for message in messages]
         if qos == 2 and self.number:
             return [self.deliver(message, qos, False, now) for message in messages]
@@ -190,6 +209,8 @@ class Session:
                 pieces += message.parts(dialect, 0, False, now)
             return []
         inflight, packet_id, key = self.inflight, self._next_id, dialect << 3 | qos << 1
+        if self.room.hold_run(messages):
+            self.large = True
         for message in messages:
             while packet_id in inflight:
                 packet_id = packet_id % PACKET_ID_MAX + 1
@@ -212,6 +233,10 @@ class Session:
             self.unsent.pop(packet_id, None)
             mid = self.received_mids.pop(packet_id, 0) if delivery is None else delivery[0].mid
             self.journal.done(self.number, mid)
+        if delivery is None:
+            self.room.free(1)
+        else:
+            self.room.let_go(delivery[0])
         if self.queue or self.replay is not None:
             self.send_waiting(now)
         return True
@@ -232,6 +257,8 @@ class Session:
             self.journal.received(self.number, delivery[0].mid, ticket())
         elif self.number:
             self.journal.wait(ticket())
+        if delivery is not None:
+            self.room.empty(delivery[0])
         return True
 
     def committed(self, packet_id: int, now: float) -> None:
@@ -251,7 +278,7 @@ class Session:
         if self.queued_qos0 and outbox is not None and not outbox.congested:
             self._send_queued_qos0(outbox, now)
         while self.queue and outbox is not None and not outbox.congested:
-            if len(self.inflight) >= self.window:
+            if not self._window_takes(self.queue[0][0]):
                 return
             delivery = self.queue.popleft()
             self.queue_bytes -= delivery[0].bytes_held()
@@ -274,8 +301,8 @@ class Session:
 
     def has_room(self, message: Message) -> bool:
         """Whether the queue can take the message as well."""
-        full = len(self.queue) >= self.queue_messages_max
-        return not full and self.queue_bytes + message.bytes_held() <= self.queue_bytes_max
+        left = self.room.left()
+        return self._is_within(message) and self.queue_bytes + message.bytes_held() <= left
 
     def keeps_qos0(self) -> bool:
         """Whether messages of QoS 0 wait, too, while the client is away."""
@@ -296,6 +323,17 @@ class Session:
             else:
                 self.line().append(each)
 
+    def give_room(self) -> None:
+        """The session is over: nothing of what it has is needed here."""
+        self.room.free(len(self.inflight))
+        for delivery in self.inflight.values():
+            if delivery is not None:
+                self.room.empty(delivery[0])
+        for waiting in self.queue:
+            self.room.let_go(waiting[0])
+        for message in self.unreleased.values():
+            self.room.let_go(message)
+
     def line(self) -> deque[Delivery | Redelivery]:
         """The queue, to append to: an empty one costs 700 bytes, and most sessions never have one."""
         if self.queue is _NOTHING:
@@ -307,19 +345,49 @@ class Session:
         return len(self.queue) + len(self.inflight)
 
     def _enqueue(self, message: Message, qos: int, retain: bool) -> int:
+        if not (qos or self.room.has_for_qos0()):
+            self.vitals.dropped_room_full += 1
+            return REFUSED
         if not (self.has_room(message) or self._make_room(message, qos)):
-            self.vitals.dropped_queue_full += 1
+            self._count_refused(message)
             return REFUSED
         self.line().append((message, qos, retain))
+        self.room.hold(message)
         self.queue_bytes += message.bytes_held()
         self.queued_qos0 += not qos
         return WAITS
 
+    def _count_refused(self, message: Message) -> None:
+        if self._is_within(message):
+            self.vitals.dropped_room_full += 1
+        else:
+            self.vitals.dropped_queue_full += 1
+
+    def _is_within(self, message: Message) -> bool:
+        """Whether the queue's own bounds leave room for the message."""
+        full = len(self.queue) >= self.queue_messages_max
+        return not full and self.queue_bytes + message.bytes_held() <= self.queue_bytes_max
+
+    def _window_takes(self, message: Message) -> bool:
+        """Whether the message may be sent, as far as what is not acknowledged goes."""
+        if len(self.inflight) >= self.window:
+            return False
+        if len(message.payload) < LARGE_BYTES or not self.inflight:
+            return True
+        sent = sum([len(each[0].payload) for each in self.inflight.values() if each is not None])
+        return sent + len(message.payload) <= LARGE_IN_WINDOW_BYTES_MAX
+
     def _make_room(self, message: Message, qos: int) -> bool:
-        """Drops older messages for this one, as `queue_full` says; whether there is room now."""
-        if message.bytes_held() > self.queue_bytes_max:
+        """Drops older messages for this one, as `queue_full` says; whether there is room now.
+
+        If it is the room of all sessions that is short, a queue gives up as much as it takes.
+        """
+        size, before = message.bytes_held(), self.queue_bytes
+        if size > self.queue_bytes_max or self.room.used >= self.room.bytes_max:
             return False
         while not self.has_room(message):
+            if self._is_within(message) and self.queue_bytes + size <= before:
+                return True
             if self.queue_full == DROP_OLDEST:
                 lost = list(islice(self._unsent_in_queue(), 1))
             elif self.queue_full == DROP_QOS0_FIRST and qos and self.queued_qos0:
@@ -353,6 +421,7 @@ class Session:
                 self.queue.append(waiting)
                 continue
             self.queue_bytes -= waiting[0].bytes_held()
+            self.room.let_go(waiting[0])
             if waiting[0].expired(now):
                 self.vitals.dropped_expired += 1
             else:
@@ -362,24 +431,27 @@ class Session:
         """Nobody is connected: the messages wait, in one step if there is room for all."""
         size = sum([message.bytes_held() for message in messages])
         full = len(self.queue) + len(messages) > self.queue_messages_max
-        if full or self.queue_bytes + size > self.queue_bytes_max:
+        size += self.queue_bytes
+        if full or size > self.queue_bytes_max or size > self.room.left():
             return [self._enqueue(message, qos, False) for message in messages]
         self.line().extend([(message, qos, False) for message in messages])
-        self.queue_bytes += size
+        self.queue_bytes = size
+        self.room.hold_run(messages)
         return [WAITS] * len(messages)
 
     def _send_from_queue(self, outbox: Outbox, delivery: Delivery, now: float) -> None:
         packet_id = self._send_acknowledged(outbox, delivery, now)
-        if not self.number:
-            return
         if packet_id == REFUSED:
             self._give_up(delivery[0])
+            return
+        if not self.number:
             return
         self.journal.sent(self.number, delivery[0].mid, packet_id)
         if delivery[1] == 2:
             self.journal.await_commit(self, packet_id)
 
     def _give_up(self, message: Message) -> None:
+        self.room.let_go(message)
         if self.number and message.mid:
             self.journal.done(self.number, message.mid)
 
@@ -407,6 +479,7 @@ class Session:
         elif not self._write(outbox, packet_id, delivery, now):
             return REFUSED
         self.inflight[packet_id] = delivery
+        self.large |= delivery[0].is_large()
         self.vitals.messages_out += 1
         return packet_id
 
@@ -415,6 +488,7 @@ class Session:
         dup = not (self.unsent and self.unsent.pop(packet_id, False))
         if self._write(outbox, packet_id, delivery, now, dup):
             self.inflight[packet_id] = delivery
+            self.large |= delivery[0].is_large()
         else:
             self.inflight.pop(packet_id, None)
             self._give_up(delivery[0])
