@@ -73,6 +73,7 @@ class MqttSection:
     inflight_max: int = 1_024  # unacknowledged QoS 1 and 2 messages to one client
     queue_messages_max: int = 10_000  # waiting for one session
     queue_bytes_max: int = 16_777_216
+    waiting_bytes_max: int = 100_663_296  # of all sessions together, in memory
     retained_messages_max: int = 100_000
     session_expiry_max_s: int = 604_800  # seven days
     sys_interval_s: int = 10  # of $SYS; 0: there is none

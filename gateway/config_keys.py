@@ -205,6 +205,12 @@ MQTT = Section(
         ),
         whole("queue_messages_max", 1, 10_000_000, "Messages that wait for one session."),
         whole("queue_bytes_max", 1024, 4_294_967_296, "Bytes that wait for one session."),
+        whole(
+            "waiting_bytes_max",
+            1_048_576,
+            68_719_476_736,
+            "Bytes of memory for all messages that wait for all sessions together.",
+        ),
         whole("retained_messages_max", 0, 10_000_000, "Retained messages on the gateway."),
         whole(
             "session_expiry_max_s",

@@ -127,6 +127,7 @@ class Reporter:
             return []
         causes = {
             "at full queues": vitals.dropped_queue_full,
+            "for too much waits for all sessions together": vitals.dropped_room_full,
             "to clients that do not read": vitals.dropped_congested,
             "too large for their client": vitals.dropped_too_large,
             "for shared subscriptions without a member that could take them": vitals.dropped_shared,
@@ -170,11 +171,25 @@ class Reporter:
 
     def _store_problems(self, now: float) -> list[ProblemStatus]:
         state = self._node.broker.state
+        problems = self._room_problems(now)
         if why := state.journal.refusing:
             text, _, remedy = why.partition("; ")
             text = f"nothing new is kept: {text}. {state.vitals.refused_disk} were refused so far"
-            return [ProblemStatus(Severity.ERROR, text, remedy)]
-        return []
+            problems.append(ProblemStatus(Severity.ERROR, text, remedy))
+        return problems
+
+    def _room_problems(self, now: float) -> list[ProblemStatus]:
+        """The memory of all sessions together: full now, or some minutes ago."""
+        state, vitals = self._node.broker.state, self._node.broker.vitals
+        why = state.room.refusing()
+        if not why and (not vitals.last_full_at or now - vitals.last_full_at > DROPS_SHOWN_S):
+            return []
+        text, _, remedy = why.partition("; ")
+        if not why:
+            text, remedy = "messages that waited took all the room", "see gwctl sessions for whose"
+        text = f"{text}. {vitals.refused_room_full} that must be kept were refused so far"
+        severity = Severity.ERROR if why else Severity.WARNING
+        return [ProblemStatus(severity, text, remedy)]
 
 
 def _loss_problems(losses: Losses, now: float) -> list[ProblemStatus]:

@@ -9,10 +9,11 @@ sessions, connections, or what the disk keeps.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.broker.room import Room
 from gateway.mqtt.message import Message
 
 REFUSE_NEW, DROP_OLDEST, DROP_QOS0_FIRST = "refuse-new", "drop-oldest", "drop-qos0-first"
@@ -21,6 +22,7 @@ Delivery = tuple[Message, int, bool]  # message, QoS, retain flag
 Redelivery = tuple[Message, int, bool, int]  # and the packet id that it was sent under
 Waiting = Delivery | Redelivery
 
+NOTHING_LOST: Sequence[Message] = ()
 _NOTHING: Any = ()  # an empty deque costs 700 bytes, and most sessions never need one
 
 
@@ -36,10 +38,11 @@ class Bounds:
 class Backlog:
     """`line` may be read by anybody; `bytes` is what both parts hold."""
 
-    __slots__ = ("_plain", "bounds", "bytes", "line")
+    __slots__ = ("_plain", "_room", "bounds", "bytes", "line")
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: Bounds, room: Room) -> None:
         self.bounds = bounds
+        self._room = room
         self.line: deque[Waiting] = _NOTHING
         self.bytes = 0
         self._plain: deque[Delivery] = _NOTHING
@@ -61,46 +64,41 @@ class Backlog:
         """Whether messages of QoS 0 may wait."""
         return self.bounds.policy == DROP_QOS0_FIRST
 
-    def fits(self, messages: int, size: int) -> bool:
-        """Whether there is room for so many messages, and bytes, beside what is here."""
+    def is_within(self, messages: int, size: int) -> bool:
+        """Whether its own bounds leave room for so many messages, and bytes."""
         full = len(self.line) + len(self._plain) + messages > self.bounds.messages_max
         return not full and self.bytes + size <= self.bounds.bytes_max
 
     def takes(self, message: Message, qos: int) -> bool:
-        """Whether `push` would be right now, or after `make_room`."""
-        size = message.bytes_held()
-        if self.fits(1, size):
+        """Whether `offer` would take it."""
+        if self._fits(1, message.bytes_held()):
             return True
-        if size > self.bounds.bytes_max:
+        if not self._can_make_room(message):
             return False
         if self.bounds.policy == DROP_OLDEST:
             return self._oldest() is not None
         return bool(qos and self._plain)
 
-    def make_room(self, message: Message, qos: int) -> Iterator[Message]:
-        """Drops older messages for this one, as the policy says, and returns them, one by one.
+    def offer(self, message: Message, qos: int, retain: bool) -> tuple[bool, Sequence[Message]]:
+        """Takes it as the last, if there is room; whether it did, and what the policy lost for that."""
+        room, lost = self._fits(1, message.bytes_held()), NOTHING_LOST
+        if not room and self._can_make_room(message):
+            room, lost = self._make_room(message.bytes_held(), qos)
+        if room:
+            self.push(message, qos, retain)
+        return room, lost
 
-        There may be too little room all the same.
-        """
-        size = message.bytes_held()
-        if size > self.bounds.bytes_max:
-            return
-        while not self.fits(1, size):
-            if self.bounds.policy == DROP_OLDEST:
-                at = self._oldest()
-                if at is None:
-                    return
-                lost = self.line[at]
-                del self.line[at]
-            elif qos and self._plain:
-                lost = self._plain.popleft()
-            else:
-                return
-            self.bytes -= lost[0].bytes_held()
-            yield lost[0]
+    def offer_run(self, messages: list[Message], qos: int) -> bool:
+        """Takes these of QoS 1 or 2, not retained, if there is room for all, and else none."""
+        size = sum([message.bytes_held() for message in messages])
+        if not self._fits(len(messages), size):
+            return False
+        self.bytes += size
+        self._to_append().extend([(message, qos, False) for message in messages])
+        return True
 
     def push(self, message: Message, qos: int, retain: bool) -> None:
-        """Adds it at the end; whether there is room is the caller's to know."""
+        """Takes it, room or not: it was taken before."""
         self.bytes += message.bytes_held()
         if qos:
             self._to_append().append((message, qos, retain))
@@ -109,15 +107,10 @@ class Backlog:
             self._plain = deque()
         self._plain.append((message, 0, retain))
 
-    def push_run(self, messages: list[Message], qos: int, size: int) -> None:
-        """The same for messages of QoS 1 or 2 that hold `size` bytes."""
-        self.bytes += size
-        self._to_append().extend([(message, qos, False) for message in messages])
-
-    def put_back(self, sent: Iterable[Redelivery]) -> None:
+    def put_back(self, sent: Sequence[Redelivery]) -> None:
         """What was sent goes before everything else; beyond the bounds, for nobody may drop it."""
         line = self._to_append()
-        line.extendleft(reversed(list(sent)))
+        line.extendleft(reversed(sent))
         self.bytes += sum(each[0].bytes_held() for each in sent)
 
     def pop(self) -> Waiting:
@@ -141,6 +134,36 @@ class Backlog:
                 yield waiting[0]
             else:
                 self._to_append().append(waiting)
+
+    def _fits(self, messages: int, size: int) -> bool:
+        return self.is_within(messages, size) and self.bytes + size <= self._room.left()
+
+    def _can_make_room(self, message: Message) -> bool:
+        """Whether it is of any use to lose others for the message."""
+        fits_alone = message.bytes_held() <= self.bounds.bytes_max
+        return fits_alone and self._room.used < self._room.bytes_max
+
+    def _make_room(self, size: int, qos: int) -> tuple[bool, list[Message]]:
+        """Loses older messages, as the policy says; whether there is room now.
+
+        If it is the room of all sessions that is short, a backlog gives up as much as it takes.
+        """
+        lost: list[Message] = []
+        before = self.bytes
+        while not self._fits(1, size):
+            if self.is_within(1, size) and self.bytes + size <= before:
+                break
+            at = self._oldest() if self.bounds.policy == DROP_OLDEST else None
+            if at is not None:
+                gone = self.line[at]
+                del self.line[at]
+            elif qos and self._plain:
+                gone = self._plain.popleft()
+            else:
+                return False, lost
+            self.bytes -= gone[0].bytes_held()
+            lost.append(gone[0])
+        return True, lost
 
     def _oldest(self) -> int | None:
         """Where the oldest message stands that was never sent: others may have reached the client."""

@@ -22,6 +22,7 @@ from gateway.broker.logins import Logins, User
 from gateway.broker.outbox import Outbox
 from gateway.broker.records import Record
 from gateway.broker.retained import Retained
+from gateway.broker.room import Room
 from gateway.broker.routes import Routes
 from gateway.broker.state import BrokerState
 from gateway.broker.sys_topics import SysTopics
@@ -61,10 +62,12 @@ class Broker:
             journal or Journal(),
             Logins(random.getrandbits(256).to_bytes(32, "big")),
             Bounds(settings.queue_messages_max, settings.queue_bytes_max, settings.queue_full),
+            Room(settings.waiting_bytes_max),
         )
         self._sys = SysTopics(self.state, self._online)
         self.state.present = self._sys.matching
         self._sweep_at = 0.0
+        self._episodes = 0  # of a full room that were noted
         self._moves = self._make_moves()
         self.state.timers.set(0.0, self._tick)
 
@@ -237,6 +240,7 @@ class Broker:
             session = connection.session
             if connection.will is not None and session is not None and session.number:
                 keep_session(self.state.journal, session, None, None)
+            self.state.room.let_will_go(connection.will)
             connection.will = None
             connection.refuse(Reason.SERVER_SHUTTING_DOWN, "the gateway stops")
 
@@ -294,6 +298,7 @@ class Broker:
 
     def _tick(self, now: float) -> None:
         self.state.vitals.tick(now)
+        self._watch_room(now)
         self._sys.tick(now)
         if self.state.crowding and not self.state.elsewhere.crowded():
             self.uncrowd()  # the gateway that was behind is silent or gone
@@ -302,6 +307,16 @@ class Broker:
             self.state.retained.expire(now)
             connecting.write_away(self.state)
         self.state.timers.set(now + TICK_S, self._tick)
+
+    def _watch_room(self, now: float) -> None:
+        """Says once an episode that messages which wait take all the room there is for them."""
+        room = self.state.room
+        why = room.refusing()
+        if why:
+            self.state.vitals.last_full_at = now
+        if room.episodes > self._episodes:
+            self._episodes = room.episodes
+            self.state.note("error", why or "messages that wait took all the room for a moment")
 
     def _make_moves(self) -> Moves:
         waiting, opened = State.WAITING, State.OPEN

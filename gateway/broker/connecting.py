@@ -14,7 +14,7 @@ from gateway.broker.connection import Connection, State
 from gateway.broker.delivery import is_own, publish
 from gateway.broker.identity import identify
 from gateway.broker.keeping import forget_session, forget_will, keep_session, keep_will
-from gateway.broker.publishing import is_mislabelled
+from gateway.broker.publishing import NO_ROOM, is_mislabelled
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
 from gateway.broker.subscribing import unsubscribe
@@ -93,6 +93,7 @@ def on_closed(online: Online) -> Callable[[Connection, bool], None]:
             keep_session(broker.journal, session, None, None)  # it is decided here and now
         if with_will and connection.will is not None:
             leave_will(broker, session, connection.will)
+        broker.room.let_will_go(connection.will)
         # [MQTT-3.1.2-23] [MQTT-4.1.0-1] [MQTT-4.1.0-2]
         if session.expiry_s:
             expire_at(broker, session, broker.now + session.expiry_s)
@@ -121,6 +122,7 @@ def end_session(broker: BrokerState, session: Session, ticket: Ticket | None = N
         forget_session(broker.journal, session, ticket)
     session.replay = None
     sharing.ended(broker, session)  # [MQTT-4.8.2-5]
+    session.give_room()
     for message in session.unreleased.values():
         release(broker, message)
 
@@ -153,6 +155,9 @@ def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reaso
     if refusing and packet.client_id not in sessions and _asks_to_be_kept(packet):
         connection.broker.vitals.refused_disk += 1
         return Reason.QUOTA_EXCEEDED, refusing
+    if will is not None and not connection.broker.room.takes_will(will):
+        connection.broker.vitals.refused_room_full += 1
+        return Reason.QUOTA_EXCEEDED, f"no room for its will: {NO_ROOM}"
     if packet.client_id not in sessions and len(sessions) >= SESSIONS_MAX:
         return Reason.QUOTA_EXCEEDED, "too many sessions"
     return None
@@ -222,6 +227,7 @@ def _admit(
         return
     # [MQTT-3.1.2-7] [MQTT-3.1.2-12 of 3.1.1]
     connection.will = packet.will
+    broker.room.hold_will(packet.will)
     if session.number and packet.will is not None:
         keep_session(broker.journal, session, packet.will, None)
     outbox.dialect = MQTT5 if packet.version is Version.MQTT5 else MQTT3
@@ -284,7 +290,7 @@ def write_away(broker: BrokerState) -> None:
 
 def new_session(broker: BrokerState, client_id: str, expiry_s: float, user: str) -> Session:
     """An empty session of this user, filed under its client id."""
-    session = Session(client_id, broker.vitals, broker.journal, broker.bounds)
+    session = Session(client_id, broker.vitals, broker.journal, broker.bounds, broker.room)
     session.expiry_s = expiry_s
     session.user = user
     session.rights = broker.access.rights(user, client_id)
@@ -337,6 +343,7 @@ def delay_will(broker: BrokerState, client_id: str, message: Message, due: float
     """Sends the will then, if its client is not back."""
     timer = broker.timers.set(due, lambda now: _will_due(broker, client_id, now))
     broker.wills[client_id] = (timer, message)
+    broker.room.hold(message)
 
 
 def _will_due(broker: BrokerState, client_id: str, now: float) -> None:
@@ -348,6 +355,7 @@ def _cancel_will(broker: BrokerState, client_id: str) -> Message | None:
     timer, message = broker.wills.pop(client_id, (NO_TIMER, None))
     broker.timers.drop(timer)
     if message is not None:
+        broker.room.let_go(message)
         forget_will(broker.journal, client_id)
     return message
 

@@ -5,6 +5,7 @@ keeps is told to the journal in the same step. Must not know connections.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 
 from gateway.broker import records
 from gateway.broker.journal import Journal
@@ -54,9 +55,10 @@ def publish(
 
 
 def unkeepable(broker: BrokerState, message: Message, route: Route) -> bool:
-    """Whether the message must be on disk before it is acknowledged, and the disk takes none."""
-    needs_disk = message.qos and (route.durable or message.retain)
-    return bool(needs_disk and broker.journal.refusing)
+    """Whether the message must be kept before it is acknowledged, and nothing can be kept."""
+    if not message.qos:
+        return False
+    return bool(broker.refusing() if route.durable else message.retain and broker.journal.refusing)
 
 
 def publish_run(
@@ -80,7 +82,7 @@ def deliver_run(
     route: Route,
     ticket: Callable[[], Ticket] | None = None,
 ) -> None:
-    """Does what `deliver` does for messages of one client, topic and QoS, none of them retained."""
+    """Does what `deliver` does for messages of one client, topic, length and QoS, none retained."""
     durable = route.durable and messages[0].qos > 0
     _overtake(route, messages[0].topic)
     if durable:
@@ -274,7 +276,12 @@ def caught_up(broker: BrokerState, message: Message, stamp: Stamp) -> None:
 
 def arrived_run(broker: BrokerState, messages: list[Message]) -> None:
     """Messages of one client, topic and QoS, not retained, that another gateway accepted."""
-    deliver_run(broker, messages, broker.routes.find(messages[0].topic_field))
+    route = broker.routes.find(messages[0].topic_field)
+    if not messages[0].qos:
+        deliver_run(broker, messages, route)
+        return
+    for _, alike in groupby(messages, lambda message: len(message.payload)):
+        deliver_run(broker, list(alike), route)
 
 
 def retain(

@@ -98,6 +98,7 @@ def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) ->
         if number in sessions:
             sessions[number].unreleased[packet_id] = message
             sessions[number].unreleased_bytes += message.bytes_held()
+            broker.room.hold(message)
         else:  # its session ended with the boot before
             release(broker, message)
 
@@ -273,8 +274,12 @@ def _fill(session: Session, messages: list[_Waiting]) -> None:
         message, packet_id = waiting.message, waiting.packet_id
         if not packet_id:
             session.backlog.push(message, waiting.qos, waiting.retain)
+            session.room.hold(message)
         elif waiting.received:
             session.inflight[packet_id] = None
+            session.room.free(-1)
             session.received_mids[packet_id] = message.mid
         else:
             session.inflight[packet_id] = (message, waiting.qos, waiting.retain)
+            session.large |= message.is_large()
+            session.room.hold(message)

@@ -24,6 +24,7 @@ from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
 
 _FAILURE = 0x80  # reason codes from here on are refusals, section 2.4
+NO_ROOM = "too many messages wait"
 _UNKNOWN_ID = "no message waits under this packet id"
 
 
@@ -81,6 +82,7 @@ def on_pubrel(connection: Connection, packet: Packet) -> None:
         # [MQTT-4.3.3-12]
         message = session.unreleased.pop(packet.packet_id)
         session.unreleased_bytes -= message.bytes_held()
+        session.room.let_go(message)
         if message.mid:
             connection.broker.journal.released(message.mid, connection.ticket())
         if not message.expired(connection.broker.now):  # [MQTT-3.3.2-5]
@@ -123,7 +125,7 @@ def _why(connection: Connection, reason: Reason) -> str:
     """A refusal in words, for the client."""
     if reason != Reason.QUOTA_EXCEEDED:
         return ""
-    return connection.broker.journal.refusing or "no more messages can be retained"
+    return connection.broker.refusing() or "no more messages can be retained"
 
 
 def _store(connection: Connection, packet_id: int, message: Message) -> None:
@@ -140,6 +142,7 @@ def _store(connection: Connection, packet_id: int, message: Message) -> None:
         # [MQTT-4.3.3-9]
         if reason == Reason.SUCCESS:
             session.unreleased[packet_id] = message
+            session.room.hold(message)
             session.unreleased_bytes += size
     elif session.unreleased[packet_id].mid:  # perhaps the first is still on its way to the disk
         connection.broker.journal.wait(connection.ticket())
@@ -152,6 +155,8 @@ def _keep(connection: Connection, packet_id: int, message: Message) -> Reason:
     broker, number = connection.broker, _session(connection).number
     route = broker.routes.find(message.topic_field)
     if unkeepable(broker, message, route) or (number and broker.journal.refusing):
+        return _refused(connection)
+    if broker.room.left() < 0 or (number and broker.refusing()):
         return _refused(connection)
     if broker.journal.keeping and (number or route.durable or message.retain):
         broker.journal.stored(number, packet_id, message, connection.ticket())
@@ -170,11 +175,14 @@ def _publish(connection: Connection, message: Message, released: bool = False) -
 
 
 def _refused(connection: Connection) -> Reason:
-    """The disk takes nothing: a 5.0 client is told, an older one loses its connection, unanswered."""
+    """Nothing can be kept: a 5.0 client is told, an older one loses its connection, unanswered."""
     broker = connection.broker
-    broker.vitals.refused_disk += 1
+    if broker.journal.refusing:
+        broker.vitals.refused_disk += 1
+    else:
+        broker.vitals.refused_room_full += 1
     if connection.version is not Version.MQTT5:
-        raise ProtocolError(Reason.QUOTA_EXCEEDED, broker.journal.refusing)
+        raise ProtocolError(Reason.QUOTA_EXCEEDED, broker.refusing() or NO_ROOM)
     return Reason.QUOTA_EXCEEDED
 
 

@@ -15,6 +15,7 @@ from gateway.broker.access import Rights
 from gateway.broker.backlog import Backlog, Bounds, Delivery
 from gateway.broker.journal import Journal
 from gateway.broker.outbox import Outbox
+from gateway.broker.room import Room
 from gateway.broker.vitals import Vitals
 from gateway.mqtt.message import Message
 from gateway.mqtt.packets import Subscription
@@ -22,6 +23,10 @@ from gateway.tickets import Ticket
 
 PACKET_ID_MAX = 65_535
 _DUP = 0x08
+
+# What is sent and not acknowledged is bounded in number; of payloads larger than this in bytes, too.
+LARGE_BYTES = 4_096
+LARGE_IN_WINDOW_BYTES_MAX = 4_194_304
 
 REFUSED = -1  # what became of a message: neither sent nor kept
 WAITS = 0  # it is in the backlog; from 1 on: it was sent under this packet id
@@ -44,8 +49,9 @@ class Session:
     `inflight` maps a packet id to what was sent under it, in the order of sending; None stands for a
     QoS 2 message that the client has received (PUBREC) and not yet completed (PUBCOMP). `received_mids`
     are the ids of such messages on disk. `unsent` are packet ids whose message was not written to the
-    client: True if it may be, False while the packet id is on its way to the disk. `on_disk`: the disk
-    has the session, if it is to keep it.
+    client: True if it may be, False while the packet id is on its way to the disk. `large`: `inflight`
+    may have a large message, of which the room is to hear when it goes. `on_disk`: the disk has the
+    session, if it is to keep it.
     """
 
     __slots__ = (
@@ -55,12 +61,14 @@ class Session:
         "expiry_s",
         "inflight",
         "journal",
+        "large",
         "number",
         "on_disk",
         "outbox",
         "received_mids",
         "replay",
         "rights",
+        "room",
         "subscriptions",
         "unreleased",
         "unreleased_bytes",
@@ -70,11 +78,14 @@ class Session:
         "window",
     )
 
-    def __init__(self, client_id: str, vitals: Vitals, journal: Journal, bounds: Bounds) -> None:
+    def __init__(
+        self, client_id: str, vitals: Vitals, journal: Journal, bounds: Bounds, room: Room
+    ) -> None:
         self.client_id = client_id
         self.vitals = vitals
         self.journal = journal
-        self.backlog = Backlog(bounds)
+        self.room = room
+        self.backlog = Backlog(bounds, room)
         self.number = 0
         self.on_disk = False
         self.user = ""  # whose it is; empty: of whoever gave no name
@@ -83,6 +94,7 @@ class Session:
         self.subscriptions: dict[str, Subscription] = {}
         self.inflight: dict[int, Delivery | None] = {}
         self.received_mids: dict[int, int] = {}
+        self.large = False
         self.unsent: dict[int, bool] = {}
         self.replay: Replaying | None = None
         self.unreleased: dict[int, Message] = {}
@@ -129,14 +141,19 @@ class Session:
                 self._send_at_most_once(outbox, message, retain, now)
             return REFUSED
         # [MQTT-3.3.4-10] [MQTT-4.9.0-2] [MQTT-4.9.0-3] [MQTT-4.6.0-5] [MQTT-4.6.0-6]
-        if outbox is None or outbox.congested or len(self.inflight) >= self.window:
+        if outbox is None or outbox.congested or not self._window_takes(message):
             return self._enqueue(message, qos, retain)
-        if self.backlog.line:
+        if self.backlog.line or self.room.used >= self.room.bytes_max:
             return self._enqueue(message, qos, retain)
-        return self._send_acknowledged(outbox, (message, qos, retain), now)
+        if self.room.used >= self.room.bytes_max:
+            return self._enqueue(message, qos, retain)
+        packet_id = self._send_acknowledged(outbox, (message, qos, retain), now)
+        if packet_id != REFUSED:
+            self.room.hold(message)
+        return packet_id
 
     def deliver_run(self, messages: list[Message], qos: int, now: float) -> list[int]:
-        """Does what `deliver` does for messages of one topic, none of them retained.
+        """Does what `deliver` does for messages of one topic and length, none of them retained.
 
         Returns what became of each if the disk keeps the session, else perhaps nothing.
         """
@@ -147,6 +164,9 @@ class Session:
         if outbox is None or outbox.congested or outbox.packet_bytes_max or outbox.aliases:
             return [self.deliver(message, qos, False, now) for message in messages]
         if qos and (self.backlog.line or room < len(messages)):
+            return [self.deliver(message, qos, False, now) for message in messages]
+        too_large = len(messages[0].payload) >= LARGE_BYTES
+        if qos and (too_large or self.room.used >= self.room.bytes_max):
             return [self.deliver(message, qos, False, now) for message in messages]
         if qos == 2 and self.number:
             return [self.deliver(message, qos, False, now) for message in messages]
@@ -159,6 +179,8 @@ class Session:
                 pieces += message.parts(dialect, 0, False, now)
             return []
         inflight, packet_id, key = self.inflight, self._next_id, dialect << 3 | qos << 1
+        if self.room.hold_run(messages):
+            self.large = True
         for message in messages:
             while packet_id in inflight:
                 packet_id = packet_id % PACKET_ID_MAX + 1
@@ -181,6 +203,10 @@ class Session:
             self.unsent.pop(packet_id, None)
             mid = self.received_mids.pop(packet_id, 0) if delivery is None else delivery[0].mid
             self.journal.done(self.number, mid)
+        if delivery is None:
+            self.room.free(1)
+        else:
+            self.room.let_go(delivery[0])
         if self.backlog.line or self.replay is not None:
             self.send_waiting(now)
         return True
@@ -201,6 +227,8 @@ class Session:
             self.journal.received(self.number, delivery[0].mid, ticket())
         elif self.number:
             self.journal.wait(ticket())
+        if delivery is not None:
+            self.room.empty(delivery[0])
         return True
 
     def committed(self, packet_id: int, now: float) -> None:
@@ -223,7 +251,7 @@ class Session:
         if outbox is not None and backlog.has_plain and not outbox.congested:
             self._send_plain(outbox, now)
         while backlog.line and outbox is not None and not outbox.congested:
-            if len(self.inflight) >= self.window:
+            if not self._window_takes(backlog.line[0][0]):
                 return
             waiting = backlog.pop()
             if len(waiting) == 4:
@@ -253,34 +281,59 @@ class Session:
         for message in self.backlog.remove(given):
             self._give_up(message)
 
+    def give_room(self) -> None:
+        """The session is over: nothing of what it has is needed here."""
+        self.room.free(len(self.inflight))
+        for delivery in self.inflight.values():
+            if delivery is not None:
+                self.room.empty(delivery[0])
+        for waiting in self.backlog:
+            self.room.let_go(waiting[0])
+        for message in self.unreleased.values():
+            self.room.let_go(message)
+
     def waiting(self) -> int:
         """Messages that the client has not acknowledged, sent or not."""
         return len(self.backlog) + len(self.inflight)
 
     def _enqueue(self, message: Message, qos: int, retain: bool) -> int:
-        backlog = self.backlog
-        if not backlog.fits(1, message.bytes_held()):
-            for lost in backlog.make_room(message, qos):
-                self.vitals.dropped_queue_full += 1
-                self._give_up(lost)
-            if not backlog.fits(1, message.bytes_held()):
-                self.vitals.dropped_queue_full += 1
-                return REFUSED
-        backlog.push(message, qos, retain)
-        return WAITS
+        if not (qos or self.room.has_for_qos0()):
+            self.vitals.dropped_room_full += 1
+            return REFUSED
+        taken, lost = self.backlog.offer(message, qos, retain)
+        for each in lost:
+            self.vitals.dropped_queue_full += 1
+            self._give_up(each)
+        if taken:
+            self.room.hold(message)
+            return WAITS
+        if self.backlog.is_within(1, message.bytes_held()):
+            self.vitals.dropped_room_full += 1
+        else:
+            self.vitals.dropped_queue_full += 1
+        return REFUSED
+
+    def _window_takes(self, message: Message) -> bool:
+        """Whether the message may be sent, as far as what is not acknowledged goes."""
+        if len(self.inflight) >= self.window:
+            return False
+        if len(message.payload) < LARGE_BYTES or not self.inflight:
+            return True
+        sent = sum([len(each[0].payload) for each in self.inflight.values() if each is not None])
+        return sent + len(message.payload) <= LARGE_IN_WINDOW_BYTES_MAX
 
     def _enqueue_run(self, messages: list[Message], qos: int) -> list[int]:
         """Nobody is connected: the messages wait, in one step if there is room for all."""
-        size = sum([message.bytes_held() for message in messages])
-        if not self.backlog.fits(len(messages), size):
+        if not self.backlog.offer_run(messages, qos):
             return [self._enqueue(message, qos, False) for message in messages]
-        self.backlog.push_run(messages, qos, size)
+        self.room.hold_run(messages)
         return [WAITS] * len(messages)
 
     def _send_plain(self, outbox: Outbox, now: float) -> None:
         """What waited at QoS 0 leaves, past what waits for the window."""
         while self.backlog.has_plain:
             message, _, retain = self.backlog.pop_plain()
+            self.room.let_go(message)
             if message.expired(now):
                 self.vitals.dropped_expired += 1
             else:
@@ -288,16 +341,17 @@ class Session:
 
     def _send_from_backlog(self, outbox: Outbox, delivery: Delivery, now: float) -> None:
         packet_id = self._send_acknowledged(outbox, delivery, now)
-        if not self.number:
-            return
         if packet_id == REFUSED:
             self._give_up(delivery[0])
+            return
+        if not self.number:
             return
         self.journal.sent(self.number, delivery[0].mid, packet_id)
         if delivery[1] == 2:
             self.journal.await_commit(self, packet_id)
 
     def _give_up(self, message: Message) -> None:
+        self.room.let_go(message)
         if self.number and message.mid:
             self.journal.done(self.number, message.mid)
 
@@ -325,6 +379,7 @@ class Session:
         elif not self._write(outbox, packet_id, delivery, now):
             return REFUSED
         self.inflight[packet_id] = delivery
+        self.large |= delivery[0].is_large()
         self.vitals.messages_out += 1
         return packet_id
 
@@ -337,6 +392,7 @@ class Session:
         dup = not self.unsent.get(packet_id, False)
         if on_its_way or self._write(outbox, packet_id, delivery, now, dup):
             self.inflight[packet_id] = delivery
+            self.large |= delivery[0].is_large()
         else:
             self.inflight.pop(packet_id, None)
             self._give_up(delivery[0])

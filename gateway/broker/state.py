@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from random import Random
 
 from gateway.broker.access import Access
-from gateway.broker.backlog import Bounds
+from gateway.broker.backlog import DROP_OLDEST, Bounds
 from gateway.broker.door import Door
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.journal import Journal
 from gateway.broker.logins import Logins
 from gateway.broker.outbox import Outbox
 from gateway.broker.retained import Retained
+from gateway.broker.room import Room
 from gateway.broker.routes import Routes
 from gateway.broker.session import Session
 from gateway.broker.slices import Slices
@@ -49,6 +50,7 @@ class BrokerState:
     journal: Journal
     logins: Logins
     bounds: Bounds
+    room: Room
     now: float = 0.0
     holding: bool = False
     sessions: dict[str, Session] = field(default_factory=dict)
@@ -73,6 +75,15 @@ class BrokerState:
     def at(self, now: float) -> None:
         """An input came at this time."""
         self.now = self.journal.now = now
+
+    def refusing(self) -> str:
+        """Why no message can be kept now, and what to do; empty: it can.
+
+        Where the oldest message makes room (`drop-oldest`) the publisher is not told that there is none.
+        """
+        if self.journal.refusing or self.settings.queue_full == DROP_OLDEST:
+            return self.journal.refusing
+        return self.room.refusing()
 
     def note(self, level: Level, text: str) -> None:
         """Says something to the log. Clients choose names: they must not break its lines."""

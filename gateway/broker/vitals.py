@@ -13,6 +13,7 @@ class Vitals:
     messages_out: int = 0
     dropped_congested: int = 0  # QoS 0 to a client that does not read
     dropped_queue_full: int = 0  # a session's queue was at its limit
+    dropped_room_full: int = 0  # all sessions together had as much as they may
     dropped_expired: int = 0
     dropped_too_large: int = 0  # over the client's maximum packet size
     dropped_shared: int = 0  # no member of a shared subscription could be given it
@@ -23,6 +24,7 @@ class Vitals:
     subscriptions_refused_full: int = 0  # their session had as many as it may
     refused_own: int = 0  # published to $SYS, which is the broker's
     refused_payload: int = 0  # said to be UTF-8, and was not
+    refused_room_full: int = 0  # not taken, for too much waits for all sessions together
     refused_disk: int = 0  # not taken, for the disk could not keep them
     connections_refused: int = 0
     logins_wrong: int = 0  # no such user, or another password
@@ -38,6 +40,7 @@ class Vitals:
     last_drop_at: float = 0.0  # monotonic seconds; 0: never
     last_slowed_at: float = 0.0  # the same
     last_login_refused_at: float = 0.0  # the same, wrong or busy
+    last_full_at: float = 0.0  # the same: all sessions together had as much as they may
     _dropped: int = 0
     _slowed: int = 0
     _at: float = 0.0
@@ -60,4 +63,5 @@ class Vitals:
     def dropped(self) -> int:
         """Messages that a limit cost, in all."""
         lost = self.dropped_congested + self.dropped_queue_full + self.dropped_too_large
+        lost += self.dropped_room_full
         return lost + self.dropped_shared + self.refused_retained_full

@@ -190,6 +190,7 @@ def story(seed: int) -> None:
     subscribers[2].lose()
     for _ in range(STEPS):
         _step(world, random, publishers, parties)
+        assert world.broker.state.room.used == world.held_bytes()
     _end(world, parties)
     for publisher in publishers:
         for qos in (1, 2):

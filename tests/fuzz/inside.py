@@ -139,6 +139,7 @@ class Inside:
             assert all(0 < packet_id < 65_536 for packet_id in session.inflight)
             held = sum(message.bytes_held() for message in session.unreleased.values())
             assert session.unreleased_bytes == held <= SETTINGS.queue_bytes_max
+        assert self.world.broker.state.room.used == self.world.held_bytes()
 
     def _good_client(self) -> None:
         world = self.world
