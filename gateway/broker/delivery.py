@@ -94,7 +94,7 @@ def deliver_run(
     kept.tell(broker.journal, messages, ticket)
     for group in route.shared:
         for message in messages:
-            _give_one(broker, message, group, ticket)
+            give_one(broker, message, group, ticket)
 
 
 def deliver_special(broker: BrokerState, messages: list[Message], route: Route) -> None:
@@ -103,7 +103,7 @@ def deliver_special(broker: BrokerState, messages: list[Message], route: Route) 
     _give_run(broker, messages, route.special, False, Kept())
     for group in route.shared:
         for message in messages:
-            _give_one(broker, message, group, None)
+            give_one(broker, message, group, None)
 
 
 def _give_run(
@@ -157,7 +157,7 @@ def deliver(
             kept.add(target, [message], qos, retain, [result])
     kept.tell(broker.journal, [message], ticket)
     for group in route.shared:
-        _give_one(broker, message, group, ticket)
+        give_one(broker, message, group, ticket)
 
 
 def _overtake(route: Route, topic: str) -> None:
@@ -168,8 +168,11 @@ def _overtake(route: Route, topic: str) -> None:
             replay.overtake(topic)
 
 
-def _give_one(
-    broker: BrokerState, message: Message, group: Group, ticket: Callable[[], Ticket] | None
+def give_one(
+    broker: BrokerState,
+    message: Message,
+    group: Group,
+    ticket: Callable[[], Ticket] | None = None,
 ) -> None:
     """Gives the message to one member of a shared subscription, under an id of its own: the session
     may have it for itself, too."""
