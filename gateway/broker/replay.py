@@ -28,7 +28,7 @@ OVERTAKEN_MAX = 10_000  # topics of one walk; beyond that one may be shown once 
 class _Walk:
     """One subscription's way through the store, as it was when the store's last entry was `serial`."""
 
-    subscription: Subscription
+    topic_filter: str
     target: Target
     topics: Walk
     serial: int
@@ -36,23 +36,54 @@ class _Walk:
 
 
 class Replay:
-    """The walks of one session, one after the other. `Session.replay` while there are any."""
+    """The walks of one session, one after the other. `Session.replay` while there are any.
+
+    One whose SUBACK has not left yet is `_held`.
+    """
 
     def __init__(self, broker: BrokerState, session: Session) -> None:
         self._broker = broker
         self._session = session
+        self._held: dict[str, _Walk] = {}
         self._walks: dict[str, _Walk] = {}
         self._tree: TopicTree[_Walk] = TopicTree()
         self._rests = False  # until a later turn
 
     def add(self, subscription: Subscription) -> None:
-        """A new subscription; one with an equal filter begins anew."""
+        """A new subscription, which is not answered yet; one with an equal filter begins anew."""
         topic_filter = subscription.topic_filter
         retained = self._broker.retained
         target = Target(self._session, subscription)
-        walk = _Walk(subscription, target, retained.walk(topic_filter), retained.serial)
-        self._walks[topic_filter] = walk
+        walk = _Walk(topic_filter, target, retained.walk(topic_filter), retained.serial)
+        self._walks.pop(topic_filter, None)
+        self._held[topic_filter] = walk
         self._tree.add(topic_filter, None, walk)
+
+    def replaced(self, subscription: Subscription) -> None:
+        """The subscription is another one now, under which nothing retained is asked for anew."""
+        topic_filter = subscription.topic_filter
+        walk = self._walks.get(topic_filter) or self._held.get(topic_filter)
+        if walk is not None:
+            walk.target = Target(self._session, subscription)
+
+    def begin(self, topic_filter: str, now: float) -> None:
+        """The subscription was answered."""
+        if topic_filter in self._held:
+            self._walks[topic_filter] = self._held.pop(topic_filter)
+            self.advance(now)
+
+    def left(self) -> None:
+        """The client is gone: what it was not told is not to be waited for."""
+        self._walks |= self._held
+        self._held.clear()
+
+    def end(self, topic_filter: str) -> None:
+        """The subscription is over, or all of it is shown."""
+        if self._walks.pop(topic_filter, None) or self._held.pop(topic_filter, None):
+            self._tree.remove(topic_filter, None)
+        if not (self._walks or self._held):
+            self._session.replay = None
+            self._broker.routes.cache.clear()
 
     def advance(self, now: float) -> None:
         """Goes on as far as the client takes it; called whenever that may have changed."""
@@ -71,17 +102,14 @@ class Replay:
             left -= self._step(walk)
         if left < budget:
             slices.spent(budget - left, now)
-        if not self._walks:
-            self._session.replay = None
-            self._broker.routes.cache.clear()
 
     def _step(self, walk: _Walk) -> int:
         """Goes on to the next topic, or some way towards it; returns what that was worth, in bytes."""
         before = walk.topics.looked
-        topic = next(walk.topics, None) if self._is_wanted(walk) else None
+        topic = next(walk.topics, None)
         cost = (walk.topics.looked - before) * LEVEL_BYTES
         if topic is None:
-            self._end(walk)
+            self.end(walk.topic_filter)
         elif topic:
             entry = self._broker.retained.get(topic)
             assert entry is not None and entry.message is not None, "a tombstone in the tree"
@@ -95,7 +123,7 @@ class Replay:
         outbox, backlog = self._session.outbox, self._session.backlog
         for walk in self._tree.match(topic):
             entry = self._broker.retained.get(topic)
-            if entry is None or entry.message is None or not self._is_wanted(walk):
+            if entry is None or entry.message is None:
                 continue
             if topic in walk.overtaken or walk.topics.is_past(topic):
                 continue
@@ -119,16 +147,6 @@ class Replay:
         # [MQTT-3.3.1-8 of 3.1.1] [MQTT-3.8.4-8]
         deliver_to(broker, walk.target, message, True)
 
-    def _is_wanted(self, walk: _Walk) -> bool:
-        """Whether the subscription is still there, and the same."""
-        topic_filter = walk.subscription.topic_filter
-        return self._session.subscriptions.get(topic_filter) is walk.subscription
-
-    def _end(self, walk: _Walk) -> None:
-        topic_filter = walk.subscription.topic_filter
-        del self._walks[topic_filter]
-        self._tree.remove(topic_filter, None)
-
     def _due(self, now: float) -> None:
         self._rests = False
         if self._session.replay is self:
@@ -136,18 +154,26 @@ class Replay:
             self.advance(now)
 
 
-def replay(broker: BrokerState, session: Session, subscription: Subscription) -> None:
-    """Shows what is retained under a subscription that was just answered.
-
-    What the gateway itself has to say there (`$SYS`) is short, and comes at once.
-    """
+def prepare(broker: BrokerState, session: Session, subscription: Subscription) -> None:
+    """What is retained under a new subscription is to be shown once it is answered."""
     if session.replay is None:
         session.replay = Replay(broker, session)
         broker.routes.cache.clear()
     assert isinstance(session.replay, Replay)
     session.replay.add(subscription)
-    session.replay.advance(broker.now)
+
+
+def begin(broker: BrokerState, session: Session, topic_filter: str) -> None:
+    """The subscription was answered: what is retained follows.
+
+    What the gateway itself has to say there (`$SYS`) is short, and comes at once.
+    """
+    subscription = session.subscriptions.get(topic_filter)
+    if subscription is None:
+        return  # it ended while its answer waited
+    if session.replay is not None:
+        session.replay.begin(topic_filter, broker.now)
     target = Target(session, subscription)
-    for message in broker.present(subscription.topic_filter):
+    for message in broker.present(topic_filter):
         if session.rights is None or session.rights.may_read(message.topic):
             deliver_to(broker, target, message, True)

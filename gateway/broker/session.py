@@ -35,8 +35,20 @@ WAITS = 0  # it is in the backlog; from 1 on: it was sent under this packet id
 class Replaying(Protocol):
     """Retained messages on their way to new subscriptions of a session (`replay.py`)."""
 
+    def replaced(self, subscription: Subscription) -> None:
+        """The subscription is another one now, under which nothing retained is asked for anew."""
+
+    def begin(self, topic_filter: str, now: float) -> None:
+        """The subscription was answered."""
+
     def advance(self, now: float) -> None:
         """The client may be able to take more."""
+
+    def left(self) -> None:
+        """The client is gone."""
+
+    def end(self, topic_filter: str) -> None:
+        """The subscription is over."""
 
     def overtake(self, topic: str) -> None:
         """A message of this topic is about to be delivered: what is retained there comes first."""
@@ -127,6 +139,8 @@ class Session:
     def detach(self) -> None:
         """The client is gone; what was sent stays unacknowledged."""
         self.outbox = None
+        if self.replay is not None:
+            self.replay.left()
 
     def deliver(self, message: Message, qos: int, retain: bool, now: float) -> int:
         """Sends the message or keeps it until it may be sent; a full queue refuses it, counted.

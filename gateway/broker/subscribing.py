@@ -9,7 +9,7 @@ from dataclasses import replace
 from gateway.broker.answers import worded
 from gateway.broker.connection import Connection, State
 from gateway.broker.keeping import forget_subscription, keep_subscription
-from gateway.broker.replay import replay
+from gateway.broker.replay import begin, prepare
 from gateway.broker.session import Session
 from gateway.broker.sharing import joined
 from gateway.broker.state import BrokerState
@@ -37,7 +37,7 @@ def on_subscribe(connection: Connection, packet: Packet) -> None:
     identifier = next(iter(packet.properties.subscription_identifiers), 0)
     reasons: list[Reason] = []
     why: dict[str, None] = {}
-    shown: list[Subscription] = []
+    shown: list[str] = []
     # [MQTT-3.8.4-5]
     for asked in packet.subscriptions:
         subscription = replace(asked, identifier=identifier) if identifier else asked
@@ -51,7 +51,10 @@ def on_subscribe(connection: Connection, packet: Packet) -> None:
         # [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [MQTT-3.8.4-4]
         shared = split_share(subscription.topic_filter)[0]  # what is retained is not for groups
         if not shared and subscription.retain_handling < (NEVER if new else NEW_ONLY):
-            shown.append(subscription)
+            shown.append(subscription.topic_filter)
+            prepare(broker, session, subscription)
+        elif session.replay is not None:
+            session.replay.replaced(subscription)
         reasons.append(Reason(subscription.qos))
     # [MQTT-2.2.1-6] [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-6] [MQTT-3.8.4-7] [MQTT-3.9.3-1]
     suback = SubAck(packet.packet_id, tuple(reasons))
@@ -112,6 +115,8 @@ def unsubscribe(
         forget_subscription(broker.journal, session, topic_filter, ticket)
     if broker.routes.remove(session, topic_filter):
         broker.elsewhere.unsubscribed(split_share(topic_filter)[1])
+    if session.replay is not None:
+        session.replay.end(topic_filter)
 
 
 def _check_size(connection: Connection, answer: SubAck | UnsubAck) -> None:
@@ -143,13 +148,10 @@ def _unsuback(connection: Connection, answer: bytes) -> None:
         connection.outbox.send(answer)
 
 
-def _say(
-    connection: Connection, answer: bytes, session: Session, shown: list[Subscription]
-) -> None:
+def _say(connection: Connection, answer: bytes, session: Session, shown: list[str]) -> None:
     """SUBACK, and behind it what is retained under the new filters."""
     if connection.state is not State.OPEN:
         return
     connection.outbox.send(answer)
-    for subscription in shown:
-        if session.subscriptions.get(subscription.topic_filter) is subscription:
-            replay(connection.broker, session, subscription)  # else it ended while this waited
+    for topic_filter in shown:
+        begin(connection.broker, session, topic_filter)

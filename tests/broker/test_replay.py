@@ -10,6 +10,7 @@ from gateway.mqtt.packets import (
     Subscribe,
     Subscription,
 )
+from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
 from tests.broker.kept import KeptWorld
 from tests.broker.test_kept import persistent
@@ -233,6 +234,42 @@ def test_unsubscribing_ends_it_and_subscribing_again_begins_anew() -> None:
     assert acknowledge_one(client) == b"0"
     client.subscribe("t/+", 1)
     assert client.acknowledge() == [b"1", *numbers(5)]
+
+
+def test_a_subscription_that_is_replaced_meanwhile_goes_on_on_its_new_terms() -> None:
+    world = World()
+    stored(world, 4)
+    client = world.connected("c", receive_maximum=1)
+    client.subscribe("t/+", 1)
+    for handling in (1, 2):
+        given = Properties(subscription_identifiers=(handling,))
+        client.send(
+            Subscribe(1, (Subscription("t/+", 1, retain_handling=handling),), given),
+        )
+        message, _ = client.take()
+        assert isinstance(message, Publish)
+        client.send(PubAck(message.packet_id))
+    came = client.messages()
+    client.send(PubAck(came[0].packet_id))
+    came += client.messages()
+    assert [(m.payload, m.properties.subscription_identifiers) for m in came] == [
+        (b"2", (2,)),
+        (b"3", (2,)),
+    ]
+    client.send(PubAck(came[1].packet_id))
+    assert client.take() == []
+    assert world.broker.state.sessions["c"].replay is None
+
+
+# [MQTT-3.3.1-10]
+def test_a_filter_that_comes_twice_in_one_subscribe_shows_what_is_retained_once() -> None:
+    world = World()
+    stored(world, 2)
+    client = world.connected("c")
+    client.send(Subscribe(1, tuple(Subscription("t/+", q, retain_handling=1) for q in (0, 1))))
+    suback, *came = client.take()
+    assert isinstance(suback, SubAck)
+    assert [(m.payload, m.qos) for m in came if isinstance(m, Publish)] == [(b"0", 1), (b"1", 1)]
 
 
 def test_a_client_that_comes_back_gets_the_rest() -> None:
