@@ -18,6 +18,9 @@ from gateway.mqtt.reasons import Reason
 SENT_MAX = 64  # aliases to one client, whatever it offers: with their topics 30 kB
 TOPIC_BYTES_MIN = 6  # an alias costs three bytes more in each message, and a topic its length
 TOPIC_BYTES_MAX = 256  # longer ones cost memory here; real ones have under 200
+CAME_CHARACTERS_MAX = (
+    131_072  # in the topics that one client gave numbers: two of the longest there are
+)
 _ALIAS = b"\x23"  # the property's identifier
 
 
@@ -34,12 +37,19 @@ def resolved(connection: Connection, packet: Publish) -> tuple[str, Properties]:
         if connection.aliases is None:
             connection.aliases = {}
         connection.aliases[alias] = topic
+        _check_length(connection.aliases, topic)
     elif connection.aliases is None or alias not in connection.aliases:
         raise ProtocolError(Reason.PROTOCOL_ERROR, f"topic alias {alias} stands for no topic yet")
     else:
         topic = connection.aliases[alias]
     properties = replace(packet.properties, topic_alias=None)
     return topic, NO_PROPERTIES if properties == NO_PROPERTIES else properties
+
+
+def _check_length(aliases: dict[int, str], newest: str) -> None:
+    """Raises ProtocolError if the topics are too long to be remembered; short ones never are."""
+    if len(newest) > TOPIC_BYTES_MAX and sum(map(len, aliases.values())) > CAME_CHARACTERS_MAX:
+        raise ProtocolError(Reason.QUOTA_EXCEEDED, "topic aliases for topics that are too long")
 
 
 class Aliases:

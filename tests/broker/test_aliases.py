@@ -196,3 +196,16 @@ def test_what_is_sent_again_on_a_new_connection_names_its_topic() -> None:
     ]
     watcher.send(*(PubAck(message.packet_id) for message in messages))
     assert world.broker.waiting() == 0
+
+
+def test_what_topics_with_aliases_take_is_bounded() -> None:
+    world = World()
+    client = world.connected("c")
+    for _ in range(4):  # it may change its mind
+        client.send(Publish("t" * 60_000, b"", properties=Properties(topic_alias=1)))
+    client.send(Publish("u" * 60_000, b"", properties=Properties(topic_alias=2)))
+    client.send(Publish("short", b"", properties=Properties(topic_alias=3)))
+    assert not client.closed
+    client.send(Publish("v" * 60_000, b"", properties=Properties(topic_alias=4)))
+    assert client.take() == [Disconnect(Reason.QUOTA_EXCEEDED)]
+    assert world.broker.vitals.protocol_errors == 1
