@@ -60,8 +60,9 @@ class Session:
 
     `inflight` maps a packet id to what was sent under it, in the order of sending; None stands for a
     QoS 2 message that the client has received (PUBREC) and not yet completed (PUBCOMP). `received_mids`
-    are the ids of such messages on disk. `unsent` are packet ids whose message was not written to the
-    client: True if it may be, False while the packet id is on its way to the disk. `large`: `inflight`
+    are the ids of such messages on disk. `unsent` are packet ids whose message, or PUBREL, was not
+    written to the client that is here now: a message may be if True, and is on its way to the disk if
+    False; a PUBREL is on its way to the disk, and owed to this client if True. `large`: `inflight`
     may have a large message, of which the room is to hear when it goes. `on_disk`: the disk has the
     session, if it is to keep it.
     """
@@ -129,9 +130,8 @@ class Session:
             del self.inflight[waiting[3]]
         self.backlog.put_back(too_many)
         for packet_id, delivery in list(self.inflight.items()):
-            # [MQTT-4.3.3-5] [MQTT-4.3.3-6]
             if delivery is None:
-                outbox.send(b"\x62\x02", packet_id.to_bytes(2, "big"))
+                self._release(outbox, packet_id)
             else:  # [MQTT-4.3.2-3] [MQTT-4.3.3-3] [MQTT-4.3.3-7]
                 self._send_again(outbox, packet_id, delivery, now)
         self.send_waiting(now)
@@ -236,9 +236,10 @@ class Session:
         delivery = self.inflight[packet_id]
         self.inflight[packet_id] = None
         if delivery is not None and self.number:
-            self.unsent.pop(packet_id, None)
             self.received_mids[packet_id] = delivery[0].mid
             self.journal.received(self.number, delivery[0].mid, ticket())
+            self.unsent[packet_id] = False
+            self.journal.await_commit(self, packet_id)
         elif self.number:
             self.journal.wait(ticket())
         if delivery is not None:
@@ -246,18 +247,27 @@ class Session:
         return True
 
     def committed(self, packet_id: int, now: float) -> None:
-        """The packet id is on disk: its message may leave, if it is still wanted. 0: the session is."""
+        """The packet id is on disk, or its PUBREC: what follows may leave, if it is still wanted.
+
+        0: the session is on disk.
+        """
         if packet_id == 0:
             self.on_disk = True
-        if self.unsent.get(packet_id) is not False:
+        if packet_id not in self.unsent:
             return
-        self.unsent[packet_id] = True
-        delivery = self.inflight.get(packet_id)
-        if self.outbox is None or delivery is None:
-            return
-        self._send_again(self.outbox, packet_id, delivery, now)
-        if packet_id not in self.inflight:  # it was too large for the client: the next may go
-            self.send_waiting(now)
+        outbox, delivery = self.outbox, self.inflight.get(packet_id)
+        if delivery is not None:
+            self.unsent[packet_id] = True
+            if outbox is not None:
+                self._send_again(outbox, packet_id, delivery, now)
+                if (
+                    packet_id not in self.inflight
+                ):  # it was too large for the client: the next may go
+                    self.send_waiting(now)
+        elif packet_id not in self.inflight:
+            self.unsent[packet_id] = True  # it is in the backlog
+        elif self.unsent.pop(packet_id) and outbox is not None:
+            self._release(outbox, packet_id)
 
     def send_waiting(self, now: float) -> None:
         """Moves what waits into the window, as far as it is open; then what is retained."""
@@ -396,6 +406,13 @@ class Session:
         self.large |= delivery[0].is_large()
         self.vitals.messages_out += 1
         return packet_id
+
+    def _release(self, outbox: Outbox, packet_id: int) -> None:
+        """PUBREL to a client that was here before [MQTT-4.3.3-5] [MQTT-4.3.3-6]."""
+        if packet_id in self.unsent:
+            self.unsent[packet_id] = True  # for this connection, too, when PUBREC is on disk
+        else:
+            outbox.send(b"\x62\x02", packet_id.to_bytes(2, "big"))
 
     def _send_again(self, outbox: Outbox, packet_id: int, delivery: Delivery, now: float) -> None:
         """Sends what has a packet id; with DUP unless it is the first time [MQTT-3.3.1-1].

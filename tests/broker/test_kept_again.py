@@ -1,6 +1,8 @@
-"""A client's window, while the packet ids of QoS 2 are on their way to the disk."""
+"""Clients that come back while the disk is behind: with a smaller window, or between PUBREC and PUBREL."""
 
-from gateway.mqtt.packets import Publish
+import pytest
+
+from gateway.mqtt.packets import ConnAck, PubComp, Publish, PubRec, PubRel
 from tests.broker.kept import KeptWorld
 from tests.broker.test_kept import WEEK_S, subscribed
 from tests.broker.world import Client
@@ -59,6 +61,41 @@ def test_what_is_too_large_for_its_client_does_not_stop_what_waits_behind_it() -
     assert _all(world, client) == [b"small"]
     assert world.broker.waiting() == 0
     assert world.broker.vitals.dropped_too_large == 1
+
+
+# [MQTT-4.4.0-1] [MQTT-4.3.3-5]
+@pytest.mark.parametrize("connections", [1, 2, 3])
+def test_pubrel_waits_for_the_disk_on_the_next_connection_too(connections: int) -> None:
+    world = KeptWorld()
+    client = waiting_for_the_disk(world)
+    world.settle()
+    client.send(*(PubRec(message.packet_id) for message in client.messages()))
+    for _ in range(connections):
+        client.lose()
+        client = come(world, 5)
+        assert [type(packet) for packet in client.take()] == [ConnAck]  # it would forget the ids
+    world.settle()
+    assert client.take() == [PubRel(packet_id) for packet_id in range(1, 6)]
+    world.power_cut()
+    client = come(world, 5)
+    assert client.take()[1:] == [PubRel(packet_id) for packet_id in range(1, 6)]
+    client.send(*(PubComp(packet_id) for packet_id in range(1, 6)))
+    assert world.broker.waiting() == 0
+
+
+def test_a_pubrec_that_the_disk_never_knew_of_is_asked_for_again() -> None:
+    world = KeptWorld()
+    client = waiting_for_the_disk(world)
+    world.settle()
+    client.send(*(PubRec(message.packet_id) for message in client.messages()))
+    client.lose()
+    client = come(world, 5)
+    world.power_cut()
+    client = come(world, 5)
+    again = [packet for packet in client.take() if isinstance(packet, Publish)]
+    assert [(message.packet_id, message.dup) for message in again] == [
+        (packet_id, True) for packet_id in range(1, 6)
+    ]
 
 
 def _all(world: KeptWorld, client: Client) -> list[bytes]:
