@@ -1,4 +1,4 @@
-"""Clients that come back while the disk is behind: with a smaller window, or between PUBREC and PUBREL."""
+"""Clients that come back while the disk is behind: a smaller window, PUBREC said and no PUBREL come."""
 
 import pytest
 
