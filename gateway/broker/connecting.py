@@ -11,7 +11,7 @@ from gateway.broker.access import Action
 from gateway.broker.aliases import Aliases
 from gateway.broker.answers import wishes_of
 from gateway.broker.connection import Connection, State
-from gateway.broker.delivery import is_own, publish
+from gateway.broker.delivery import publish, reserved
 from gateway.broker.identity import identify
 from gateway.broker.keeping import forget_session, forget_will, keep_session, keep_will
 from gateway.broker.publishing import NO_ROOM, is_mislabelled
@@ -139,9 +139,9 @@ def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reaso
     if not packet.client_id and not packet.clean_start and packet.version is not Version.MQTT5:
         # [MQTT-3.1.3-8 of 3.1.1]
         return Reason.CLIENT_IDENTIFIER_NOT_VALID, "no client id and no clean session"
-    if packet.will is not None and is_own(packet.will.topic):
-        return Reason.NOT_AUTHORIZED, f"a will to {packet.will.topic}, which is the broker's own"
     will = packet.will
+    if will is not None and (why := reserved(will.topic)):
+        return Reason.NOT_AUTHORIZED, f"a will to {will.topic}: {why}"
     settings = connection.broker.settings
     if will and settings.check_payload_format and is_mislabelled(will.properties, will.payload):
         return Reason.PAYLOAD_FORMAT_INVALID, "the will is not the UTF-8 that it says it is"

@@ -21,9 +21,12 @@ from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
 
 
-def is_own(topic: str) -> bool:
-    """Whether a topic is the broker's own: clients may read it and not write (section 4.7.2)."""
-    return topic == "$SYS" or topic.startswith("$SYS/")
+def reserved(topic: str) -> str:
+    """Why no client may publish to this topic (section 4.7.2); empty: it may."""
+    if topic.startswith("$share/"):
+        return "this is the name of a shared subscription, and no topic that one can subscribe to"
+    own = topic == "$SYS" or topic.startswith("$SYS/")
+    return "this topic is the broker's own" if own else ""
 
 
 def publish(
@@ -118,8 +121,10 @@ def _give_run(
     copies: dict[tuple[int, ...], list[Message]] = {(): messages}
     for target in targets:
         session = target.session
-        if target.no_local and session.client_id == publisher:
-            continue  # [MQTT-3.8.3-3]
+        if target.picky and session.client_id == publisher:
+            if target.own is None:
+                continue  # [MQTT-3.8.3-3]
+            target = target.own
         identifiers = target.identifiers
         if identifiers not in copies:
             copies[identifiers] = [message.copy_for(identifiers) for message in messages]
@@ -143,9 +148,12 @@ def deliver(
     kept = Kept()
     copies: dict[tuple[int, ...], Message] = {(): message}
     for target in route.targets:
-        session, identifiers = target.session, target.identifiers
-        if target.no_local and session.client_id == message.publisher:
-            continue  # [MQTT-3.8.3-3]
+        session = target.session
+        if target.picky and session.client_id == message.publisher:
+            if target.own is None:
+                continue  # [MQTT-3.8.3-3]
+            target = target.own
+        identifiers = target.identifiers
         if identifiers not in copies:
             copies[identifiers] = message.copy_for(identifiers)
         # [MQTT-3.8.4-8]

@@ -6,7 +6,7 @@ either), so that whoever inherits the session can release it once. Must not know
 
 from gateway.broker.aliases import resolved
 from gateway.broker.connection import Connection
-from gateway.broker.delivery import is_own, publish, unkeepable
+from gateway.broker.delivery import publish, reserved, unkeepable
 from gateway.broker.session import Session
 from gateway.errors import ProtocolError
 from gateway.limits import RECEIVE_MAXIMUM
@@ -100,9 +100,10 @@ def _refusal(connection: Connection, message: Message, packet_id: int) -> tuple[
     session, broker = _session(connection), connection.broker
     if message.qos == 2 and packet_id in session.unreleased:
         return None  # what is stored was allowed when it came
-    if is_own(message.topic):
+    why = reserved(message.topic)
+    if why:
         broker.vitals.refused_own += 1
-        return Reason.NOT_AUTHORIZED, "this topic is the broker's own"
+        return Reason.NOT_AUTHORIZED, why
     if session.rights is not None and not session.rights.may_write(
         message.topic, message.topic_field
     ):

@@ -142,7 +142,7 @@ class Replay:
             return
         if session.rights is not None and not session.rights.may_read(message.topic):
             return
-        if walk.target.no_local and message.publisher == session.client_id:
+        if walk.target.picky and message.publisher == session.client_id:
             return  # [MQTT-3.8.3-3]
         # [MQTT-3.3.1-8 of 3.1.1] [MQTT-3.8.4-8]
         deliver_to(broker, walk.target, message, True)

@@ -131,8 +131,8 @@ class Routes:
             topic = field[2:].decode()
             check_topic_name(topic)
             route = self._build(topic, field)
-            if len(field) > CACHED_BYTES_MAX or topic.startswith("$SYS"):
-                return route  # to what is the broker's own there is no short road
+            if len(field) > CACHED_BYTES_MAX or topic.startswith(("$SYS", "$share/")):
+                return route  # no client may publish there (`reserved`): there is no short road
             if len(self.cache) >= ROUTES_MAX:
                 self.cache.clear()
             self.cache[field] = route

@@ -397,6 +397,7 @@ def test_the_sessions_end_does_not_wait_for_the_will_delay() -> None:
     ("topic", "answer"),
     [
         ("$SYS/broker/uptime", [ConnAck(False, Reason.NOT_AUTHORIZED)]),
+        ("$share/g/t", [ConnAck(False, Reason.NOT_AUTHORIZED)]),
         ("a/#", []),  # no CONNECT at all by section 3.1.3.3, and cut off without a word
         ("a/+/b", []),
     ],
