@@ -70,6 +70,8 @@ class MqttSection:
     connections_per_address_max: int = 1_000  # loopback and this box itself are not counted
     unauthenticated_max: int = 1_000  # sockets that have not got through CONNECT
     packet_bytes_max: int = 1_048_576
+    unsent_bytes_max: int = 33_554_432  # written and not taken, all clients together
+    unfinished_bytes_max: int = 33_554_432  # of packets not yet whole, all connections together
     inflight_max: int = 1_024  # unacknowledged QoS 1 and 2 messages to one client
     queue_messages_max: int = 10_000  # waiting for one session
     queue_bytes_max: int = 16_777_216

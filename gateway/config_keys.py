@@ -198,6 +198,20 @@ MQTT = Section(
         ),
         whole("packet_bytes_max", 1024, 16_777_216, "The longest MQTT packet, header included."),
         whole(
+            "unsent_bytes_max",
+            1_048_576,
+            4_294_967_296,
+            "Bytes sent to all clients that they have not read yet; beyond it the rest waits, and"
+            " who reads nothing meanwhile is closed.",
+        ),
+        whole(
+            "unfinished_bytes_max",
+            1_048_576,
+            4_294_967_296,
+            "Bytes of packets that have not come whole, of all connections; beyond it the one"
+            " whose bytes came longest ago is closed.",
+        ),
+        whole(
             "inflight_max",
             1,
             65535,

@@ -163,6 +163,8 @@ class Reporter:
         causes = {
             "too many from one address": vitals.refused_per_address,
             "too many that did not say who they are": vitals.closed_unauthenticated,
+            "too much in packets that were not whole": vitals.closed_unfinished,
+            "too much that was sent and not read": vitals.closed_unread,
         }
         told = ", ".join(f"{count} {cause}" for cause, count in causes.items() if count)
         text = f"connections were turned away since the start ({told})"

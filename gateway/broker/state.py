@@ -17,6 +17,7 @@ from gateway.broker.retained import Retained
 from gateway.broker.room import Room
 from gateway.broker.routes import Routes
 from gateway.broker.session import DROP_OLDEST, Session
+from gateway.broker.unfinished import Unfinished
 from gateway.broker.vitals import Vitals
 from gateway.config import MqttSection
 from gateway.effects import Effect, Level, Note
@@ -47,6 +48,7 @@ class BrokerState:
     journal: Journal
     logins: Logins
     room: Room
+    unfinished: Unfinished
     now: float = 0.0
     holding: bool = False
     sessions: dict[str, Session] = field(default_factory=dict)

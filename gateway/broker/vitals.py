@@ -31,7 +31,9 @@ class Vitals:
     logins_busy: int = 0  # refused, for too many passwords were being checked
     refused_per_address: int = 0  # connections: their address had its share
     closed_unauthenticated: int = 0  # connections: pushed out by newer ones before their CONNECT
-    last_refused_at: float = 0.0  # of the two above, monotonic seconds; 0: never
+    closed_unfinished: int = 0  # connections: others needed the room of their unfinished packets
+    closed_unread: int = 0  # connections: others needed the room of what they did not take
+    last_refused_at: float = 0.0  # of the four above, monotonic seconds; 0: never
     protocol_errors: int = 0
     publishers_slowed: int = 0  # times that a client was not read, for it published too fast
     clients_max: int = 0  # connected at once
