@@ -135,6 +135,12 @@ def _messages(broker: Broker) -> list[Family]:
             "Times that a client was not read because it published too fast.",
             vitals.publishers_slowed,
         ),
+        _plain(
+            "gatewayd_comebacks_slowed_total",
+            "counter",
+            "Times that CONNECT was answered late, for the client had been cut off.",
+            vitals.comebacks_slowed,
+        ),
         _plain("gatewayd_retained_messages", "gauge", "Retained messages.", len(broker.retained)),
     ]
 

@@ -142,9 +142,17 @@ class Reporter:
         vitals = self._node.broker.vitals
         if not vitals.last_slowed_at or now - vitals.last_slowed_at > DROPS_SHOWN_S:
             return []
-        text = f"clients published too fast and were slowed {vitals.publishers_slowed} times"
-        remedy = "nothing is lost; the rate is mqtt.publish_rate_max"
-        return [ProblemStatus(Severity.NOTICE, text, remedy)]
+        problems = []
+        if vitals.publishers_slowed:
+            text = f"clients published too fast and were slowed {vitals.publishers_slowed} times"
+            remedy = "nothing is lost; the rate is mqtt.publish_rate_max"
+            problems.append(ProblemStatus(Severity.NOTICE, text, remedy))
+        if vitals.comebacks_slowed:
+            times = vitals.comebacks_slowed
+            text = f"clients that were cut off came back at once and had to wait {times} times"
+            remedy = "the log says which and why; older clients cannot be told otherwise"
+            problems.append(ProblemStatus(Severity.NOTICE, text, remedy))
+        return problems
 
     def _login_problems(self, now: float) -> list[ProblemStatus]:
         vitals = self._node.broker.vitals

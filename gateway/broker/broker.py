@@ -203,6 +203,7 @@ class Broker:
         """A client that takes nothing kept others waiting: its socket is closed."""
         self.state.at(now)
         self.state.vitals.closed_unread += 1
+        connection.cut_off()
         self.state.vitals.last_refused_at = now
         who = connection.session.client_id if connection.session is not None else "a client"
         why = "it takes nothing of what is sent, and others need the room"

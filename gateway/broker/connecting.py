@@ -43,7 +43,24 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
         connection.version = packet.version
         connection.wishes = wishes_of(packet)
         connection.outbox.packet_bytes_max = packet.properties.maximum_packet_size_bytes or 0
-        identify(connection, packet, lambda: enter(connection, packet))
+        identify(connection, packet, lambda: slow_down(connection, packet))
+
+    def slow_down(connection: Connection, packet: Connect) -> None:
+        """Who was cut off for want of room, and is back at once, has to wait."""
+        broker = connection.broker
+        due = broker.comebacks.due(packet.client_id, connection.address, broker.now)
+        if due <= broker.now:
+            enter(connection, packet)
+            return
+        broker.vitals.comebacks_slowed += 1
+        broker.vitals.last_slowed_at = broker.now
+        connection.opening()
+        broker.timers.set(due, lambda now: enter_late(connection, packet, now))
+
+    def enter_late(connection: Connection, packet: Connect, now: float) -> None:
+        connection.broker.at(now)
+        if connection.state is not State.CLOSED:
+            enter(connection, packet)
 
     def enter(connection: Connection, packet: Connect) -> None:
         full = len(online) >= connection.broker.settings.connections_max

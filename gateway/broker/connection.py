@@ -119,6 +119,7 @@ class Connection:
 
     def give_up(self) -> None:
         """Too many bytes of unfinished packets are held, and here none came for the longest time."""
+        self.cut_off()
         if self.state is State.WAITING:
             self._log("its CONNECT is not whole, and others need the room")
             self.close(with_will=False)
@@ -158,7 +159,13 @@ class Connection:
 
     def unkept(self, why: str) -> None:
         """What it waits for could not be kept: it is not answered, and has to come again."""
+        self.cut_off()
         self.refuse(Reason.QUOTA_EXCEEDED, why)
+
+    def cut_off(self) -> None:
+        """It is about to be ended for want of room, which makes it wait when it comes back at once."""
+        client_id = self.session.client_id if self.session is not None else ""
+        self.broker.comebacks.cut_off(client_id, self.address, self.broker.now)
 
     def close(self, with_will: bool) -> None:
         """Leaves the session and closes the socket behind what has been written."""

@@ -182,6 +182,7 @@ def _refused(connection: Connection) -> Reason:
     else:
         broker.vitals.refused_room_full += 1
     if connection.version is not Version.MQTT5:
+        connection.cut_off()
         raise ProtocolError(Reason.QUOTA_EXCEEDED, broker.refusing() or NO_ROOM)
     return Reason.QUOTA_EXCEEDED
 

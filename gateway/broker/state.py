@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from gateway.broker.access import Access
+from gateway.broker.comebacks import Comebacks
 from gateway.broker.door import Door
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.journal import Journal
@@ -65,6 +66,7 @@ class BrokerState:
     present: Callable[[str], Iterable[Message]] = lambda topic_filter: ()
     access: Access = field(default_factory=Access)
     door: Door = field(default_factory=Door)
+    comebacks: Comebacks = field(default_factory=Comebacks)
 
     def at(self, now: float) -> None:
         """An input came at this time."""

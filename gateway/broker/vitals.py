@@ -36,6 +36,7 @@ class Vitals:
     last_refused_at: float = 0.0  # of the four above, monotonic seconds; 0: never
     protocol_errors: int = 0
     publishers_slowed: int = 0  # times that a client was not read, for it published too fast
+    comebacks_slowed: int = 0  # times that CONNECT was answered late, after a client was cut off
     clients_max: int = 0  # connected at once
     messages_in_per_s: float = 0.0
     messages_out_per_s: float = 0.0
