@@ -4,13 +4,16 @@ A replay walks through the store under the subscription's filter. It sends while
 window is open and nothing else waits, TURN_BYTES a turn of the loop; so a wildcard over a large store
 fills neither outbox nor queue, and costs one pointer for each topic. What is published meanwhile is
 delivered at once; what is retained under that topic comes before it, or not at all if it is the same
-message. A client that comes back to its session finds the rest; a restarted gateway has forgotten it.
-Must not know connections, or how SUBSCRIBE is answered.
+message. A client that comes back to its session finds the rest. The disk knows of a kept session's
+subscription that it is not done: after a restart it begins anew, without what waits for the client
+already. Must not know connections, or how SUBSCRIBE is answered.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from gateway.broker.delivery import deliver_to
+from gateway.broker.keeping import keep_subscription
 from gateway.broker.retained import Walk
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
@@ -33,6 +36,7 @@ class _Walk:
     topics: Walk
     serial: int
     overtaken: set[str] = field(default_factory=set)  # topics not met yet, and no more to be shown
+    met: bool = False  # any topic, so that the disk was told that it is not done
 
 
 class Replay:
@@ -45,12 +49,13 @@ class Replay:
         self._tree: TopicTree[_Walk] = TopicTree()
         self._timer = NO_TIMER  # set while it rests until the next turn
 
-    def add(self, subscription: Subscription) -> None:
-        """A new subscription; one with an equal filter begins anew."""
+    def add(self, subscription: Subscription, known: Iterable[str] = ()) -> None:
+        """A new subscription; one with an equal filter begins anew. `known` topics are left out."""
         topic_filter = subscription.topic_filter
         retained = self._broker.retained
         target = Target(self._session, subscription)
-        walk = _Walk(subscription, target, retained.walk(topic_filter), retained.serial)
+        topics = retained.walk(topic_filter)
+        walk = _Walk(subscription, target, topics, retained.serial, set(known))
         self._walks[topic_filter] = walk
         self._tree.add(topic_filter, None, walk)
 
@@ -72,6 +77,7 @@ class Replay:
                 continue
             entry = self._broker.retained.get(topic)
             assert entry is not None and entry.message is not None, "a tombstone in the tree"
+            walk.met = True
             budget -= entry.message.bytes_held()
             if topic not in walk.overtaken:
                 self._show(walk, entry.message)
@@ -116,6 +122,8 @@ class Replay:
         topic_filter = walk.subscription.topic_filter
         del self._walks[topic_filter]
         self._tree.remove(topic_filter, None)
+        if walk.met and self._session.number and self._is_wanted(walk):
+            keep_subscription(self._broker.journal, self._session, walk.subscription, None)
 
     def _due(self, now: float) -> None:
         self._timer = NO_TIMER
@@ -129,13 +137,27 @@ def replay(broker: BrokerState, session: Session, subscription: Subscription) ->
 
     What the gateway itself has to say there (`$SYS`) is short, and comes at once.
     """
-    if session.replay is None:
-        session.replay = Replay(broker, session)
-        broker.routes.cache.clear()
-    assert isinstance(session.replay, Replay)
-    session.replay.add(subscription)
+    _begin(broker, session, subscription)
+    assert session.replay is not None
     session.replay.advance(broker.now)
     target = Target(session, subscription)
     for message in broker.present(subscription.topic_filter):
         if session.rights is None or session.rights.may_read(message.topic):
             deliver_to(broker, target, message, True)
+
+
+def replay_again(
+    broker: BrokerState, session: Session, subscription: Subscription, known: Iterable[str]
+) -> None:
+    """After a restart: not all was shown. What waits for the client already is under `known` topics."""
+    _begin(broker, session, subscription, known)
+
+
+def _begin(
+    broker: BrokerState, session: Session, subscription: Subscription, known: Iterable[str] = ()
+) -> None:
+    if session.replay is None:
+        session.replay = Replay(broker, session)
+        broker.routes.cache.clear()
+    assert isinstance(session.replay, Replay)
+    session.replay.add(subscription, known)

@@ -47,11 +47,12 @@ def on_subscribe(connection: Connection, packet: Packet) -> None:
             why[refused[1]] = None
             continue
         new = subscription.topic_filter not in session.subscriptions
-        subscribe(broker, session, subscription, ticket)
         # [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [MQTT-3.8.4-4]
         shared = split_share(subscription.topic_filter)[0]  # what is retained is not for groups
-        if not shared and subscription.retain_handling < (NEVER if new else NEW_ONLY):
+        show = not shared and subscription.retain_handling < (NEVER if new else NEW_ONLY)
+        if show:
             shown.append(subscription)
+        subscribe(broker, session, subscription, ticket, show)
         reasons.append(Reason(subscription.qos))
     # [MQTT-2.2.1-6] [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-6] [MQTT-3.8.4-7] [MQTT-3.9.3-1]
     suback = SubAck(packet.packet_id, tuple(reasons))
@@ -85,14 +86,20 @@ def on_unsubscribe(connection: Connection, packet: Packet) -> None:
 
 
 def subscribe(
-    broker: BrokerState, session: Session, subscription: Subscription, ticket: Ticket | None
+    broker: BrokerState,
+    session: Session,
+    subscription: Subscription,
+    ticket: Ticket | None,
+    show: bool = False,
 ) -> None:
     """Adds a subscription, or replaces the one with an equal filter [MQTT-3.8.4-3].
 
-    The ticket is held until the disk has it, if it keeps the session.
+    The ticket is held until the disk has it, if it keeps the session. `show`: what is retained under it
+    is to be shown, and the disk knows until that is done, if there is anything.
     """
     if session.number:
-        keep_subscription(broker.journal, session, subscription, ticket)
+        unshown = show and next(broker.retained.walk(subscription.topic_filter), None) is not None
+        keep_subscription(broker.journal, session, subscription, ticket, unshown)
     route_to(broker, session, subscription)
     if session.outbox is not None:
         came(broker, session)

@@ -237,7 +237,7 @@ def _step(
 
 def _end(world: KeptWorld, parties: list[Party]) -> None:
     for _ in range(400):
-        world.now += 1.1
+        world.pass_s(1.1)
         for party in parties:
             party.connect()
             party.listen()
