@@ -137,9 +137,9 @@ def end_session(broker: BrokerState, session: Session, ticket: Ticket | None = N
         unsubscribe(broker, session, topic_filter)
     if session.number:
         forget_session(broker.journal, session, ticket)
+    session.give_room()
     session.replay = None
     sharing.ended(broker, session)  # [MQTT-4.8.2-5]
-    session.give_room()
     for message in session.unreleased.values():
         release(broker, message)
 

@@ -56,6 +56,9 @@ class Replay:
         target = Target(self._session, subscription)
         topics = retained.walk(topic_filter)
         walk = _Walk(subscription, target, topics, retained.serial, set(known))
+        if topic_filter in self._walks:
+            self._forget(self._walks[topic_filter])
+        self._session.room.free(-len(walk.overtaken))
         self._walks[topic_filter] = walk
         self._tree.add(topic_filter, None, walk)
 
@@ -96,11 +99,31 @@ class Replay:
             lost = outbox is None or outbox.congested
             if lost and not min(walk.target.qos, entry.message.qos):
                 continue  # neither reaches the client: what is retained still may, later
-            if len(walk.overtaken) >= OVERTAKEN_MAX:
-                walk.overtaken.clear()
-            walk.overtaken.add(topic)
+            self._remember(walk, topic)
             if entry.serial <= walk.serial:
                 self._show(walk, entry.message)
+
+    def rest(self) -> None:
+        """The client is gone, perhaps for days: as little as possible is kept for it."""
+        for walk in self._walks.values():
+            walk.topics.rest()
+
+    def give_room(self) -> None:
+        """The session is over."""
+        for walk in self._walks.values():
+            self._forget(walk)
+
+    def _remember(self, walk: _Walk, topic: str) -> None:
+        """The topic is dealt with, in a place of the room; without room it may be shown once more."""
+        room = self._session.room
+        if len(walk.overtaken) >= OVERTAKEN_MAX or room.left() < 0:
+            self._forget(walk)
+        walk.overtaken.add(topic)
+        room.free(-1)
+
+    def _forget(self, walk: _Walk) -> None:
+        self._session.room.free(len(walk.overtaken))
+        walk.overtaken.clear()
 
     def _show(self, walk: _Walk, message: Message) -> None:
         session, broker = self._session, self._broker
@@ -120,6 +143,7 @@ class Replay:
 
     def _end(self, walk: _Walk) -> None:
         topic_filter = walk.subscription.topic_filter
+        self._forget(walk)
         del self._walks[topic_filter]
         self._tree.remove(topic_filter, None)
         if walk.met and self._session.number and self._is_wanted(walk):

@@ -9,12 +9,14 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from gateway.ids import NEVER, Stamp
 from gateway.limits import RETAINED_BYTES_MAX
 from gateway.mqtt.message import Message
 
 BUCKETS = 256  # digest granularity: 100,000 topics are 400 a bucket
+SLICE = 512  # levels side by side that a walk takes at once: a store of 100,000 may be one level
 TOMBSTONES_MAX = 100_000  # about 20 MB; the oldest stamp is forgotten first
 
 
@@ -43,20 +45,23 @@ class Walk:
     """The topics under a filter, in the order in which they first appeared, level by level.
 
     May be left and gone on with while the store changes: what is deleted is not met any more, and what
-    is new may be. It holds one pointer for each level beside those on its way.
+    is new may be. It holds at most SLICE pointers for each level on its way, and after `rest` none.
     """
 
-    __slots__ = ("_names", "_path", "_stack")
+    __slots__ = ("_names", "_path", "_rests", "_stack")
 
     def __init__(self, root: _Level, topic_filter: str) -> None:
         self._names = topic_filter.split("/")
         self._stack: list[Iterator[_Level]] = [iter((root,))]
+        self._rests = False
         self._path: list[_Level] = []  # from the root to where it is
 
     def __iter__(self) -> "Walk":
         return self
 
     def __next__(self) -> str:
+        if self._rests:
+            self._go_on()
         while self._stack:
             level = next(self._stack[-1], None)
             if level is None:
@@ -65,10 +70,24 @@ class Walk:
             depth = len(self._stack) - 1
             del self._path[depth:]
             self._path.append(level)
-            self._stack.append(iter(self._wanted_below(level, depth)))
+            self._stack.append(self._wanted_below(level, depth, 0))
             if level.topic is not None and self._ends(depth):
                 return level.topic
         raise StopIteration
+
+    def rest(self) -> None:
+        """Nobody will ask for the next one for a while: only the way to where it is stays in memory."""
+        if self._path:
+            self._rests = True
+            self._stack = []
+
+    def _go_on(self) -> None:
+        """After a rest: what stands behind the levels of the path is still to be met."""
+        self._rests = False
+        self._stack = [iter(())]
+        behind = [level.serial for level in self._path[1:]]
+        for depth, (above, passed) in enumerate(zip(self._path, [*behind, 0], strict=True)):
+            self._stack.append(self._wanted_below(above, depth, passed))
 
     def is_past(self, topic: str) -> bool:
         """Whether the walk has met this topic, if it was in the store when the walk came by."""
@@ -90,16 +109,25 @@ class Walk:
             return depth >= len(self._names) - 1
         return depth == len(self._names)
 
-    def _wanted_below(self, level: _Level, depth: int) -> list[_Level]:
+    def _wanted_below(self, level: _Level, depth: int, passed: int) -> Iterator[_Level]:
+        """The levels below that the filter wants, from the one behind the serial `passed` on."""
         name = self._names[min(depth, len(self._names) - 1)]
         if depth >= len(self._names) and name != "#":
-            return []
+            return
         if name not in ("+", "#"):
-            return [level.below[name]] if name in level.below else []
-        if depth:
-            return list(level.below.values())
-        # [MQTT-4.7.2-1]: a leading wildcard skips $-topics
-        return [below for word, below in level.below.items() if not word.startswith("$")]
+            if name in level.below and level.below[name].serial > passed:
+                yield level.below[name]
+            return
+        while True:
+            later = (each for each in level.below.items() if each[1].serial > passed)
+            some = list(islice(later, SLICE))
+            for word, below in some:
+                # [MQTT-4.7.2-1]: a leading wildcard skips $-topics
+                if depth or not word.startswith("$"):
+                    yield below
+            if len(some) < SLICE:
+                return
+            passed = some[-1][1].serial
 
 
 def _fingerprint(topic: str, stamp: Stamp) -> int:

@@ -46,6 +46,12 @@ class Replaying(Protocol):
     def advance(self, now: float) -> None:
         """The client may be able to take more."""
 
+    def rest(self) -> None:
+        """The client is gone."""
+
+    def give_room(self) -> None:
+        """The session is over."""
+
     def overtake(self, topic: str) -> None:
         """A message of this topic is about to be delivered: what is retained there comes first."""
 
@@ -159,6 +165,8 @@ class Session:
     def detach(self) -> None:
         """The client is gone; what was sent stays unacknowledged."""
         self.outbox = None
+        if self.replay is not None:
+            self.replay.rest()
 
     def deliver(self, message: Message, qos: int, retain: bool, now: float) -> int:
         """Sends the message or keeps it until it may be sent; a full queue refuses it, counted.
@@ -325,6 +333,8 @@ class Session:
 
     def give_room(self) -> None:
         """The session is over: nothing of what it has is needed here."""
+        if self.replay is not None:
+            self.replay.give_room()
         self.room.free(len(self.inflight))
         for delivery in self.inflight.values():
             if delivery is not None:

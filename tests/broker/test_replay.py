@@ -1,12 +1,18 @@
 """Retained messages for new subscriptions, at the client's pace (gateway/broker/replay.py)."""
 
+import tracemalloc
+from random import Random
 from typing import Any
 
 import msgspec
+import pytest
 
+from gateway.broker import retained
 from gateway.broker.records import Row
 from gateway.broker.replay import TURN_BYTES
 from gateway.config import MqttSection
+from gateway.ids import Stamp
+from gateway.mqtt.message import Message, topic_field
 from gateway.mqtt.packets import (
     PubAck,
     Publish,
@@ -16,6 +22,7 @@ from gateway.mqtt.packets import (
     Subscription,
 )
 from gateway.mqtt.reasons import Reason
+from gateway.mqtt.topics import matches
 from tests.broker.kept import KeptWorld
 from tests.broker.test_kept import persistent
 from tests.broker.world import Client, World
@@ -357,3 +364,52 @@ def test_a_store_of_the_version_before_has_nothing_to_show() -> None:
     world.log.clear()
     world.power_cut()
     assert all_of(world, narrow(world)) == []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_walk_that_rests_goes_on_where_it_was(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retained, "SLICE", 3)
+    random, store = Random(seed), retained.Retained(1_000)
+    names = ["a", "b", "c", "d", "e", "$f", ""]
+    topics = {"/".join(random.choices(names, k=random.randint(1, 4))) for _ in range(80)}
+    for number, topic in enumerate(sorted(topics, key=lambda _: random.random())):
+        message = Message(topic, topic_field(topic), b"x", 0, True)
+        store.put(topic, message, Stamp(number, 0, "g"))
+    for topic_filter in ("#", "+/#", "a/+/#", "+/+", "a/b/c", "+/b/#", "b"):
+        at_once = list(store.walk(topic_filter))
+        assert sorted(at_once) == sorted(t for t in topics if matches(topic_filter, t))
+        walk, rested = store.walk(topic_filter), []
+        while (topic := next(walk, "end")) != "end":
+            rested.append(topic)
+            if random.random() < 0.5:
+                walk.rest()
+        assert rested == at_once
+
+
+def test_sessions_that_are_away_hold_little_of_a_replay_however_large_the_store() -> None:
+    world = World()
+    stored(world, 20_000, payload=b"x")
+    clients = [
+        world.connected(f"c{number}", clean=False, receive_maximum=1, **STAYS)
+        for number in range(100)
+    ]
+    tracemalloc.start()
+    for client in clients:
+        client.subscribe("t/+", 1)
+        client.lose()
+    grown = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert grown / len(clients) < 12_000  # a pointer for each topic would be 160,000
+
+
+def test_what_overtook_counts_as_waiting_and_is_forgotten_with_the_session() -> None:
+    world = World()
+    stored(world, 200)
+    client = world.connected("c", clean=False, receive_maximum=1, **STAYS)
+    client.subscribe("t/+", 1)
+    for number in range(100, 200):
+        world.broker.publish(f"t/{number}", b"", 1, False, world.now)
+    assert world.broker.state.room.used == world.held_bytes() > 300 * 500
+    client.lose()
+    world.pass_s(601)
+    assert world.broker.state.room.used == 0

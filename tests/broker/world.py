@@ -12,6 +12,7 @@ import pytest
 from gateway.broker.broker import Broker
 from gateway.broker.connection import State
 from gateway.broker.elsewhere import Elsewhere, Nowhere, Outlet
+from gateway.broker.replay import Replay
 from gateway.broker.room import PLACE_BYTES, will_bytes
 from gateway.config import MqttSection
 from gateway.effects import Effect, Note
@@ -95,6 +96,9 @@ class World:
             places += [entry and entry[0] for entry in session.inflight.values()]
             places += [entry[0] for entry in session.queue]
             places += session.unreleased.values()
+            if isinstance(session.replay, Replay):
+                for walk in session.replay._walks.values():
+                    places += [None] * len(walk.overtaken)
         places += [message for _, message in self.broker.state.wills.values()]
         wills = [each.will for each in self.broker._online.values()]
         return (
