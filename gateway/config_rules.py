@@ -22,6 +22,7 @@ MQTT_PORTS = {
 
 # How many of the longest packets must fit, and the words if they do not.
 PACKETS_HELD = {
+    "retained_bytes_max": (1, "a message of {size} bytes could not be retained"),
     "queue_bytes_max": (1, "a packet of {size} bytes would not fit into an empty queue"),
     "waiting_bytes_max": (
         4,

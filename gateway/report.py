@@ -64,6 +64,7 @@ class Reporter:
                 *self._own_problems(now),
                 *self._slow_problems(now),
                 *self._login_problems(now),
+                *self._subscription_problems(now),
                 *self._door_problems(now),
                 *self._store_problems(now),
                 *_port_problems(ports),
@@ -154,6 +155,15 @@ class Reporter:
             problems.append(ProblemStatus(Severity.NOTICE, text, remedy))
         return problems
 
+    def _subscription_problems(self, now: float) -> list[ProblemStatus]:
+        vitals = self._node.broker.vitals
+        at = vitals.last_subscription_refused_at
+        if not at or now - at > DROPS_SHOWN_S:
+            return []
+        text = f"{vitals.subscriptions_refused_full} subscriptions were refused: there are too many"
+        remedy = "see gwctl sessions for whose; the limits stand in [mqtt]"
+        return [ProblemStatus(Severity.WARNING, text, remedy)]
+
     def _login_problems(self, now: float) -> list[ProblemStatus]:
         vitals = self._node.broker.vitals
         at = vitals.last_login_refused_at
@@ -169,6 +179,7 @@ class Reporter:
         if not vitals.last_refused_at or now - vitals.last_refused_at > DROPS_SHOWN_S:
             return []
         causes = {
+            "too many clients or sessions": vitals.refused_full,
             "too many from one address": vitals.refused_per_address,
             "too many that did not say who they are": vitals.closed_unauthenticated,
             "too much in packets that were not whole": vitals.closed_unfinished,

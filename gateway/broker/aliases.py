@@ -18,6 +18,7 @@ from gateway.mqtt.reasons import Reason
 SENT_MAX = 64  # aliases to one client, whatever it offers: with their topics 30 kB
 TOPIC_BYTES_MIN = 6  # an alias costs three bytes more in each message, and a topic its length
 TOPIC_BYTES_MAX = 256  # longer ones cost memory here; real ones have under 200
+TOLD_BYTES_MAX = 512  # a topic that a client numbers, on average: 16 of 65 kB are 1 MB a client
 _ALIAS = b"\x23"  # the property's identifier
 
 
@@ -34,6 +35,9 @@ def resolved(connection: Connection, packet: Publish) -> tuple[str, Properties]:
         if connection.aliases is None:
             connection.aliases = {}
         connection.aliases[alias] = topic
+        told = sum(map(len, connection.aliases.values()))
+        if told > TOLD_BYTES_MAX * connection.broker.settings.topic_aliases_max:
+            raise ProtocolError(Reason.QUOTA_EXCEEDED, "the topics of its aliases are too long")
     elif connection.aliases is None or alias not in connection.aliases:
         raise ProtocolError(Reason.PROTOCOL_ERROR, f"topic alias {alias} stands for no topic yet")
     else:

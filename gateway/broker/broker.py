@@ -58,7 +58,7 @@ class Broker:
             elsewhere,
             random,
             Routes(elsewhere.interested),
-            Retained(settings.retained_messages_max, self._forgotten),
+            Retained(settings.retained_messages_max, settings.retained_bytes_max, self._forgotten),
             journal or Journal(),
             Logins(random.getrandbits(256).to_bytes(32, "big")),
             Room(settings.waiting_bytes_max),

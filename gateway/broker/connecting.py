@@ -20,7 +20,7 @@ from gateway.broker.state import BrokerState
 from gateway.broker.subscribing import unsubscribe
 from gateway.broker.welcome import connack, keep_alive_s
 from gateway.errors import ProtocolError
-from gateway.limits import SESSIONS_MAX
+from gateway.limits import CLIENT_ID_BYTES_MAX
 from gateway.mqtt.message import MQTT3, MQTT5, Message, topic_field
 from gateway.mqtt.packets import Connect, Disconnect, Packet, Version, Will
 from gateway.mqtt.properties import NO_PROPERTIES
@@ -156,6 +156,8 @@ def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reaso
     if not packet.client_id and not packet.clean_start and packet.version is not Version.MQTT5:
         # [MQTT-3.1.3-8 of 3.1.1]
         return Reason.CLIENT_IDENTIFIER_NOT_VALID, "no client id and no clean session"
+    if len(packet.client_id.encode()) > CLIENT_ID_BYTES_MAX:  # [MQTT-3.1.3-8]
+        return Reason.CLIENT_IDENTIFIER_NOT_VALID, f"a client id over {CLIENT_ID_BYTES_MAX} bytes"
     if packet.will is not None and is_own(packet.will.topic):
         return Reason.NOT_AUTHORIZED, f"a will to {packet.will.topic}, which is the broker's own"
     will = packet.will
@@ -166,6 +168,7 @@ def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reaso
     if forbidden:
         return Reason.NOT_AUTHORIZED, forbidden
     if full:
+        _count_full(connection.broker)
         return Reason.QUOTA_EXCEEDED, "too many connections"
     sessions = connection.broker.sessions
     refusing = connection.broker.journal.refusing
@@ -175,9 +178,15 @@ def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reaso
     if will is not None and not connection.broker.room.takes_will(will):
         connection.broker.vitals.refused_room_full += 1
         return Reason.QUOTA_EXCEEDED, f"no room for its will: {NO_ROOM}"
-    if packet.client_id not in sessions and len(sessions) >= SESSIONS_MAX:
+    if packet.client_id not in sessions and len(sessions) >= settings.sessions_max:
+        _count_full(connection.broker)
         return Reason.QUOTA_EXCEEDED, "too many sessions"
     return None
+
+
+def _count_full(broker: BrokerState) -> None:
+    broker.vitals.refused_full += 1
+    broker.vitals.last_refused_at = broker.now
 
 
 def _forbidden(connection: Connection, packet: Connect) -> str:

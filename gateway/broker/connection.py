@@ -14,7 +14,7 @@ from gateway.broker.pace import Pace
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
 from gateway.errors import ProtocolError
-from gateway.limits import CONNECT_TIMEOUT_S, HELD_BYTES_MAX, RECEIVE_MAXIMUM, UNANSWERED_MAX
+from gateway.limits import HELD_BYTES_MAX, RECEIVE_MAXIMUM, UNANSWERED_MAX
 from gateway.mqtt.decode import decode
 from gateway.mqtt.framing import split
 from gateway.mqtt.packets import ConnAck, Disconnect, Packet, PacketType, Version, Will
@@ -80,7 +80,8 @@ class Connection:
         limit = broker.settings.packet_bytes_max
         self._packet_bytes_max = min(limit, FIRST_PACKET_BYTES_MAX)
         self._lost = False  # the socket is gone, and the barrier holds what it said before
-        self._timer = broker.timers.set(broker.now + CONNECT_TIMEOUT_S, self._connect_timed_out)
+        due = broker.now + broker.settings.connect_timeout_s
+        self._timer = broker.timers.set(due, self._connect_timed_out)
         self._waits = broker.door.wait(lambda: self.close(with_will=False))
 
     @property

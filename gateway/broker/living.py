@@ -191,7 +191,7 @@ def _subscription(reading: _Reading, key: str, value: bytes) -> None:
 def _retained(reading: _Reading, key: str, value: bytes) -> None:
     row, broker = read(value, MessageRow), reading.broker
     message = None if row.payload is None else message_of(broker.journal, row)
-    broker.retained.put(key, message, Stamp(*row.stamp))
+    broker.retained.put(key, message, Stamp(*row.stamp), bounded=False)
 
 
 def _will(reading: _Reading, key: str, value: bytes) -> None:

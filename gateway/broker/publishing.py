@@ -100,6 +100,9 @@ def _refusal(connection: Connection, message: Message, packet_id: int) -> tuple[
     session, broker = _session(connection), connection.broker
     if message.qos == 2 and packet_id in session.unreleased:
         return None  # what is stored was allowed when it came
+    if message.topic.count("/") >= broker.settings.topic_levels_max:
+        levels = broker.settings.topic_levels_max
+        raise ProtocolError(Reason.TOPIC_NAME_INVALID, f"a topic has more than {levels} levels")
     if is_own(message.topic):
         broker.vitals.refused_own += 1
         return Reason.NOT_AUTHORIZED, "this topic is the broker's own"

@@ -165,6 +165,8 @@ class Session:
     def detach(self) -> None:
         """The client is gone; what was sent stays unacknowledged."""
         self.outbox = None
+        if self.rights is not None:
+            self.rights.written.clear()
         if self.replay is not None:
             self.replay.rest()
 

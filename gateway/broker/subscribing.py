@@ -14,7 +14,6 @@ from gateway.broker.session import Session
 from gateway.broker.sharing import came
 from gateway.broker.state import BrokerState
 from gateway.errors import ProtocolError
-from gateway.limits import SUBSCRIPTIONS_MAX
 from gateway.mqtt.encode import encode
 from gateway.mqtt.packets import Packet, SubAck, Subscribe, Subscription, UnsubAck, Unsubscribe
 from gateway.mqtt.reasons import Reason
@@ -139,10 +138,26 @@ def _refusal(
     if session.number and broker.journal.refusing:
         broker.vitals.refused_disk += 1
         return Reason.QUOTA_EXCEEDED, broker.journal.refusing.partition("; ")[0]
-    if len(session.subscriptions) >= SUBSCRIPTIONS_MAX and name not in session.subscriptions:
+    why = _too_many(broker, session, name)
+    if why:
         broker.vitals.subscriptions_refused_full += 1
-        return Reason.QUOTA_EXCEEDED, f"the session has {SUBSCRIPTIONS_MAX} subscriptions"
+        broker.vitals.last_subscription_refused_at = broker.now
+        return Reason.QUOTA_EXCEEDED, why
     return None
+
+
+def _too_many(broker: BrokerState, session: Session, name: str) -> str:
+    """Which bound a subscription would pass; empty: none."""
+    settings = broker.settings
+    if name.count("/") >= settings.topic_levels_max + 2 * bool(split_share(name)[0]):
+        return f"a filter has more than {settings.topic_levels_max} levels"
+    if name in session.subscriptions:
+        return ""
+    if len(session.subscriptions) >= settings.subscriptions_per_client_max:
+        return f"the session has {settings.subscriptions_per_client_max} subscriptions"
+    if broker.routes.bytes_held() >= settings.subscription_bytes_max:
+        return "all sessions together have as many subscriptions as they may"
+    return ""
 
 
 def _unsuback(connection: Connection, answer: bytes) -> None:

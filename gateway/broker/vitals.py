@@ -33,7 +33,8 @@ class Vitals:
     closed_unauthenticated: int = 0  # connections: pushed out by newer ones before their CONNECT
     closed_unfinished: int = 0  # connections: others needed the room of their unfinished packets
     closed_unread: int = 0  # connections: others needed the room of what they did not take
-    last_refused_at: float = 0.0  # of the four above, monotonic seconds; 0: never
+    refused_full: int = 0  # connections: there were as many clients, or sessions, as there may be
+    last_refused_at: float = 0.0  # of the five above, monotonic seconds; 0: never
     protocol_errors: int = 0
     publishers_slowed: int = 0  # times that a client was not read, for it published too fast
     comebacks_slowed: int = 0  # times that CONNECT was answered late, after a client was cut off
@@ -43,6 +44,7 @@ class Vitals:
     last_drop_at: float = 0.0  # monotonic seconds; 0: never
     last_slowed_at: float = 0.0  # the same
     last_login_refused_at: float = 0.0  # the same, wrong or busy
+    last_subscription_refused_at: float = 0.0  # the same, for there were too many
     last_full_at: float = 0.0  # the same: all sessions together had as much as they may
     _dropped: int = 0
     _slowed: int = 0

@@ -369,7 +369,7 @@ def test_a_store_of_the_version_before_has_nothing_to_show() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_a_walk_that_rests_goes_on_where_it_was(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retained, "SLICE", 3)
-    random, store = Random(seed), retained.Retained(1_000)
+    random, store = Random(seed), retained.Retained(1_000, 1_000_000)
     names = ["a", "b", "c", "d", "e", "$f", ""]
     topics = {"/".join(random.choices(names, k=random.randint(1, 4))) for _ in range(80)}
     for number, topic in enumerate(sorted(topics, key=lambda _: random.random())):

@@ -22,7 +22,7 @@ from tests.gateways import Gateway, free_port, wait_until
 
 IDLE = int(os.environ.get("IDLE", "2000"))
 LORISES = 200
-CONNECT_TIMEOUT_S = 10.0  # of gateway/limits.py; who has not finished CONNECT by then is cut off
+CONNECT_TIMEOUT_S = 10.0  # mqtt.connect_timeout_s; who has not finished CONNECT by then is cut off
 QUIET_ROUNDS = 200
 QUIET_P99_S_MAX = 0.5  # beside a flood; alone it is a millisecond
 KILOBYTES_A_CLIENT_MAX = 12.0
