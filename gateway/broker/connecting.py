@@ -104,6 +104,8 @@ def on_closed(online: Online) -> Callable[[Connection, bool], None]:
             return
         del online[session.client_id]
         broker.crowding.pop(session.client_id, None)
+        if connection.outbox.aliases is not None:
+            connection.outbox.aliases.give_room()
         session.detach()
         broker.routes.cache.clear()
         if session.number and connection.will is not None:
@@ -263,7 +265,7 @@ def _admit(
     window = packet.properties.receive_maximum or RECEIVE_MAXIMUM_DEFAULT
     offered = packet.properties.topic_alias_maximum or 0
     if offered:  # [MQTT-3.1.2-26] [MQTT-3.1.2-27]
-        outbox.aliases = Aliases(offered, outbox.packet_bytes_max)
+        outbox.aliases = Aliases(offered, outbox.packet_bytes_max, broker.room)
     session.attach(outbox, min(window, broker.settings.inflight_max), broker.now)
     broker.routes.cache.clear()
     sharing.came(broker, session)

@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from gateway.broker.aliases import Aliases
 from gateway.broker.broker import Broker
 from gateway.broker.connection import State
 from gateway.broker.elsewhere import Elsewhere, Nowhere, Outlet
@@ -100,6 +101,9 @@ class World:
                 for walk in session.replay._walks.values():
                     places += [None] * len(walk.overtaken)
         places += [message for _, message in self.broker.state.wills.values()]
+        for connection in self.broker._online.values():
+            aliases = connection.outbox.aliases
+            places += [None] * (aliases.remembered() if isinstance(aliases, Aliases) else 0)
         wills = [each.will for each in self.broker._online.values()]
         return (
             sum(message.bytes_held() for message in set(places) if message and message.is_large())
