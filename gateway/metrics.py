@@ -69,6 +69,18 @@ def _clients(broker: Broker) -> list[Family]:
             vitals.connections_refused,
         ),
         _plain(
+            "gatewayd_connections_closed_unfinished_total",
+            "counter",
+            "Connections ended because others needed the room of their unfinished packets.",
+            vitals.closed_unfinished,
+        ),
+        _plain(
+            "gatewayd_connections_closed_unread_total",
+            "counter",
+            "Connections ended because others needed the room of what they did not read.",
+            vitals.closed_unread,
+        ),
+        _plain(
             "gatewayd_protocol_errors_total",
             "counter",
             "Connections ended because the client broke the protocol.",
@@ -123,16 +135,28 @@ def _messages(broker: Broker) -> list[Family]:
             "Times that a client was not read because it published too fast.",
             vitals.publishers_slowed,
         ),
+        _plain(
+            "gatewayd_comebacks_slowed_total",
+            "counter",
+            "Times that CONNECT was answered late, for the client had been cut off.",
+            vitals.comebacks_slowed,
+        ),
         _plain("gatewayd_retained_messages", "gauge", "Retained messages.", len(broker.retained)),
     ]
 
 
 def _memory(broker: Broker) -> list[Family]:
-    room = broker.state.room
+    room, unfinished = broker.state.room, broker.state.unfinished
     return [
         _plain("gatewayd_messages_waiting", "gauge", "Kept for sessions.", broker.waiting()),
         _plain("gatewayd_waiting_bytes", "gauge", "Memory that these take, and wills.", room.used),
         _plain("gatewayd_waiting_bytes_max", "gauge", "What they may take.", room.bytes_max),
+        _plain(
+            "gatewayd_unfinished_bytes",
+            "gauge",
+            "Bytes of packets that have not come whole.",
+            unfinished.used,
+        ),
     ]
 
 

@@ -19,7 +19,10 @@ from gateway.errors import ProtocolError
 from gateway.mqtt.topics import check_topic_filter, levels, matches
 
 # Verdicts kept of one client. Real ones write to tens of topics; a full cache starts afresh.
-VERDICTS_MAX = 1_000
+VERDICTS_MAX = 256
+VERDICT_FIELD_BYTES_MAX = (
+    512  # longer topics are decided on each time: 256 of 65 kB are 16 MB a client
+)
 
 
 class Subject(StrEnum):
@@ -119,9 +122,12 @@ class Rights:
         """Whether the client may publish to the topic; `field` is its wire form."""
         verdict = self.written.get(field)
         if verdict is None:
+            verdict = self.decide(Action.WRITE, topic)[0]
+            if len(field) > VERDICT_FIELD_BYTES_MAX:
+                return verdict
             if len(self.written) >= VERDICTS_MAX:
                 self.written.clear()
-            verdict = self.written[field] = self.decide(Action.WRITE, topic)[0]
+            self.written[field] = verdict
         return verdict
 
     def may_subscribe(self, topic_filter: str) -> bool:

@@ -26,6 +26,7 @@ from gateway.broker.room import Room
 from gateway.broker.routes import Routes
 from gateway.broker.state import BrokerState
 from gateway.broker.sys_topics import SysTopics
+from gateway.broker.unfinished import Unfinished
 from gateway.broker.vitals import Vitals
 from gateway.config import MqttSection
 from gateway.effects import Effect
@@ -58,11 +59,12 @@ class Broker:
             elsewhere,
             random,
             Routes(elsewhere.interested),
-            Retained(settings.retained_messages_max, self._forgotten),
+            Retained(settings.retained_messages_max, settings.retained_bytes_max, self._forgotten),
             journal or Journal(),
             Logins(random.getrandbits(256).to_bytes(32, "big")),
             Bounds(settings.queue_messages_max, settings.queue_bytes_max, settings.queue_full),
             Room(settings.waiting_bytes_max),
+            Unfinished(settings.unfinished_bytes_max),
         )
         self._sys = SysTopics(self.state, self._online)
         self.state.present = self._sys.matching
@@ -198,6 +200,16 @@ class Broker:
         self.state.routes.cache.clear()
         if connection.session is not None and connection.state is State.OPEN:
             connection.session.send_waiting(now)
+
+    def closed_unread(self, connection: Connection, now: float) -> None:
+        """A client that takes nothing kept others waiting: its socket is closed."""
+        self.state.at(now)
+        self.state.vitals.closed_unread += 1
+        connection.cut_off()
+        self.state.vitals.last_refused_at = now
+        who = connection.session.client_id if connection.session is not None else "a client"
+        why = "it takes nothing of what is sent, and others need the room"
+        self.state.note("warning", f"{who} at {connection.address} is cut off: {why}")
 
     def kick(self, client_id: str, now: float) -> bool:
         """Disconnects a client because the operator says so; False if it is not connected here."""

@@ -20,7 +20,7 @@ from gateway.broker.state import BrokerState
 from gateway.broker.subscribing import unsubscribe
 from gateway.broker.welcome import connack, keep_alive_s
 from gateway.errors import ProtocolError
-from gateway.limits import SESSIONS_MAX
+from gateway.limits import CLIENT_ID_BYTES_MAX
 from gateway.mqtt.message import MQTT3, MQTT5, Message, topic_field
 from gateway.mqtt.packets import Connect, Disconnect, Packet, Version, Will
 from gateway.mqtt.properties import NO_PROPERTIES
@@ -43,7 +43,24 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
         connection.version = packet.version
         connection.wishes = wishes_of(packet)
         connection.outbox.packet_bytes_max = packet.properties.maximum_packet_size_bytes or 0
-        identify(connection, packet, lambda: enter(connection, packet))
+        identify(connection, packet, lambda: slow_down(connection, packet))
+
+    def slow_down(connection: Connection, packet: Connect) -> None:
+        """Who was cut off for want of room, and is back at once, has to wait."""
+        broker = connection.broker
+        due = broker.comebacks.due(packet.client_id, connection.address, broker.now)
+        if due <= broker.now:
+            enter(connection, packet)
+            return
+        broker.vitals.comebacks_slowed += 1
+        broker.vitals.last_slowed_at = broker.now
+        connection.opening()
+        broker.timers.set(due, lambda now: enter_late(connection, packet, now))
+
+    def enter_late(connection: Connection, packet: Connect, now: float) -> None:
+        connection.broker.at(now)
+        if connection.state is not State.CLOSED:
+            enter(connection, packet)
 
     def enter(connection: Connection, packet: Connect) -> None:
         full = len(online) >= connection.broker.settings.connections_max
@@ -87,6 +104,8 @@ def on_closed(online: Online) -> Callable[[Connection, bool], None]:
             return
         del online[session.client_id]
         broker.crowding.pop(session.client_id, None)
+        if connection.outbox.aliases is not None:
+            connection.outbox.aliases.give_room()
         session.detach()
         broker.routes.cache.clear()
         if session.number and connection.will is not None:
@@ -120,9 +139,9 @@ def end_session(broker: BrokerState, session: Session, ticket: Ticket | None = N
         unsubscribe(broker, session, topic_filter)
     if session.number:
         forget_session(broker.journal, session, ticket)
+    session.give_room()
     session.replay = None
     sharing.ended(broker, session)  # [MQTT-4.8.2-5]
-    session.give_room()
     for message in session.unreleased.values():
         release(broker, message)
 
@@ -139,6 +158,8 @@ def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reaso
     if not packet.client_id and not packet.clean_start and packet.version is not Version.MQTT5:
         # [MQTT-3.1.3-8 of 3.1.1]
         return Reason.CLIENT_IDENTIFIER_NOT_VALID, "no client id and no clean session"
+    if len(packet.client_id.encode()) > CLIENT_ID_BYTES_MAX:  # [MQTT-3.1.3-8]
+        return Reason.CLIENT_IDENTIFIER_NOT_VALID, f"a client id over {CLIENT_ID_BYTES_MAX} bytes"
     will = packet.will
     if will is not None and (why := reserved(will.topic)):
         return Reason.NOT_AUTHORIZED, f"a will to {will.topic}: {why}"
@@ -149,6 +170,7 @@ def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reaso
     if forbidden:
         return Reason.NOT_AUTHORIZED, forbidden
     if full:
+        _count_full(connection.broker)
         return Reason.QUOTA_EXCEEDED, "too many connections"
     sessions = connection.broker.sessions
     refusing = connection.broker.journal.refusing
@@ -158,9 +180,15 @@ def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reaso
     if will is not None and not connection.broker.room.takes_will(will):
         connection.broker.vitals.refused_room_full += 1
         return Reason.QUOTA_EXCEEDED, f"no room for its will: {NO_ROOM}"
-    if packet.client_id not in sessions and len(sessions) >= SESSIONS_MAX:
+    if packet.client_id not in sessions and len(sessions) >= settings.sessions_max:
+        _count_full(connection.broker)
         return Reason.QUOTA_EXCEEDED, "too many sessions"
     return None
+
+
+def _count_full(broker: BrokerState) -> None:
+    broker.vitals.refused_full += 1
+    broker.vitals.last_refused_at = broker.now
 
 
 def _forbidden(connection: Connection, packet: Connect) -> str:
@@ -237,7 +265,7 @@ def _admit(
     window = packet.properties.receive_maximum or RECEIVE_MAXIMUM_DEFAULT
     offered = packet.properties.topic_alias_maximum or 0
     if offered:  # [MQTT-3.1.2-26] [MQTT-3.1.2-27]
-        outbox.aliases = Aliases(offered, outbox.packet_bytes_max)
+        outbox.aliases = Aliases(offered, outbox.packet_bytes_max, broker.room)
     session.attach(outbox, min(window, broker.settings.inflight_max), broker.now)
     broker.routes.cache.clear()
     sharing.came(broker, session)

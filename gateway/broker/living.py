@@ -37,6 +37,7 @@ from gateway.broker.records import (
     Stored,
     Target,
 )
+from gateway.broker.replay import replay_again
 from gateway.broker.session import Session
 from gateway.broker.sharing import left
 from gateway.broker.state import BrokerState
@@ -70,6 +71,7 @@ class _Reading:
     sessions: dict[int, Session]
     waiting: dict[int, dict[int, _Waiting]] = field(default_factory=dict)
     stored: dict[int, tuple[int, int, Message]] = field(default_factory=dict)
+    unshown: list[tuple[Session, Subscription]] = field(default_factory=list)
 
 
 def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) -> None:
@@ -91,6 +93,10 @@ def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) ->
             _APPLY[type(record)](reading, record)
     for session in sessions.values():
         left(broker, session)
+    for session, subscription in reading.unshown:
+        waiting = reading.waiting.get(session.number, {})
+        known = [each.message.topic for each in waiting.values() if each.retain]
+        replay_again(broker, session, subscription, known)
     for number, messages in reading.waiting.items():
         _fill(sessions[number], [messages[mid] for mid in sorted(messages)])
     for mid in sorted(reading.stored):
@@ -177,12 +183,14 @@ def _subscription(reading: _Reading, key: str, value: bytes) -> None:
         row.identifier,
     )
     route_to(reading.broker, session, subscription)
+    if row.unshown:
+        reading.unshown.append((session, subscription))
 
 
 def _retained(reading: _Reading, key: str, value: bytes) -> None:
     row, broker = read(value, MessageRow), reading.broker
     message = None if row.payload is None else message_of(broker.journal, row)
-    broker.retained.put(key, message, Stamp(*row.stamp))
+    broker.retained.put(key, message, Stamp(*row.stamp), bounded=False)
 
 
 def _will(reading: _Reading, key: str, value: bytes) -> None:

@@ -100,6 +100,9 @@ def _refusal(connection: Connection, message: Message, packet_id: int) -> tuple[
     session, broker = _session(connection), connection.broker
     if message.qos == 2 and packet_id in session.unreleased:
         return None  # what is stored was allowed when it came
+    if message.topic.count("/") >= broker.settings.topic_levels_max:
+        levels = broker.settings.topic_levels_max
+        raise ProtocolError(Reason.TOPIC_NAME_INVALID, f"a topic has more than {levels} levels")
     why = reserved(message.topic)
     if why:
         broker.vitals.refused_own += 1
@@ -183,6 +186,7 @@ def _refused(connection: Connection) -> Reason:
     else:
         broker.vitals.refused_room_full += 1
     if connection.version is not Version.MQTT5:
+        connection.cut_off()
         raise ProtocolError(Reason.QUOTA_EXCEEDED, broker.refusing() or NO_ROOM)
     return Reason.QUOTA_EXCEEDED
 

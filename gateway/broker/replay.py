@@ -2,16 +2,18 @@
 
 A replay walks through the store under the subscription's filter. It sends while the client reads, its
 window is open and nothing else waits, a slice in a turn of the loop; so a wildcard over a large store
-fills neither outbox nor backlog, stops nobody, and costs one pointer for each topic. What is published
-meanwhile is delivered at once; what is retained under that topic comes before it, or not at all if it is
-the same message. A client that comes back to its session finds the rest; a restarted gateway has
-forgotten it.
-Must not know connections, or how SUBSCRIBE is answered.
+fills neither outbox nor backlog, and stops nobody. What is published meanwhile is delivered at once;
+what is retained under that topic comes before it, or not at all if it is the same message. A client that
+comes back to its session finds the rest. The disk knows of a kept session's subscription that it is not
+done: after a restart it begins anew, without what waits for the client already. Must not know
+connections, or how SUBSCRIBE is answered.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from gateway.broker.delivery import deliver_to
+from gateway.broker.keeping import keep_subscription
 from gateway.broker.retained import Walk
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
@@ -32,6 +34,7 @@ class _Walk:
     target: Target
     topics: Walk
     serial: int
+    kept: bool  # the disk knows that it is not done
     overtaken: set[str] = field(default_factory=set)  # topics not met yet, and no more to be shown
 
 
@@ -49,22 +52,32 @@ class Replay:
         self._tree: TopicTree[_Walk] = TopicTree()
         self._rests = False  # until a later turn
 
-    def add(self, subscription: Subscription) -> None:
-        """A new subscription, which is not answered yet; one with an equal filter begins anew."""
+    def add(self, subscription: Subscription, known: Iterable[str] = ()) -> None:
+        """A new subscription, which is not answered yet; one with an equal filter begins anew.
+
+        `known` topics are left out.
+        """
         topic_filter = subscription.topic_filter
-        retained = self._broker.retained
-        target = Target(self._session, subscription)
-        walk = _Walk(topic_filter, target, retained.walk(topic_filter), retained.serial)
-        self._walks.pop(topic_filter, None)
+        session, retained = self._session, self._broker.retained
+        topics = retained.walk(topic_filter)
+        kept = bool(session.number) and next(retained.walk(topic_filter), None) is not None
+        target = Target(session, subscription)
+        walk = _Walk(topic_filter, target, topics, retained.serial, kept, set(known))
+        session.room.free(-len(walk.overtaken))
+        self._drop(topic_filter)
         self._held[topic_filter] = walk
         self._tree.add(topic_filter, None, walk)
 
     def replaced(self, subscription: Subscription) -> None:
         """The subscription is another one now, under which nothing retained is asked for anew."""
-        topic_filter = subscription.topic_filter
-        walk = self._walks.get(topic_filter) or self._held.get(topic_filter)
+        walk = self._find(subscription.topic_filter)
         if walk is not None:
             walk.target = Target(self._session, subscription)
+
+    def is_unshown(self, topic_filter: str) -> bool:
+        """Whether the disk is to know that not all is shown under the subscription."""
+        walk = self._find(topic_filter)
+        return walk is not None and walk.kept
 
     def begin(self, topic_filter: str, now: float) -> None:
         """The subscription was answered."""
@@ -72,18 +85,32 @@ class Replay:
             self._walks[topic_filter] = self._held.pop(topic_filter)
             self.advance(now)
 
-    def left(self) -> None:
-        """The client is gone: what it was not told is not to be waited for."""
+    def rest(self) -> None:
+        """The client is gone, perhaps for days: as little as possible is kept for it.
+
+        What it was not told is not to be waited for.
+        """
         self._walks |= self._held
         self._held.clear()
+        for walk in self._walks.values():
+            walk.topics.rest()
 
     def end(self, topic_filter: str) -> None:
         """The subscription is over, or all of it is shown."""
-        if self._walks.pop(topic_filter, None) or self._held.pop(topic_filter, None):
-            self._tree.remove(topic_filter, None)
+        self._drop(topic_filter)
         if not (self._walks or self._held):
             self._session.replay = None
             self._broker.routes.cache.clear()
+
+    def give_room(self) -> None:
+        """The session is over."""
+        for walk in self.walks():
+            self._forget(walk)
+
+    def walks(self) -> Iterator[_Walk]:
+        """All of them; each topic that one remembers is a place in the room."""
+        yield from self._walks.values()
+        yield from self._held.values()
 
     def advance(self, now: float) -> None:
         """Goes on as far as the client takes it; called whenever that may have changed."""
@@ -109,7 +136,7 @@ class Replay:
         topic = next(walk.topics, None)
         cost = (walk.topics.looked - before) * LEVEL_BYTES
         if topic is None:
-            self.end(walk.topic_filter)
+            self._is_done(walk)
         elif topic:
             entry = self._broker.retained.get(topic)
             assert entry is not None and entry.message is not None, "a tombstone in the tree"
@@ -130,11 +157,36 @@ class Replay:
             lost = outbox is None or outbox.congested
             if lost and not backlog.keeps_plain and not min(walk.target.qos, entry.message.qos):
                 continue  # neither reaches the client: what is retained still may, later
-            if len(walk.overtaken) >= OVERTAKEN_MAX:
-                walk.overtaken.clear()
-            walk.overtaken.add(topic)
+            self._remember(walk, topic)
             if entry.serial <= walk.serial:
                 self._show(walk, entry.message)
+
+    def _is_done(self, walk: _Walk) -> None:
+        subscription = self._session.subscriptions[walk.topic_filter]
+        if walk.kept:
+            keep_subscription(self._broker.journal, self._session, subscription, None)
+        self.end(walk.topic_filter)
+
+    def _find(self, topic_filter: str) -> _Walk | None:
+        return self._walks.get(topic_filter) or self._held.get(topic_filter)
+
+    def _drop(self, topic_filter: str) -> None:
+        walk = self._walks.pop(topic_filter, None) or self._held.pop(topic_filter, None)
+        if walk is not None:
+            self._forget(walk)
+            self._tree.remove(topic_filter, None)
+
+    def _remember(self, walk: _Walk, topic: str) -> None:
+        """The topic is dealt with, in a place of the room; without room it may be shown once more."""
+        room = self._session.room
+        if len(walk.overtaken) >= OVERTAKEN_MAX or room.left() < 0:
+            self._forget(walk)
+        walk.overtaken.add(topic)
+        room.free(-1)
+
+    def _forget(self, walk: _Walk) -> None:
+        self._session.room.free(len(walk.overtaken))
+        walk.overtaken.clear()
 
     def _show(self, walk: _Walk, message: Message) -> None:
         session, broker = self._session, self._broker
@@ -154,13 +206,24 @@ class Replay:
             self.advance(now)
 
 
-def prepare(broker: BrokerState, session: Session, subscription: Subscription) -> None:
+def prepare(
+    broker: BrokerState, session: Session, subscription: Subscription, known: Iterable[str] = ()
+) -> None:
     """What is retained under a new subscription is to be shown once it is answered."""
     if session.replay is None:
         session.replay = Replay(broker, session)
         broker.routes.cache.clear()
     assert isinstance(session.replay, Replay)
-    session.replay.add(subscription)
+    session.replay.add(subscription, known)
+
+
+def replay_again(
+    broker: BrokerState, session: Session, subscription: Subscription, known: Iterable[str]
+) -> None:
+    """After a restart: not all was shown. What waits for the client already is under `known` topics."""
+    prepare(broker, session, subscription, known)
+    assert session.replay is not None
+    session.replay.rest()
 
 
 def begin(broker: BrokerState, session: Session, topic_filter: str) -> None:

@@ -1,11 +1,11 @@
 """The bound over all sessions together: what their messages take of this box's memory.
 
 Each place in a queue or a window counts as much as a small message in it; the body of a large one
-counts besides, once, however many sessions hold it. A queue may grow as long as it is smaller than what
-is left, so that one session alone gets half, two get a third each, and one with little waiting still
-gets its messages when others have a lot. When nearly all is used, publishers are refused what would have
-to be kept, until a quarter is free again. What is left beyond that is for clients that are here and take
-what they get. Must not know sessions, or how a publisher is told.
+counts besides, once, however many sessions hold it. A queue may grow as long as it is smaller than
+what is left, so that one session alone gets half, two get a third each, and one with little waiting
+still gets its messages when others have a lot. When nearly all is used, publishers are refused what
+would have to be kept, until a quarter is free again. What is left beyond that is for clients that are
+here and take what they get. Must not know sessions, or how a publisher is told.
 """
 
 from collections.abc import Sequence

@@ -38,17 +38,23 @@ class Replaying(Protocol):
     def replaced(self, subscription: Subscription) -> None:
         """The subscription is another one now, under which nothing retained is asked for anew."""
 
+    def is_unshown(self, topic_filter: str) -> bool:
+        """Whether the disk is to know that not all is shown under the subscription."""
+
     def begin(self, topic_filter: str, now: float) -> None:
         """The subscription was answered."""
 
     def advance(self, now: float) -> None:
         """The client may be able to take more."""
 
-    def left(self) -> None:
-        """The client is gone."""
-
     def end(self, topic_filter: str) -> None:
         """The subscription is over."""
+
+    def rest(self) -> None:
+        """The client is gone."""
+
+    def give_room(self) -> None:
+        """The session is over."""
 
     def overtake(self, topic: str) -> None:
         """A message of this topic is about to be delivered: what is retained there comes first."""
@@ -139,8 +145,10 @@ class Session:
     def detach(self) -> None:
         """The client is gone; what was sent stays unacknowledged."""
         self.outbox = None
+        if self.rights is not None:
+            self.rights.written.clear()
         if self.replay is not None:
-            self.replay.left()
+            self.replay.rest()
 
     def deliver(self, message: Message, qos: int, retain: bool, now: float) -> int:
         """Sends the message or keeps it until it may be sent; a full queue refuses it, counted.
@@ -307,6 +315,8 @@ class Session:
 
     def give_room(self) -> None:
         """The session is over: nothing of what it has is needed here."""
+        if self.replay is not None:
+            self.replay.give_room()
         self.room.free(len(self.inflight))
         for delivery in self.inflight.values():
             if delivery is not None:

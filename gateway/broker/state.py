@@ -9,6 +9,7 @@ from random import Random
 
 from gateway.broker.access import Access
 from gateway.broker.backlog import DROP_OLDEST, Bounds
+from gateway.broker.comebacks import Comebacks
 from gateway.broker.door import Door
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.journal import Journal
@@ -19,6 +20,7 @@ from gateway.broker.room import Room
 from gateway.broker.routes import Routes
 from gateway.broker.session import Session
 from gateway.broker.slices import Slices
+from gateway.broker.unfinished import Unfinished
 from gateway.broker.vitals import Vitals
 from gateway.config import MqttSection
 from gateway.effects import Effect, Level, Note
@@ -51,6 +53,7 @@ class BrokerState:
     logins: Logins
     bounds: Bounds
     room: Room
+    unfinished: Unfinished
     now: float = 0.0
     holding: bool = False
     sessions: dict[str, Session] = field(default_factory=dict)
@@ -67,6 +70,7 @@ class BrokerState:
     present: Callable[[str], Iterable[Message]] = lambda topic_filter: ()
     access: Access = field(default_factory=Access)
     door: Door = field(default_factory=Door)
+    comebacks: Comebacks = field(default_factory=Comebacks)
     slices: Slices = field(init=False)
 
     def __post_init__(self) -> None:

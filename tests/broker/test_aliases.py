@@ -198,14 +198,13 @@ def test_what_is_sent_again_on_a_new_connection_names_its_topic() -> None:
     assert world.broker.waiting() == 0
 
 
-def test_what_topics_with_aliases_take_is_bounded() -> None:
+def test_topics_that_are_remembered_for_a_client_count_as_waiting_and_end_with_it() -> None:
     world = World()
-    client = world.connected("c")
-    for _ in range(4):  # it may change its mind
-        client.send(Publish("t" * 60_000, b"", properties=Properties(topic_alias=1)))
-    client.send(Publish("u" * 60_000, b"", properties=Properties(topic_alias=2)))
-    client.send(Publish("short", b"", properties=Properties(topic_alias=3)))
-    assert not client.closed
-    client.send(Publish("v" * 60_000, b"", properties=Properties(topic_alias=4)))
-    assert client.take() == [Disconnect(Reason.QUOTA_EXCEEDED)]
-    assert world.broker.vitals.protocol_errors == 1
+    client = world.connected("c", topic_alias_maximum=10)
+    client.subscribe("#")
+    publisher = world.connected("p")
+    for number in range(300):
+        publisher.publish(f"topic/{number // 2}", b"x")
+    assert world.broker.state.room.used == world.held_bytes() == 10 * 500
+    client.lose()
+    assert world.broker.state.room.used == 0

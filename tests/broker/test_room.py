@@ -236,6 +236,25 @@ def test_what_the_disk_had_is_kept_even_if_it_is_more_than_the_room() -> None:
     assert world.broker.state.room.used == 0
 
 
+def test_a_disk_that_hangs_costs_nothing_for_what_is_acknowledged_meanwhile() -> None:
+    world = KeptWorld()
+    reader = persistent(world, "s")
+    subscribed(world, reader, "#", 1)
+    world.connected("stuck").publish("t", b"x", 1)
+    world.now += 1
+    assert world.take() is not None
+    publisher = world.connected("p")
+    reader.acknowledge()
+    for _ in range(5_000):
+        publisher.publish("t", bytes(100), 1, packet_id=7)
+        reader.acknowledge()
+    assert publisher.take().count(PubAck(7)) > 4_900
+    assert len(world.broker.journal._entries) < 2_100
+    assert all(not getattr(each, "messages", ()) for each in world.broker.journal._entries[:2_000])
+    world.sync()
+    assert world.broker.state.room.used == 0
+
+
 def test_properties_are_no_way_around_it() -> None:
     world = small()
     away(world, "a")

@@ -9,9 +9,11 @@ from random import Random
 
 import pytest
 
+from gateway.broker.aliases import Aliases
 from gateway.broker.broker import Broker
 from gateway.broker.connection import State
 from gateway.broker.elsewhere import Elsewhere, Nowhere, Outlet
+from gateway.broker.replay import Replay
 from gateway.broker.room import PLACE_BYTES, will_bytes
 from gateway.config import MqttSection
 from gateway.effects import Effect, Note
@@ -95,7 +97,13 @@ class World:
             places += [entry and entry[0] for entry in session.inflight.values()]
             places += [entry[0] for entry in session.backlog]
             places += session.unreleased.values()
+            if isinstance(session.replay, Replay):
+                for walk in session.replay.walks():
+                    places += [None] * len(walk.overtaken)
         places += [message for _, message in self.broker.state.wills.values()]
+        for connection in self.broker._online.values():
+            aliases = connection.outbox.aliases
+            places += [None] * (aliases.remembered() if isinstance(aliases, Aliases) else 0)
         wills = [each.will for each in self.broker._online.values()]
         return (
             sum(message.bytes_held() for message in set(places) if message and message.is_large())

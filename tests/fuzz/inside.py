@@ -140,6 +140,8 @@ class Inside:
             held = sum(message.bytes_held() for message in session.unreleased.values())
             assert session.unreleased_bytes == held <= SETTINGS.queue_bytes_max
         assert self.world.broker.state.room.used == self.world.held_bytes()
+        unread = [each.connection for each in self.lines.values() if each.connection._chunks]
+        assert set(self.world.broker.state.unfinished._held) == set(unread)
 
     def _good_client(self) -> None:
         world = self.world
