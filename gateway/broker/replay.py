@@ -79,11 +79,10 @@ class Replay:
         walk = self._find(topic_filter)
         return walk is not None and walk.kept
 
-    def begin(self, topic_filter: str, now: float) -> None:
-        """The subscription was answered."""
+    def begin(self, topic_filter: str) -> None:
+        """The subscription was answered; `advance` is to follow."""
         if topic_filter in self._held:
             self._walks[topic_filter] = self._held.pop(topic_filter)
-            self.advance(now)
 
     def rest(self) -> None:
         """The client is gone, perhaps for days: as little as possible is kept for it.
@@ -226,17 +225,23 @@ def replay_again(
     session.replay.rest()
 
 
-def begin(broker: BrokerState, session: Session, topic_filter: str) -> None:
-    """The subscription was answered: what is retained follows.
+def begin(broker: BrokerState, session: Session, topic_filters: Iterable[str]) -> None:
+    """These subscriptions were answered: what is retained follows, if they have not ended meanwhile.
 
     What the gateway itself has to say there (`$SYS`) is short, and comes at once.
     """
-    subscription = session.subscriptions.get(topic_filter)
-    if subscription is None:
-        return  # it ended while its answer waited
+    for topic_filter in topic_filters:
+        if session.replay is not None:
+            session.replay.begin(topic_filter)
+        subscription = session.subscriptions.get(topic_filter)
+        if subscription is not None:
+            _say_own(broker, session, subscription)
     if session.replay is not None:
-        session.replay.begin(topic_filter, broker.now)
+        session.replay.advance(broker.now)
+
+
+def _say_own(broker: BrokerState, session: Session, subscription: Subscription) -> None:
     target = Target(session, subscription)
-    for message in broker.present(topic_filter):
+    for message in broker.present(subscription.topic_filter):
         if session.rights is None or session.rights.may_read(message.topic):
             deliver_to(broker, target, message, True)

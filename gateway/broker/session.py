@@ -41,8 +41,8 @@ class Replaying(Protocol):
     def is_unshown(self, topic_filter: str) -> bool:
         """Whether the disk is to know that not all is shown under the subscription."""
 
-    def begin(self, topic_filter: str, now: float) -> None:
-        """The subscription was answered."""
+    def begin(self, topic_filter: str) -> None:
+        """The subscription was answered; `advance` is to follow."""
 
     def advance(self, now: float) -> None:
         """The client may be able to take more."""

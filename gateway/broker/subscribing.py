@@ -173,5 +173,4 @@ def _say(connection: Connection, answer: bytes, session: Session, shown: list[st
     if connection.state is not State.OPEN:
         return
     connection.outbox.send(answer)
-    for topic_filter in shown:
-        begin(connection.broker, session, topic_filter)
+    begin(connection.broker, session, shown)
