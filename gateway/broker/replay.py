@@ -60,8 +60,7 @@ class Replay:
         topic_filter = subscription.topic_filter
         session, retained = self._session, self._broker.retained
         topics = retained.walk(topic_filter)
-        kept = bool(session.number) and next(retained.walk(topic_filter), None) is not None
-        target = Target(session, subscription)
+        target, kept = Target(session, subscription), bool(session.number)
         walk = _Walk(topic_filter, target, topics, retained.serial, kept, set(known))
         session.room.free(-len(walk.overtaken))
         self._drop(topic_filter)
@@ -209,6 +208,11 @@ def prepare(
     broker: BrokerState, session: Session, subscription: Subscription, known: Iterable[str] = ()
 ) -> None:
     """What is retained under a new subscription is to be shown once it is answered."""
+    topic_filter = subscription.topic_filter
+    if next(broker.retained.walk(topic_filter), None) is None:
+        if session.replay is not None:
+            session.replay.end(topic_filter)
+        return
     if session.replay is None:
         session.replay = Replay(broker, session)
         broker.routes.cache.clear()
@@ -221,8 +225,8 @@ def replay_again(
 ) -> None:
     """After a restart: not all was shown. What waits for the client already is under `known` topics."""
     prepare(broker, session, subscription, known)
-    assert session.replay is not None
-    session.replay.rest()
+    if session.replay is not None:
+        session.replay.rest()
 
 
 def begin(broker: BrokerState, session: Session, topic_filters: Iterable[str]) -> None:
