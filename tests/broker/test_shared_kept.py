@@ -44,6 +44,16 @@ def everything(world: KeptWorld, *clients: Client) -> list[bytes]:
     return came
 
 
+def one_waits(world: KeptWorld) -> Client:
+    """One message of QoS 2 waits for a kept member that is gone; another is here, and not kept."""
+    gone(world, *members(world, "kept", qos=2))
+    world.broker.publish("t/x", b"1", 2, False, world.now)
+    world.settle()
+    clean = world.connected("clean")
+    clean.subscribe(GROUP, 2)
+    return clean
+
+
 def answers(client: Client) -> list[type[Packet]]:
     return [type(packet) for packet in client.take()]
 
@@ -98,11 +108,7 @@ def test_qos_2_that_moves_between_kept_members_comes_once(moment: str) -> None:
 
 def test_qos_2_of_a_kept_member_goes_to_one_that_is_not_when_the_disk_knows() -> None:
     world = KeptWorld()
-    gone(world, *members(world, "kept", qos=2))
-    world.broker.publish("t/x", b"1", 2, False, world.now)
-    world.settle()
-    clean = world.connected("clean")
-    clean.subscribe(GROUP, 2)
+    clean = one_waits(world)
     assert clean.take() == []
     world.power_cut()  # nobody had it
     clean = world.connected("clean")
@@ -117,11 +123,7 @@ def test_qos_2_of_a_kept_member_goes_to_one_that_is_not_when_the_disk_knows() ->
 
 def test_qos_2_that_moves_to_a_member_that_leaves_meanwhile_goes_to_the_next() -> None:
     world = KeptWorld()
-    gone(world, *members(world, "kept", qos=2))
-    world.broker.publish("t/x", b"1", 2, False, world.now)
-    world.settle()
-    clean = world.connected("clean")
-    clean.subscribe(GROUP, 2)
+    clean = one_waits(world)
     clean.lose()
     world.settle()
     assert everything(world, persistent(world, "kept")) == [b"1"]
@@ -129,11 +131,7 @@ def test_qos_2_that_moves_to_a_member_that_leaves_meanwhile_goes_to_the_next() -
 
 def test_qos_2_moves_all_the_same_if_the_disk_fails() -> None:
     world = KeptWorld()
-    gone(world, *members(world, "kept", qos=2))
-    world.broker.publish("t/x", b"1", 2, False, world.now)
-    world.settle()
-    clean = world.connected("clean")
-    clean.subscribe(GROUP, 2)
+    clean = one_waits(world)
     world.now += 1
     world.fail()
     assert clean.acknowledge() == [b"1"]
