@@ -186,7 +186,8 @@ def give_one(
     may have it for itself, too."""
     target = group.choose(message)
     if target is None:
-        broker.vitals.dropped_shared += 1
+        if message.qos or group.is_here():  # else nobody was promised it
+            broker.vitals.dropped_shared += 1
         return
     retain = message.retain and target.retain_as_published
     deliver_to(broker, target, message, retain, ticket if message.qos else None)

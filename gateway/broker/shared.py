@@ -48,6 +48,10 @@ class Group:
         """Its members, in the order in which they joined."""
         return iter(self._members)
 
+    def is_here(self) -> bool:
+        """Whether a member is connected."""
+        return any(target.session.outbox is not None for target in self._ring)
+
     def is_durable(self) -> bool:
         """Whether a message of QoS 1 or 2 may go to a session that the disk keeps."""
         return any(target.qos and target.session.number for target in self._ring)
