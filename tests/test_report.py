@@ -92,7 +92,7 @@ def test_a_full_room_is_an_error_and_then_for_some_minutes_a_warning() -> None:
     assert problem.severity is Severity.ERROR
     assert (
         problem.text
-        == "messages that wait take 96 of 96 MB. 0 that must be kept were refused so far"
+        == "messages that wait take 64 of 64 MB. 0 that must be kept were refused so far"
     )
     assert "gwctl sessions" in problem.remedy
     state.room.used = 0

@@ -35,6 +35,8 @@ def resolved(connection: Connection, packet: Publish) -> tuple[str, Properties]:
     if topic:
         if connection.aliases is None:
             connection.aliases = {}
+        if alias not in connection.aliases:
+            connection.broker.room.free(-1)  # `Connection.close` frees it
         connection.aliases[alias] = topic
         told = sum(map(len, connection.aliases.values()))
         if told > TOLD_BYTES_MAX * connection.broker.settings.topic_aliases_max:

@@ -181,6 +181,8 @@ class Connection:
         self._pending.clear()
         self._chunks.clear()
         self.broker.unfinished.clear(self)
+        if self.aliases is not None:
+            self.broker.room.free(len(self.aliases))
         self._moves.closed(self, with_will)
 
     def opening(self) -> None:

@@ -19,8 +19,8 @@ BUCKETS = 256  # digest granularity: 100,000 topics are 400 a bucket
 LOOKS_MAX = 64  # levels in a step of a walk: it can be left where no topic is for its filter
 SLICE = 512  # levels side by side that a walk takes at once: a store of 100,000 may be one level
 TOMBSTONES_MAX = 100_000  # the oldest stamp is forgotten first
-TOMBSTONES_BYTES_MAX = 33_554_432  # of their topics, for some are long
-_ENTRY_BYTES = 250  # beside message or topic: the entry, its stamp, its places in two tables
+TOMBSTONES_BYTES_MAX = 16_777_216  # of their topics, for some are long
+_ENTRY_BYTES = 100  # beside message or topic: the entry, its stamp, its places in two tables
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from gateway.mqtt.tree import TopicTree
 
 SUBSCRIPTION_BYTES = 350  # beside its levels and its name
 ROUTES_MAX = 50_000  # topics; about 500 bytes each. A full cache starts afresh
-ROUTED_MAX = 200_000  # subscribers on them, 150 bytes each: 50,000 times 10,000 would fit nowhere
+ROUTED_MAX = 100_000  # subscribers on them, 150 bytes each: 50,000 times 10,000 would fit nowhere
 CACHED_BYTES_MAX = 512  # of a topic; real ones have under 200, and 50,000 of 65 kB would be 6 GB
 
 

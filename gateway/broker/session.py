@@ -146,7 +146,7 @@ class Session:
         """The client is gone; what was sent stays unacknowledged."""
         self.outbox = None
         if self.rights is not None:
-            self.rights.written.clear()
+            self.rights.forget()
         if self.replay is not None:
             self.replay.rest()
 

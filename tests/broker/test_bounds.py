@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.broker import retained, routes
+from gateway.broker import access, retained, routes
 from gateway.broker.access import VERDICTS_MAX, Access, Action, Rule, Subject
 from gateway.broker.retained import Retained
 from gateway.config import MqttSection
@@ -170,7 +170,25 @@ def test_verdicts_of_rules_are_bounded_and_gone_with_the_client() -> None:
     assert rights is not None and 0 < len(rights.written) <= VERDICTS_MAX
     assert max(map(len, rights.written)) < 20
     client.lose()
-    assert rights.written == {}
+    assert rights.written == {} and rights._kept.verdicts == 0
+
+
+def test_verdicts_of_all_clients_are_bounded_and_beyond_that_decided_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(access, "ALL_VERDICTS_MAX", 5)
+    world = World(MqttSection(allow_anonymous="everywhere"))
+    allow = Rule(Subject.EVERYBODY, "", Action.WRITE, True, "t/+")
+    world.broker.rules_changed(Access([allow]), world.now)
+    clients = [world.connected(name) for name in "abc"]
+    for client in clients:
+        for number in range(4):
+            client.publish(f"t/{number}", b"x", 1)
+            client.publish("u", b"x", 1)
+    sessions = world.broker.state.sessions.values()
+    assert sum(len(each.rights.written) for each in sessions if each.rights) == 5
+    granted = [Reason.NO_MATCHING_SUBSCRIBERS, Reason.NOT_AUTHORIZED] * 4
+    assert [packet.reason for packet in clients[2].take()] == granted  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("version", [V311, V5])

@@ -104,6 +104,7 @@ class World:
         for connection in self.broker._online.values():
             aliases = connection.outbox.aliases
             places += [None] * (aliases.remembered() if isinstance(aliases, Aliases) else 0)
+            places += [None] * len(connection.aliases or ())
         wills = [each.will for each in self.broker._online.values()]
         return (
             sum(message.bytes_held() for message in set(places) if message and message.is_large())
