@@ -15,10 +15,9 @@ from collections.abc import Callable
 
 from gateway.broker.connection import Authentication, Connection, State
 from gateway.broker.identity import WRONG, answer_late, count_wrong, refuse, refuse_busy
-from gateway.broker.logins import place
+from gateway.broker.logins import place_of
 from gateway.broker.scram import METHOD, Exchange, Step
 from gateway.errors import ProtocolError
-from gateway.limits import CONNECT_TIMEOUT_S
 from gateway.mqtt.encode import encode
 from gateway.mqtt.packets import Auth, Connect, Packet, Version
 from gateway.mqtt.properties import Properties
@@ -86,14 +85,15 @@ def _begin(connection: Connection, data: bytes | None) -> None:
         broker.at(now)
         _refuse(connection, Reason.NOT_AUTHORIZED, "its authentication took too long")
 
-    number = broker.logins.exchanges.enter(place(connection.address), give_up)
+    number = broker.logins.exchanges.enter(place_of(connection.address), give_up)
     if not number:
         give_up()
         return
     nonce = b64encode(broker.random.getrandbits(NONCE_BITS).to_bytes(NONCE_BITS // 8, "big"))
     authentication.number = number
     authentication.exchange = Exchange(nonce.decode(), broker.logins.keys)
-    authentication.timer = broker.timers.set(broker.now + CONNECT_TIMEOUT_S, too_late)
+    until = broker.now + broker.settings.connect_timeout_s
+    authentication.timer = broker.timers.set(until, too_late)
     if data is None:
         _say(connection, Reason.CONTINUE_AUTHENTICATION, None)  # its first message is asked for
     else:

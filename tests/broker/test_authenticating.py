@@ -11,7 +11,6 @@ from gateway.broker.logins import DELAY_MIN_S, EXCHANGES_MAX, User
 from gateway.broker.scram import METHOD, make_keys
 from gateway.config import MqttSection
 from gateway.effects import CheckPassword
-from gateway.limits import CONNECT_TIMEOUT_S
 from gateway.mqtt.packets import (
     Auth,
     ConnAck,
@@ -29,6 +28,7 @@ from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
 from tests.broker.world import V5, Client, World
 
+CONNECT_TIMEOUT_S = MqttSection().connect_timeout_s
 CONTINUE, AGAIN = Reason.CONTINUE_AUTHENTICATION, Reason.RE_AUTHENTICATE
 SALT = bytes(range(16))
 PENCIL, STAPLE = make_keys("pencil", SALT, 4_096), make_keys("staple", SALT[::-1], 4_096)
