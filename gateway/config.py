@@ -86,6 +86,17 @@ class MqttSection:
 
 
 @dataclass(frozen=True, slots=True)
+class TlsSection:
+    """[tls]: what clients by TLS are shown, and what they show. The loader makes its paths whole."""
+
+    certificate_file: str = ""  # PEM, the server's first; empty: the gateway makes its own
+    key_file: str = ""  # PEM, no passphrase; empty: it stands in certificate_file
+    client_ca_file: str = ""  # PEM; empty: clients' certificates are not asked for
+    client_certificates: str = "optional"  # or "required"
+    strict_dates: bool = False  # of clients' certificates, also while the clock may be wrong
+
+
+@dataclass(frozen=True, slots=True)
 class StorageSection:
     """[storage]: what the gateway keeps on its disk."""
 
@@ -145,3 +156,4 @@ class Config:
     serial: tuple[SerialPort, ...] = ()
     storage: StorageSection = field(default_factory=StorageSection)
     metrics: MetricsSection = field(default_factory=MetricsSection)
+    tls: TlsSection = field(default_factory=TlsSection)

@@ -17,6 +17,7 @@ from gateway.config import (
     MqttSection,
     SerialPort,
     StorageSection,
+    TlsSection,
 )
 from gateway.config_checks import (
     CLUSTER_KEY_CHARACTERS_MIN,
@@ -259,6 +260,44 @@ MQTT = Section(
     ),
 )
 
+TLS = Section(
+    "tls",
+    TlsSection,
+    "Certificates, for MQTT and WebSocket by TLS. Left out: the gateway makes its own.",
+    (
+        text(
+            "certificate_file",
+            "a PEM file: the certificate of the gateway, then those that lead to its authority",
+            path_fault,
+            "What clients are shown; a relative path begins in this folder.",
+            True,
+        ),
+        text(
+            "key_file",
+            "a PEM file with a private key and no passphrase",
+            path_fault,
+            "The key of that certificate; empty: it stands in `certificate_file`.",
+            True,
+        ),
+        text(
+            "client_ca_file",
+            "a PEM file with the certificates of authorities",
+            path_fault,
+            "Who signs clients' certificates; a certificate's common name is then the user.",
+            True,
+        ),
+        choice(
+            "client_certificates",
+            ("optional", "required"),
+            "Whether a client by TLS may come without one.",
+        ),
+        switch(
+            "strict_dates",
+            "Check the dates of clients' certificates also while no time server was reached.",
+        ),
+    ),
+)
+
 STORAGE = Section(
     "storage",
     StorageSection,
@@ -348,7 +387,7 @@ SERIAL = Section(
     many=True,
 )
 
-SECTIONS = (GATEWAY, MQTT, STORAGE, METRICS, CLUSTER, SERIAL)
+SECTIONS = (GATEWAY, MQTT, TLS, STORAGE, METRICS, CLUSTER, SERIAL)
 
 # What people write who know another program's words for it.
 OTHER_WORDS = {

@@ -71,6 +71,20 @@ def _check_link_port(mqtt: Values, cluster: Values, report: Report) -> None:
             report.add((table, "link_port" if table == "cluster" else key), text, remedy)
 
 
+def check_tls(tls: Values, report: Report) -> None:
+    """What [tls] must hold together; the files themselves are looked at by others."""
+    path = ("tls",)
+    alone = tls["key_file"] and not tls["certificate_file"]
+    if alone and report.fine(path, "certificate_file", "key_file"):
+        text = "is given without certificate_file"
+        report.add((*path, "key_file"), text, "allowed: key_file only beside certificate_file")
+    unsigned = tls["client_certificates"] == "required" and not tls["client_ca_file"]
+    if unsigned and report.fine(path, "client_ca_file", "client_certificates"):
+        text = "they cannot be required: nobody is named who signs them"
+        remedy = 'allowed: "required" only beside client_ca_file'
+        report.add((*path, "client_certificates"), text, remedy)
+
+
 def with_key(cluster: Values, read_file: Callable[[str], str], report: Report) -> Values:
     """The values of [cluster] with the key in place, from whichever of the two keys is written."""
     name = cluster.pop("key_file", "")

@@ -69,6 +69,12 @@ def _clients(broker: Broker) -> list[Family]:
             vitals.connections_refused,
         ),
         _plain(
+            "gatewayd_tls_handshakes_failed_total",
+            "counter",
+            "Connections with which there was no TLS.",
+            vitals.handshakes_failed,
+        ),
+        _plain(
             "gatewayd_protocol_errors_total",
             "counter",
             "Connections ended because the client broke the protocol.",

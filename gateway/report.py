@@ -4,6 +4,7 @@ Must not know sockets, or how it is printed.
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from gateway.control import (
@@ -17,6 +18,7 @@ from gateway.control import (
     Severity,
     Status,
     StoreStatus,
+    TlsStatus,
     worst_first,
 )
 from gateway.mesh.frames import Vitals
@@ -48,9 +50,19 @@ class Reporter:
         self._version = version
 
     def status(
-        self, vitals: Vitals, address: str, now: float, store: StoreStatus | None = None
+        self,
+        vitals: Vitals,
+        address: str,
+        now: float,
+        store: StoreStatus | None = None,
+        tls: TlsStatus | None = None,
+        problems: Iterable[ProblemStatus] = (),
     ) -> Status:
-        """The document as of now; `vitals`, `address` and `store` are the gateway's own."""
+        """The document as of now.
+
+        `vitals`, `address`, `store` and `tls` are the gateway's own; `problems` are those that are not
+        seen from here.
+        """
         mesh = self._node.mesh
         peers = [] if mesh is None else sorted(mesh.state.peers.values(), key=lambda p: p.name)
         rows = [self._own_row(vitals, address), *(_peer_row(peer, now) for peer in peers)]
@@ -59,6 +71,7 @@ class Reporter:
         ports = self._ports(dead)
         problems = worst_first(
             [
+                *problems,
                 *self._mesh_problems(rows, peers, now),
                 *_box_problems(rows),
                 *self._own_problems(now),
@@ -80,6 +93,7 @@ class Reporter:
             serial_ports=ports,
             problems=problems,
             store=store,
+            tls=tls,
         )
 
     def _own_row(self, vitals: Vitals, address: str) -> GatewayStatus:

@@ -30,6 +30,7 @@ class Vitals:
     refused_per_address: int = 0  # connections: their address had its share
     closed_unauthenticated: int = 0  # connections: pushed out by newer ones before their CONNECT
     last_refused_at: float = 0.0  # of the two above, monotonic seconds; 0: never
+    handshakes_failed: int = 0  # connections with which there was no TLS
     protocol_errors: int = 0
     publishers_slowed: int = 0  # times that a client was not read, for it published too fast
     clients_max: int = 0  # connected at once
