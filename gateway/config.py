@@ -65,6 +65,9 @@ class MqttSection:
     tls_port: int = 8883  # 0: no TLS
     websocket_port: int = 0  # 0: no WebSocket
     websocket_tls_port: int = 0  # 0: no secure WebSocket
+    unix_socket: str = ""  # for processes on this box; empty: none
+    unix_socket_mode: str = "0660"
+    unix_socket_group: str = ""  # empty: the daemon's
     allow_anonymous: str = "loopback"  # "loopback" or "everywhere"
     connections_max: int = 10_000
     connections_per_address_max: int = 1_000  # loopback and this box itself are not counted
@@ -94,6 +97,17 @@ class TlsSection:
     client_ca_file: str = ""  # PEM; empty: clients' certificates are not asked for
     client_certificates: str = "optional"  # or "required"
     strict_dates: bool = False  # of clients' certificates, also while the clock may be wrong
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySection:
+    """[proxy]: ports for proxies that say by the PROXY protocol whose connection it is."""
+
+    addresses: tuple[str, ...] = ()  # of the proxies: IP addresses or networks
+    port: int = 0  # 0: nowhere; so with the others
+    tls_port: int = 0
+    websocket_port: int = 0
+    websocket_tls_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,3 +171,4 @@ class Config:
     storage: StorageSection = field(default_factory=StorageSection)
     metrics: MetricsSection = field(default_factory=MetricsSection)
     tls: TlsSection = field(default_factory=TlsSection)
+    proxy: ProxySection = field(default_factory=ProxySection)

@@ -14,14 +14,15 @@ from gateway.config import (
     GatewaySection,
     MetricsSection,
     MqttSection,
+    ProxySection,
     SerialPort,
     StorageSection,
     TlsSection,
 )
-from gateway.config_keys import CLUSTER, GATEWAY, METRICS, MQTT, SECTIONS, STORAGE, TLS
+from gateway.config_keys import CLUSTER, GATEWAY, METRICS, MQTT, PROXY, SECTIONS, STORAGE, TLS
 from gateway.config_reader import Reader, read_toml
 from gateway.config_report import Report
-from gateway.config_rules import check, check_tls, with_key
+from gateway.config_rules import check, check_proxy, check_tls, with_key
 
 FileFault = tuple[str, str, str]  # the key that names the file, what is wrong with it, the remedy
 TlsFaults = Callable[[TlsSection], Iterable[FileFault]]
@@ -61,10 +62,12 @@ def _config(
     storage = reader.section(STORAGE)
     metrics = reader.section(METRICS)
     tls = reader.section(TLS)
+    proxy = reader.section(PROXY)
     cluster = reader.section_if_written(CLUSTER)
     ports = reader.ports()
     check(mqtt, cluster, ports, report)
     check_tls(tls, report)
+    check_proxy(proxy, mqtt, cluster, report)
     if report.fine((TLS.name,), *tls):
         for key, fault, remedy in tls_faults(TlsSection(**tls)):
             report.add((TLS.name, key), fault, remedy)
@@ -78,4 +81,5 @@ def _config(
         StorageSection(**storage),
         MetricsSection(**metrics),
         TlsSection(**tls),
+        ProxySection(**proxy),
     )

@@ -68,6 +68,11 @@ def _clients(broker: Broker) -> list[Family]:
             "Connections that were not let in.",
             vitals.connections_refused,
         ),
+        _by_cause(
+            "gatewayd_proxies_refused_total",
+            "Connections to a port for proxies that were closed.",
+            {"address": vitals.refused_proxies, "header": vitals.malformed_proxies},
+        ),
         _plain(
             "gatewayd_tls_handshakes_failed_total",
             "counter",

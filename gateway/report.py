@@ -176,10 +176,12 @@ class Reporter:
         causes = {
             "too many from one address": vitals.refused_per_address,
             "too many that did not say who they are": vitals.closed_unauthenticated,
+            "to a port for proxies, from elsewhere": vitals.refused_proxies,
+            "from a proxy, without a PROXY header": vitals.malformed_proxies,
         }
         told = ", ".join(f"{count} {cause}" for cause, count in causes.items() if count)
         text = f"connections were turned away since the start ({told})"
-        remedy = "see who connects; the limits stand in [mqtt]"
+        remedy = "see who connects; the limits stand in [mqtt], the proxies in [proxy]"
         return [ProblemStatus(Severity.WARNING, text, remedy)]
 
     def _store_problems(self, now: float) -> list[ProblemStatus]:

@@ -21,6 +21,7 @@ WRITE_BYTES_LOW = 262_144
 KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_PROBES = 60, 15, 4
 UNACKNOWLEDGED_MS = 60_000
 FULL_READ_BYTES = 250_000  # about what the event loop reads at once: the socket holds more
+UNIX = "unix"  # stands for the address of a local socket's client, which has none
 CLOSE_TIMEOUT_S = 5.0  # for a client that does not read what is said before the close
 
 
@@ -49,9 +50,11 @@ def is_local(transport: asyncio.BaseTransport) -> bool:
 
 
 def address_of(transport: asyncio.BaseTransport) -> str:
-    """The other end's IP address; empty for a local socket, or when it is gone already."""
+    """The other end's IP address, or what stands for it; empty when it is gone already."""
     peer = transport.get_extra_info("peername")
-    return peer[0] if isinstance(peer, tuple) else ""
+    if isinstance(peer, tuple):
+        return str(peer[0])
+    return "" if peer is None else UNIX
 
 
 class Guest:

@@ -15,7 +15,7 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -36,19 +36,19 @@ from gateway.notify import log_to_stderr, notify, watchdog_interval_s
 from gateway.report import Reporter
 from gateway.shell.accounts import Accounts
 from gateway.shell.certificate import CertificateError, faults
-from gateway.shell.clients import ClientProtocol
 from gateway.shell.commands import Commands
 from gateway.shell.control_socket import ControlSocket
 from gateway.shell.disk import StoreFailure
-from gateway.shell.doors import DoorError, Doors, Place, cannot_listen
+from gateway.shell.doors import DoorError, Doors, cannot_listen
 from gateway.shell.durable import DurableStore, Settings
-from gateway.shell.entrance import Entrance, Way
+from gateway.shell.handed_over import HandedOver
 from gateway.shell.hardware import Measures, addresses, measure
 from gateway.shell.keeper import Keeper
 from gateway.shell.log_ring import LogRing
 from gateway.shell.look import register as register_look
 from gateway.shell.passwords import Checker
 from gateway.shell.people import register as register_people
+from gateway.shell.places import places, tls_ports
 from gateway.shell.renewal import Renewal
 from gateway.shell.runtime import Runtime
 from gateway.shell.store import Store, StoreError
@@ -69,7 +69,7 @@ logger = logging.getLogger("gatewayd")
 class Daemon:
     """One running gateway."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, handed_over: HandedOver) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._log = LogRing()
@@ -119,15 +119,15 @@ class Daemon:
         self._control = ControlSocket(config.gateway.control_socket, self.commands)
         self._metrics: MetricsServer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._doors = Doors()
+        self._doors = Doors(handed_over)
         self._renewal: Renewal | None = None
 
     async def start(self) -> None:
         """Opens everything. Raises DoorError or CertificateError; then `stop` must follow."""
         gateway, mqtt, cluster = self._config.gateway, self._config.mqtt, self._config.cluster
-        if mqtt.tls_port or mqtt.websocket_tls_port:
+        if tls_ports(self._config):
             self._renewal = self._certificates()
-        problems = self._doors.bind(self._places())
+        problems = self._doors.bind(places(self._config, self._runtime, self._context))
         if cluster is not None:
             listening = self._listen_for_peers()
             place = (gateway.address, cluster.link_port)
@@ -179,32 +179,16 @@ class Daemon:
         logging.getLogger().removeHandler(self._log)
 
     def _certificates(self) -> Renewal:
-        gateway, mqtt = self._config.gateway, self._config.mqtt
+        gateway = self._config.gateway
         names = (gateway.name, f"{gateway.name}.local", "localhost")
         renewal = Renewal(self._config.tls, gateway.state_dir, names, self._own_addresses())
-        on = " and ".join(str(p) for p in (mqtt.tls_port, mqtt.websocket_tls_port) if p)
+        on = " and ".join(str(port) for port in tls_ports(self._config))
         logger.info("TLS on port %s, certificate SHA-256 %s", on, renewal.sha256)
         return renewal
 
-    def _places(self) -> list[Place]:
-        """Where clients come in, and by which way."""
-        mqtt, runtime = self._config.mqtt, self._runtime
-
-        def secure() -> ssl.SSLContext:
-            assert self._renewal is not None, "a port with TLS has certificates"
-            return self._renewal.context
-
-        def by(way: Way) -> Callable[[], asyncio.Protocol]:
-            return lambda: Entrance(runtime, way)
-
-        ways = (
-            ("mqtt.port", mqtt.port, lambda: ClientProtocol(runtime)),
-            ("mqtt.tls_port", mqtt.tls_port, by(Way(secure))),
-            ("mqtt.websocket_port", mqtt.websocket_port, by(Way(websocket=True))),
-            ("mqtt.websocket_tls_port", mqtt.websocket_tls_port, by(Way(secure, websocket=True))),
-        )
-        address = self._config.gateway.address
-        return [Place(key, address, port, protocol) for key, port, protocol in ways if port]
+    def _context(self) -> ssl.SSLContext:
+        assert self._renewal is not None, "a port with TLS has certificates"
+        return self._renewal.context
 
     def reload(self) -> None:
         """Loads the certificates again, because the operator says so."""
@@ -372,14 +356,14 @@ async def _watchdog(interval_s: float) -> None:
         await asyncio.sleep(interval_s)
 
 
-async def _run(config: Config) -> int:
+async def _run(config: Config, handed_over: HandedOver) -> int:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to load again
     try:
-        daemon = Daemon(config)
+        daemon = Daemon(config, handed_over)
     except (StoreError, StoreFailure) as error:
         logger.error("%s", error)
         return 1
@@ -410,6 +394,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0 after a planned stop, 1 when something could not be had, 2 for bad input."""
     options = _arguments(arguments)
+    handed_over = HandedOver()
     try:
         config = load_config(options.config, faults)
     except ConfigError as error:
@@ -419,7 +404,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.config}: correct")
         return 0
     log_to_stderr(config.gateway.log_level)
-    return uvloop.run(_run(config))
+    handed_over.hold()
+    return uvloop.run(_run(config, handed_over))
 
 
 if __name__ == "__main__":

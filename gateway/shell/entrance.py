@@ -1,13 +1,15 @@
 """The way from an accepted socket to the one who speaks MQTT on it, for all but plain TCP.
 
-    socket -> TLS handshake -> WebSocket opening -> MQTT        each only where the port has it
+    socket -> PROXY header -> TLS handshake -> WebSocket opening -> MQTT, where the port has it
 
 The socket is admitted before anything else: from then on it counts at the door, and has as long for all
 of this as a client has for its CONNECT. The TLS settings are asked for at each handshake, so that new
-ones hold from the next client on. Must not know ports, or where certificates come from.
+ones hold from the next client on. Who comes by a proxy is at the address that the proxy names, and never
+counts as local. Must not know ports, or where certificates come from.
 """
 
 import asyncio
+import ipaddress
 import logging
 import ssl
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from typing import cast
 
 from gateway.broker.connection import Connection
 from gateway.limits import CONNECT_TIMEOUT_S
+from gateway.proxy_protocol import Origin, ProxyError, read_header
 from gateway.shell.certificate import common_name
 from gateway.shell.clients import ClientProtocol, Guest, address_of, is_local
 from gateway.shell.runtime import Runtime
@@ -23,12 +26,20 @@ from gateway.shell.runtime import Runtime
 logger = logging.getLogger("gatewayd")
 
 
+Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
-    """What stands between a port and MQTT. `secure` gives the TLS settings of now."""
+    """What stands between a port and MQTT.
+
+    `secure` gives the TLS settings of now; `proxies` are who may connect, with a PROXY header, where
+    that is so.
+    """
 
     secure: Callable[[], ssl.SSLContext] | None = None
     websocket: bool = False
+    proxies: Networks | None = None
 
 
 class Entrance(asyncio.Protocol):
@@ -40,23 +51,58 @@ class Entrance(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._guest: Guest | None = None
         self._handshake: asyncio.Task[None] | None = None
-        self._early = b""  # came before the handshake was ready for it
+        self._early = b""  # came before what comes next was ready for it
+        self._is_named = way.proxies is None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        runtime = self._runtime
-        broker, local = runtime.node.broker, is_local(transport)
-        connection = broker.admit(address_of(transport), local, runtime.now())
+        broker, now = self._runtime.node.broker, self._runtime.now()
+        address, connection = address_of(transport), None
+        if self._way.proxies is None:
+            connection = broker.admit(address, is_local(transport), now)
+        elif _is_in(address, self._way.proxies):
+            connection = broker.admit_unnamed(address, now)
+        else:
+            broker.vitals.refused_proxies += 1
+            broker.vitals.last_refused_at = now
         if connection is None:
             self._transport.abort()
             return
-        self._guest = Guest(runtime, connection, self._transport)
-        self._go_on()
+        self._guest = Guest(self._runtime, connection, self._transport)
+        if self._way.proxies is None:
+            self._go_on()
 
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None
+        if self._guest is None:
+            return  # it was not admitted, or is cut off
         self._early += data
-        self._transport.pause_reading()
+        if self._is_named:
+            self._transport.pause_reading()
+        else:
+            self._read_header(self._guest)
+
+    def _read_header(self, guest: Guest) -> None:
+        assert self._transport is not None
+        broker, now = self._runtime.node.broker, self._runtime.now()
+        try:
+            header = read_header(self._early)
+        except ProxyError as error:
+            broker.vitals.malformed_proxies += 1
+            broker.vitals.last_refused_at = now
+            self._cut_off(f"{error}; see its send-proxy")
+            return
+        if header is None:
+            return
+        self._early = self._early[header.length :]
+        is_proxys = header.origin is Origin.PROXY
+        address = header.address or guest.connection.address
+        local = is_proxys and is_local(self._transport)
+        if not broker.named(guest.connection, address, local, now):
+            self._cut_off("")
+            return
+        self._is_named = True
+        self._go_on()
 
     def connection_lost(self, exc: Exception | None) -> None:
         guest, self._guest = self._guest, None
@@ -112,13 +158,19 @@ class Entrance(asyncio.Protocol):
         self._hand_over(secured)
 
     def _failed(self, error: Exception) -> None:
-        assert self._transport is not None
-        self._transport.abort()
         if self._guest is not None and not self._guest.connection.outbox.ended:
             self._runtime.node.broker.vitals.handshakes_failed += 1
+            self._cut_off(f"no TLS with it: {_words(error)}")
+        else:
+            self._cut_off("")
+
+    def _cut_off(self, why: str) -> None:
+        assert self._transport is not None
+        self._transport.abort()
+        if why and self._guest is not None:
             address = self._guest.connection.address
-            logger.info("a client at %s is cut off: no TLS with it: %s", address, _words(error))
-        self.connection_lost(error)
+            logger.info("a client at %s is cut off: %s", address, why)
+        self.connection_lost(None)
 
     def _hand_over(self, transport: asyncio.Transport) -> None:
         assert self._guest is not None
@@ -126,6 +178,9 @@ class Entrance(asyncio.Protocol):
         protocol = _speaker(self._runtime, connection, self._way.websocket)
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
+        if self._early:
+            protocol.data_received(self._early)
+            self._early = b""
 
 
 def _speaker(runtime: Runtime, connection: Connection, websocket: bool) -> asyncio.Protocol:
@@ -134,6 +189,15 @@ def _speaker(runtime: Runtime, connection: Connection, websocket: bool) -> async
     from gateway.shell.websocket import WebSocketProtocol  # a gateway without it does without
 
     return WebSocketProtocol(runtime, connection)
+
+
+def _is_in(address: str, networks: Networks) -> bool:
+    try:
+        ip = ipaddress.ip_address(address.split("%")[0])
+    except ValueError:
+        return False  # it is gone already
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return any((mapped or ip) in network for network in networks)
 
 
 def _words(error: Exception) -> str:
