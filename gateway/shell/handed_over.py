@@ -60,9 +60,9 @@ class HandedOver:
         if self._timer is not None:
             self._timer.cancel()
         for other in left:
-            logger.warning(
-                "nothing is configured for the socket at %s: it is closed", _place(other)
-            )
+            place = _place(other)
+            where = place if isinstance(place, str) else f"{place[0]} port {place[1]}"
+            logger.warning("nothing is configured for the socket at %s: it is closed", where)
             other.close()
         self.keeps = "NOTIFY_SOCKET" in os.environ
         if self.keeps:
