@@ -95,6 +95,7 @@ class TlsSection:
     certificate_file: str = ""  # PEM, the server's first; empty: the gateway makes its own
     key_file: str = ""  # PEM, no passphrase; empty: it stands in certificate_file
     client_ca_file: str = ""  # PEM; empty: clients' certificates are not asked for
+    client_crl_file: str = ""  # PEM; empty: no certificate of these authorities is revoked
     client_certificates: str = "optional"  # or "required"
     strict_dates: bool = False  # of clients' certificates, also while the clock may be wrong
 

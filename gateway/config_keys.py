@@ -311,6 +311,13 @@ TLS = Section(
             "Who signs clients' certificates; a certificate's common name is then the user.",
             True,
         ),
+        text(
+            "client_crl_file",
+            "a PEM file with a list (CRL) of each of these authorities",
+            path_fault,
+            "Which of their certificates are revoked.",
+            True,
+        ),
         choice(
             "client_certificates",
             ("optional", "required"),

@@ -73,6 +73,7 @@ def _whole_paths(tls: TlsSection, folder: str) -> TlsSection:
         certificate_file=whole(tls.certificate_file),
         key_file=whole(tls.key_file),
         client_ca_file=whole(tls.client_ca_file),
+        client_crl_file=whole(tls.client_crl_file),
     )
 
 

@@ -74,10 +74,10 @@ def _check_link_port(mqtt: Values, cluster: Values, report: Report) -> None:
 def check_tls(tls: Values, report: Report) -> None:
     """What [tls] must hold together; the files themselves are looked at by others."""
     path = ("tls",)
-    alone = tls["key_file"] and not tls["certificate_file"]
-    if alone and report.fine(path, "certificate_file", "key_file"):
-        text = "is given without certificate_file"
-        report.add((*path, "key_file"), text, "allowed: key_file only beside certificate_file")
+    for key, needed in (("key_file", "certificate_file"), ("client_crl_file", "client_ca_file")):
+        if tls[key] and not tls[needed] and report.fine(path, key, needed):
+            remedy = f"allowed: {key} only beside {needed}"
+            report.add((*path, key), f"is given without {needed}", remedy)
     unsigned = tls["client_certificates"] == "required" and not tls["client_ca_file"]
     if unsigned and report.fine(path, "client_ca_file", "client_certificates"):
         text = "they cannot be required: nobody is named who signs them"

@@ -38,6 +38,23 @@ class Authority:
         files[1].chmod(0o600)
         return files
 
+    def revoke(self, *signed: tuple[Path, Path]) -> Path:
+        """The list of these and no others, good for a day."""
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(now - timedelta(days=1))
+            .next_update(now + timedelta(days=1))
+        )
+        for certificate, _ in signed:
+            number = x509.load_pem_x509_certificate(certificate.read_bytes()).serial_number
+            revoked = x509.RevokedCertificateBuilder().serial_number(number).revocation_date(now)
+            builder = builder.add_revoked_certificate(revoked.build())
+        file = self._folder / "revoked.pem"
+        file.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(PEM))
+        return file
+
     def _sign(
         self,
         subject: x509.Name,

@@ -67,9 +67,9 @@ RULES = """\
 - `heartbeat_s` is below `suspect_s`, and that below `dead_s`.
 - No two of the ports in `[mqtt]`, `[proxy]` and `cluster.link_port` are the same, but for 0.
 - A port in `[proxy]` needs `addresses`.
-- `tls.key_file` is written only beside `certificate_file`, `client_certificates = "required"` only
-  beside `client_ca_file`. A file that cannot be used is a problem of its key, for `gatewayd` and its
-  `--check`.
+- `tls.key_file` is written only beside `certificate_file`, `client_crl_file` and
+  `client_certificates = "required"` only beside `client_ca_file`. A file that cannot be used is a
+  problem of its key, for `gatewayd` and its `--check`.
 - `queue_bytes_max` is at least `packet_bytes_max`.
 - Each `[[serial]]` has exactly one of `path` and `usb`; `name`, `path` and `usb` are its own.
 - `columns` is written for `format = "csv"`, where it must be, and for nothing else.

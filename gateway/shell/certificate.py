@@ -18,6 +18,7 @@ from gateway.config import TlsSection
 FILE_BYTES_MAX = 1_048_576  # a bundle of all public authorities has a fifth of it
 HANDSHAKE_TURNS_MAX = 8  # each side speaks twice
 _CERTIFICATE, _KEY = "-----BEGIN CERTIFICATE-----", "PRIVATE KEY-----"
+_CRL = "-----BEGIN X509 CRL-----"
 # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which Python has no name for.
 _NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 
@@ -39,11 +40,12 @@ class Files:
     certificate: Path
     key: Path
     client_ca: Path | None = None
+    client_crl: Path | None = None
     required: bool = False  # whether a client must show a certificate
 
     def all(self) -> list[Path]:
         """Each file once."""
-        files = (self.certificate, self.key, self.client_ca)
+        files = (self.certificate, self.key, self.client_ca, self.client_crl)
         return list(dict.fromkeys(file for file in files if file is not None))
 
 
@@ -64,6 +66,7 @@ def files_of(tls: TlsSection, own: Path) -> Files:
         certificate,
         Path(tls.key_file) if tls.key_file else certificate,
         Path(tls.client_ca_file) if tls.client_ca_file else None,
+        Path(tls.client_crl_file) if tls.client_crl_file else None,
         tls.client_certificates == "required",
     )
 
@@ -137,14 +140,21 @@ def _server_context(files: Files) -> tuple[ssl.SSLContext, dict[str, Any], bytes
 
 def _trust_clients(context: ssl.SSLContext, files: Files, check_dates: bool) -> None:
     assert files.client_ca is not None
-    _read(files.client_ca, "client_ca_file", _CERTIFICATE, "certificate")
-    try:
-        context.load_verify_locations(files.client_ca)
-    except (OSError, ValueError) as error:
-        raise _unusable(files.client_ca, "client_ca_file", error) from error
+    _trust(context, files.client_ca, "client_ca_file", _CERTIFICATE, "certificate")
+    if files.client_crl is not None:
+        _trust(context, files.client_crl, "client_crl_file", _CRL, "X509 CRL")
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     context.verify_mode = ssl.CERT_REQUIRED if files.required else ssl.CERT_OPTIONAL
     if not check_dates:
         context.verify_flags |= _NO_CHECK_TIME
+
+
+def _trust(context: ssl.SSLContext, file: Path, key: str, wanted: str, what: str) -> None:
+    _read(file, key, wanted, what)
+    try:
+        context.load_verify_locations(file)
+    except (OSError, ValueError) as error:
+        raise _unusable(file, key, error) from error
 
 
 def _as_a_client_sees(context: ssl.SSLContext, path: Path) -> tuple[dict[str, Any], bytes]:

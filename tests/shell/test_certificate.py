@@ -80,6 +80,8 @@ def test_every_mistake_has_its_key_its_reason_and_a_remedy(tmp_path: Path) -> No
         assert line.startswith(f"{place}: ") and reason in line and remedy in line, line
     (line,) = wrong(client_ca_file=key)
     assert line.startswith("client_ca_file: there is no certificate in")
+    (line,) = wrong(client_ca_file=authority.file, client_crl_file=certificate)
+    assert line.startswith("client_crl_file: there is no X509 CRL in")
 
 
 def test_all_mistakes_of_a_configuration_are_told_at_once(tmp_path: Path) -> None:

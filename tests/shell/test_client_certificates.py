@@ -139,6 +139,22 @@ def test_who_is_signed_by_another_or_has_no_common_name_is_refused(
     assert "its certificate has no common name" in optional.log()
 
 
+def test_a_certificate_that_was_revoked_is_refused_from_the_next_look_on(
+    tmp_path: Path, authority: Authority
+) -> None:
+    kept, stolen = authority.sign("kept"), authority.sign("stolen")
+    files = {"client_ca_file": authority.file, "client_crl_file": authority.revoke()}
+    with tls_gateway(tmp_path, authority, **files) as gateway:
+        for signed in (kept, stolen):
+            assert publish(gateway, authority, signed).returncode == 0
+        authority.revoke(stolen)
+        gateway.send(signal.SIGHUP)
+        wait_until(lambda: "were loaded again" in gateway.log(), "it is loaded", TIMEOUT_S)
+        assert publish(gateway, authority, stolen).returncode != 0
+        assert "certificate revoked" in gateway.log()
+        assert publish(gateway, authority, kept).returncode == 0
+
+
 def test_dates_do_not_lock_anybody_out_while_the_clock_may_be_wrong(
     tmp_path: Path, optional: Gateway, authority: Authority
 ) -> None:
