@@ -111,8 +111,16 @@ class Doors:
             listening = self._handed_over.take((place.address, place.port)) or _bound(place)
             watch_for_dead_peers(listening)
             return listening
-        found = self._handed_over.take(place.path) if Path(place.path).is_socket() else None
-        listening = found or _bound_unix(place)
+        group = _group(place)
+        kept = self._handed_over.take(place.path) if Path(place.path).is_socket() else None
+        listening = kept or _bound_unix(place)
+        try:
+            os.chmod(place.path, place.mode)
+            if group is not None:
+                _give(place, group)
+        except BaseException:
+            listening.close()
+            raise
         self._paths.append(place.path)
         return listening
 
@@ -151,15 +159,11 @@ def _bound(place: Place) -> socket.socket:
 def _bound_unix(place: UnixPlace) -> socket.socket:
     """Nobody can connect before it listens, and so not before mode and group are right."""
     _clear(place)
-    group = _group(place)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listening.setblocking(False)
         listening.bind(place.path)
-        os.chmod(place.path, place.mode)
-        if group is not None:
-            _give(place, group)
-    except BaseException:
+    except OSError:
         listening.close()
         raise
     return listening

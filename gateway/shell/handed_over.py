@@ -89,13 +89,14 @@ def _received() -> list[socket.socket]:
         return []
     found = []
     for number in range(FIRST, FIRST + min(int(count), SOCKETS_MAX)):
-        os.set_inheritable(number, False)
-        with contextlib.suppress(OSError):  # what is no socket
+        with contextlib.suppress(OSError):  # what is not there, or is no socket
+            os.set_inheritable(number, False)
             found.append(socket.socket(fileno=number))
-    listening = [one for one in found if _listens(one)]
-    for one in listening:
+    for one in found:
         one.setblocking(False)
-    return listening
+        if not _listens(one):
+            one.close()
+    return [one for one in found if one.fileno() >= 0]
 
 
 def _listens(one: socket.socket) -> bool:

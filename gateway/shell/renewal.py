@@ -61,7 +61,8 @@ class Renewal:
         self._names, self._addresses = names, addresses
         self._synchronised = synchronised
         self._one_at_a_time = threading.Lock()
-        self._problem: CertificateError | None = None
+        self._problem: CertificateError | None = None  # with new files
+        self._cannot_make: CertificateError | None = None
         self._open_key = False
         self._sure = self._clock_is_sure()
         if self._makes_its_own and not self._own.exists():
@@ -102,7 +103,7 @@ class Renewal:
             certificate_sha256=self._loaded.sha256,
             ends=datetime.fromtimestamp(self._loaded.ends_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             ends_days=round((self._loaded.ends_s - time.time()) / 86_400, 1),
-            self_made=self._makes_its_own,
+            self_made=self._is_self_made(),
             client_certificates="off" if self._files.client_ca is None else asked,
         )
 
@@ -113,6 +114,9 @@ class Renewal:
             text = f"new certificates are not used, the old ones are: {self._problem.text}"
             remedy = f"{self._problem.remedy}; then: systemctl reload gatewayd"
             found.append(ProblemStatus(Severity.ERROR, text, remedy))
+        if self._cannot_make is not None:
+            text = f"a new certificate cannot be made: {self._cannot_make.text}"
+            found.append(ProblemStatus(Severity.ERROR, text, self._cannot_make.remedy))
         found += _dates(self._loaded, time.time(), self._files.certificate)
         if self._open_key:
             text = f"everybody on this box may read the key in {self._files.key}"
@@ -148,18 +152,23 @@ class Renewal:
         else:
             logger.info("certificates were loaded again")
 
+    def _is_self_made(self) -> bool:
+        """Not so what somebody else signed and put into the place of the gateway's own."""
+        return self._makes_its_own and self._loaded.signs_itself
+
     def _renew(self) -> None:
-        """Makes the gateway's own certificate anew, if it is one and soon ends."""
-        is_own = self._makes_its_own and self._loaded.signs_itself
+        """Makes the gateway's own certificate anew when it soon ends."""
         ends_soon = self._loaded.ends_s - time.time() < ENDS_SOON_DAYS * 86_400
-        if not (is_own and ends_soon and self._sure) or self._problem is not None:
+        if not (self._is_self_made() and ends_soon and self._sure) or self._problem is not None:
             return
         try:
             self._make()
         except CertificateError as error:
-            self._problem = error
-            logger.error("the gateway's own certificate soon ends: %s", error)
+            if str(error) != str(self._cannot_make):
+                logger.error("the gateway's own certificate soon ends: %s", error)
+            self._cannot_make = error
             return
+        self._cannot_make = None
         logger.warning("the gateway's own certificate was made anew: clients need the new one")
         self._seen = self._tried = self._marks()
         self._load_again()

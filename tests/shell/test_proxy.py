@@ -15,6 +15,7 @@ import pytest
 
 from tests.gateways import Gateway, free_port, wait_until
 from tests.requires import needs
+from tests.shell.test_entrance import is_cut, untrusting
 from tests.shell.test_websocket import Raw
 
 WITHIN_S = 10
@@ -65,19 +66,6 @@ def dial(gateway: Gateway, key: str, *said: bytes) -> socket.socket:
 def addresses(gateway: Gateway) -> list[str]:
     answer = gateway.ask({"command": "clients", "arguments": {}})
     return [client["address"] for client in answer["result"]["clients"]]
-
-
-def is_cut(client: socket.socket) -> bool:
-    try:
-        return client.recv(1) == b""
-    except ConnectionResetError:
-        return True
-
-
-def untrusting() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
 
 
 @pytest.mark.parametrize("pieces", [1, 1_000], ids=["whole", "byte by byte"])

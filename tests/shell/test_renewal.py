@@ -146,6 +146,21 @@ def test_nothing_is_made_anew_by_a_clock_that_may_be_wrong(tmp_path: Path) -> No
     assert files.problems() == [] and files.status().ends_days > 1e6
 
 
+def test_a_certificate_that_cannot_be_made_anew_is_told_once_and_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    signs_itself(tmp_path / OWN_FILE, 3)
+    in_the_way = tmp_path / "server.new"
+    in_the_way.mkdir()
+    files = renewal(tmp_path)
+    files.look()
+    assert len([r for r in caplog.records if "soon ends" in r.message]) == 1
+    assert "a new certificate cannot be made" in told(files) and "ends in 3 days" in told(files)
+    in_the_way.rmdir()
+    files.look()
+    assert files.problems() == [] and files.status().ends_days > 1e6
+
+
 def test_a_certificate_that_somebody_else_signed_is_never_replaced(
     tmp_path: Path, authority: Authority
 ) -> None:
@@ -154,6 +169,7 @@ def test_a_certificate_that_somebody_else_signed_is_never_replaced(
     own.write_bytes(key.read_bytes() + certificate.read_bytes())
     files = renewal(tmp_path)
     assert "ends in 3 days" in told(files) and files.sha256 == sha256(certificate)
+    assert not files.status().self_made
 
 
 def test_a_key_that_everybody_may_read_is_a_warning(tmp_path: Path, authority: Authority) -> None:
