@@ -169,8 +169,8 @@ class WebSocketProtocol(asyncio.Protocol):
         """Says the last word and closes."""
         assert self._transport is not None
         if why:
-            peer = self._transport.get_extra_info("peername") or ("",)
-            logger.info("a WebSocket client at %s is cut off: %s", peer[0], why)
+            address = self._connection.address
+            logger.info("a WebSocket client at %s is cut off: %s", address, why)
         self._transport.write(self._frames.send(last))
         self._transport.close()
         self._runtime.loop.call_later(CLOSE_TIMEOUT_S, self._transport.abort)
