@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from gateway.shell.tls import ClusterKeys
 
 MEASURE_S = 1.0
-CERTIFICATES_S = 10.0  # from one look at their files to the next
+CERTIFICATES_S = 2.0  # from one look at their files to the next
 LINK_PORT_DEFAULT = 7883
 
 logger = logging.getLogger("gatewayd")

@@ -175,18 +175,25 @@ def test_dates_do_not_lock_anybody_out_while_the_clock_may_be_wrong(
         assert "the clock may be wrong" not in gateway.problems()
 
 
-def test_a_new_certificate_is_used_at_a_signal_and_no_connection_breaks(
+def put(signed: Signed, folder: Path) -> None:
+    for source, name in zip(signed, ("gw1.crt", "gw1.key"), strict=True):
+        shutil.copy(source, folder / name)
+
+
+def test_a_new_certificate_is_used_and_no_connection_breaks(
     tmp_path: Path, authority: Authority
 ) -> None:
     with tls_gateway(tmp_path, authority) as gateway:
         before = shown(gateway)
         assert gateway.status()["tls"]["certificate_sha256"] == before
         client = connected(gateway, authority)
-        for source, name in zip(authority.sign("renewed"), ("gw1.crt", "gw1.key"), strict=True):
-            shutil.copy(source, tmp_path / name)
+        put(authority.sign("renewed"), tmp_path)
         gateway.send(signal.SIGHUP)
-        wait_until(lambda: shown(gateway) != before, "the new certificate is shown", TIMEOUT_S)
-        assert gateway.status()["tls"]["certificate_sha256"] == shown(gateway)
+        wait_until(lambda: shown(gateway) != before, "the new one is shown", TIMEOUT_S)
+        renewed = shown(gateway)
+        assert gateway.status()["tls"]["certificate_sha256"] == renewed
+        put(authority.sign("again"), tmp_path)  # and nobody says so
+        wait_until(lambda: shown(gateway) != renewed, "the next one is shown", TIMEOUT_S)
         client.sendall(b"\xc0\x00")
         assert client.recv(2) == b"\xd0\x00"
         client.close()
