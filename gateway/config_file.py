@@ -22,7 +22,7 @@ from gateway.config import (
 from gateway.config_keys import CLUSTER, GATEWAY, METRICS, MQTT, PROXY, SECTIONS, STORAGE, TLS
 from gateway.config_reader import Reader, read_toml
 from gateway.config_report import Report
-from gateway.config_rules import check, check_proxy, check_tls, with_key
+from gateway.config_rules import check, check_other_ports, check_tls, with_key
 
 FileFault = tuple[str, str, str]  # the key that names the file, what is wrong with it, the remedy
 TlsFaults = Callable[[TlsSection], Iterable[FileFault]]
@@ -67,7 +67,7 @@ def _config(
     ports = reader.ports()
     check(mqtt, cluster, ports, report)
     check_tls(tls, report)
-    check_proxy(proxy, mqtt, cluster, report)
+    check_other_ports(proxy, metrics, mqtt, cluster, report)
     if report.fine((TLS.name,), *tls):
         for key, fault, remedy in tls_faults(TlsSection(**tls)):
             report.add((TLS.name, key), fault, remedy)

@@ -85,8 +85,10 @@ def check_tls(tls: Values, report: Report) -> None:
         report.add((*path, "client_certificates"), text, remedy)
 
 
-def check_proxy(proxy: Values, mqtt: Values, cluster: Values | None, report: Report) -> None:
-    """The ports for proxies are of their own, and somebody may connect to them."""
+def check_other_ports(
+    proxy: Values, metrics: Values, mqtt: Values, cluster: Values | None, report: Report
+) -> None:
+    """The ports for proxies and Prometheus are their own, and some proxy may connect."""
     path, ports = ("proxy",), {key: proxy[key] for key in MQTT_PORTS if proxy[key]}
     if ports and not proxy["addresses"] and report.fine(path, "addresses", *ports):
         text = "nobody may connect to these ports: no proxy is named"
@@ -94,12 +96,14 @@ def check_proxy(proxy: Values, mqtt: Values, cluster: Values | None, report: Rep
     taken = {f"mqtt.{key}": mqtt[key] for key in MQTT_PORTS if report.fine(("mqtt",), key)}
     if cluster is not None and report.fine(("cluster",), "link_port"):
         taken["cluster.link_port"] = cluster["link_port"]
-    for key in [key for key in ports if report.fine(path, key)]:
-        other = next((name for name, port in taken.items() if port == ports[key]), None)
-        if other is not None:
-            text = f"{ports[key]} is also {other}"
-            report.add((*path, key), text, "allowed: a port of its own, or 0 for none")
-        taken[f"proxy.{key}"] = ports[key]
+    others = [("proxy", key, port) for key, port in ports.items()]
+    others += [("metrics", "port", metrics["port"])] if metrics["port"] else []
+    for table, key, port in others:
+        same = next((name for name, one in taken.items() if one == port), "")
+        if same and report.fine((table,), key):
+            remedy = "allowed: a port of its own, or 0 for none"
+            report.add((table, key), f"{port} is also {same}", remedy)
+        taken[f"{table}.{key}"] = port
 
 
 def with_key(cluster: Values, read_file: Callable[[str], str], report: Report) -> Values:

@@ -27,6 +27,10 @@ class Family(NamedTuple):
 def exposition(status: Status, broker: Broker) -> str:
     """The page; `status` and `broker` are of the same gateway."""
     families = [*_gateway(status), *_clients(broker), *_messages(broker)]
+    if status.tls is not None:
+        left_s = status.tls.ends_days * 86_400
+        text = "Until the certificate ends; below zero: it has ended."
+        families.append(_plain("gatewayd_tls_certificate_left_seconds", "gauge", text, left_s))
     if status.store is not None:
         families += _store(status.store)
     return "".join(_written(family) for family in families)
