@@ -75,8 +75,20 @@ class Authority:
             .not_valid_after(now + begins_in + lasts)
             .add_extension(x509.BasicConstraints(is_authority, None), True)
             .add_extension(x509.SubjectAlternativeName(own), False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), False
+            )
+            .add_extension(_usage(is_authority), True)
             .sign(self._key, hashes.SHA256())
         )
+
+
+def _usage(is_authority: bool) -> x509.KeyUsage:
+    """Python 3.13 takes no authority without it."""
+    return x509.KeyUsage(
+        not is_authority, False, False, False, False, is_authority, is_authority, False, False
+    )
 
 
 def signs_itself(file: Path, days: float) -> None:

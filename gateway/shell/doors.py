@@ -88,11 +88,9 @@ class Doors:
         bound, self._bound = self._bound, []
         backlog = min(backlog, BACKLOG)
         for place, listening in bound:
-            if isinstance(place, UnixPlace):
-                create = loop.create_unix_server(place.protocol, sock=listening, backlog=backlog)
-            else:
-                create = loop.create_server(place.protocol, sock=listening, backlog=backlog)
-            self._servers.append(await create)
+            # Not create_unix_server: since Python 3.13 it removes a file that is kept for the next start.
+            server = await loop.create_server(place.protocol, sock=listening, backlog=backlog)
+            self._servers.append(server)
         self._handed_over.keep([listening for _, listening in bound])
 
     def close(self) -> None:
