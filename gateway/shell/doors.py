@@ -88,7 +88,7 @@ class Doors:
         bound, self._bound = self._bound, []
         backlog = min(backlog, BACKLOG)
         for place, listening in bound:
-            # Not create_unix_server: since Python 3.13 it removes a file that is kept for the next start.
+            # create_unix_server would remove a file that is kept for the next start (Python 3.13).
             server = await loop.create_server(place.protocol, sock=listening, backlog=backlog)
             self._servers.append(server)
         self._handed_over.keep([listening for _, listening in bound])

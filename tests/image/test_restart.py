@@ -1,13 +1,15 @@
 """A real systemd keeps the door over a restart, and closes it behind a start that failed.
 
-It boots in a container that sees this machine's own files, and writes into memory; the unit is the
-product's, but for who it runs as: the tests' Python is often where only root may look.
+It boots in a container that sees this machine's own files, and writes into memory. The unit is the
+product's, with its user and its sandbox; Debian's Python runs it, for the tests' own one is often where
+only root may look.
 """
 
 import contextlib
 import os
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +24,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 REPOSITORY = Path(__file__).parents[2]
 START_S = 30.0
 NAME = "gateway-restart"
+PYTHON = "/usr/bin/python3"
+LIBRARIES = sysconfig.get_path("purelib")
 CONFIGURATION = """\
 [gateway]
 name = "gw1"
@@ -33,14 +37,17 @@ SET_UP = f"""
 set -eu
 systemd-sysusers {REPOSITORY}/systemd/gateway-sysusers.conf
 install -m 644 {REPOSITORY}/systemd/gatewayd.service /etc/systemd/system/
-ln -s {Path(sys.executable).parent}/gatewayd /usr/bin/gatewayd
+cat >/usr/bin/gatewayd <<END
+#!/bin/sh
+export PYTHONPATH={REPOSITORY}:{LIBRARIES} PYTHONDONTWRITEBYTECODE=1
+exec {PYTHON} -m gateway.shell.daemon "\\$@"
+END
+chmod 755 /usr/bin/gatewayd
 mkdir -p /etc/gateway /etc/systemd/system/gatewayd.service.d
 cat >/etc/gateway/gateway.toml <<END
 {CONFIGURATION}END
 cat >/etc/systemd/system/gatewayd.service.d/test.conf <<END
 [Service]
-User=root
-ProtectHome=no
 RestartSec=500ms
 END
 systemctl daemon-reload
@@ -135,6 +142,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     needs("systemd-nspawn")
     if os.geteuid() != 0:
         missing("containers need root")
+    version = subprocess.run([PYTHON, "--version"], capture_output=True, text=True).stdout
+    if f" {sys.version_info.major}.{sys.version_info.minor}." not in version:
+        missing(f"{PYTHON} is not the version of the tests' Python, whose libraries it needs")
     machine = Machine(tmp_path_factory.mktemp("machine"))
     try:
         said = machine.run("bash", "-s", said=SET_UP)
@@ -146,6 +156,14 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 def test_a_restart_refuses_nobody(machine: Machine) -> None:
     assert machine.client(RESTART) == "['served']", machine.story()
+
+
+def test_certificates_are_loaded_again_at_a_reload(machine: Machine) -> None:
+    assert machine.run("systemctl", "reload", "gatewayd") == ""
+    journal = ("journalctl", "--unit=gatewayd", "--output=cat", "--no-pager")
+    wait_until(
+        lambda: "certificates were loaded again" in machine.run(*journal), 10, "it is logged"
+    )
 
 
 def test_a_crash_refuses_nobody(machine: Machine) -> None:
