@@ -3,6 +3,8 @@
 HAProxy is the real one, in front of TCP and TLS, with both versions of the protocol.
 """
 
+import csv
+import re
 import socket
 import ssl
 import struct
@@ -18,6 +20,7 @@ from tests.requires import needs
 from tests.shell.test_entrance import is_cut, untrusting
 from tests.shell.test_websocket import Raw
 
+GUIDE = Path(__file__).parents[2] / "docs" / "operating.md"
 WITHIN_S = 10
 CONNECT = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01c"
 CONNACK, NOT_AUTHORIZED = b"\x20\x02\x00\x00", b"\x20\x02\x00\x05"
@@ -164,10 +167,24 @@ def test_who_comes_by_a_proxy_is_not_local_but_the_proxy_on_this_box_is(tmp_path
 
 @dataclass
 class Front:
-    """HAProxy's ports."""
+    """HAProxy's ports, and where it says how it is."""
 
     plain: int
     tls: int
+    stats: Path
+
+    def checked(self) -> str:
+        """What HAProxy's check of the gateway says: a column of `show stat`."""
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(WITHIN_S)
+            line.connect(str(self.stats))
+            line.sendall(b"show stat\n")
+            rows = list(csv.DictReader(line.makefile("r", encoding="ascii")))
+        return next(
+            row["check_status"]
+            for row in rows
+            if row["# pxname"] == "plain" and row["svname"] == "gw1"
+        )
 
 
 @pytest.fixture(scope="module", params=["send-proxy", "send-proxy-v2", "send-proxy-v2 crc"])
@@ -178,14 +195,16 @@ def front(
     program = needs("haproxy")
     send, _, crc = str(request.param).partition(" ")
     send += " proxy-v2-options crc32c,unique-id" if crc else ""
-    ports = Front(free_port(), free_port())
-    config = tmp_path_factory.mktemp("haproxy") / "haproxy.cfg"
+    folder = tmp_path_factory.mktemp("haproxy")
+    ports = Front(free_port(), free_port(), folder / "stats")
+    config = folder / "haproxy.cfg"
+    (check,) = re.findall(r"( +option tcp-check\n(?: +tcp-check .*\n)+)", GUIDE.read_text())
     config.write_text(
-        "global\n  maxconn 100\n"
+        f"global\n  maxconn 100\n  stats socket {ports.stats}\n"
         "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n"
         "  unique-id-format %[uuid]\n"
-        f"listen plain\n  bind 127.0.0.1:{ports.plain}\n"
-        f"  server gw1 127.0.0.1:{port(gateway, 'port')} {send} check\n"
+        f"listen plain\n  bind 127.0.0.1:{ports.plain}\n{check}"
+        f"  server gw1 127.0.0.1:{port(gateway, 'port')} {send} check inter 200ms\n"
         f"listen tls\n  bind 127.0.0.1:{ports.tls}\n"
         f"  server gw1 127.0.0.1:{port(gateway, 'tls_port')} {send}\n"
     )
@@ -216,5 +235,8 @@ def test_clients_come_through_haproxy_under_their_own_address(
         with client:
             client.sendall(CONNECT)
             assert client.recv(4) == CONNACK
-            assert addresses(gateway) == [source]
-        wait_until(lambda: addresses(gateway) == [], "it is gone", WITHIN_S)
+            assert source in addresses(gateway)
+
+
+def test_haproxys_check_as_in_the_guide_finds_the_gateway_well(front: Front) -> None:
+    wait_until(lambda: front.checked() == "L7OK", "the check succeeds", WITHIN_S)
