@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import cast
 
 from gateway.broker.connection import Connection
-from gateway.limits import CONNECT_TIMEOUT_S
 from gateway.proxy_protocol import Origin, ProxyError, read_header
 from gateway.shell.certificate import common_name
 from gateway.shell.clients import ClientProtocol, Guest, address_of, is_local
@@ -141,7 +140,7 @@ class Entrance(asyncio.Protocol):
                 self,
                 context,
                 server_side=True,
-                ssl_handshake_timeout=CONNECT_TIMEOUT_S,
+                ssl_handshake_timeout=self._runtime.node.broker.state.settings.connect_timeout_s,
             )
         except OSError as error:  # also SSLError
             self._failed(error)
