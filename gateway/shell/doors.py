@@ -68,9 +68,11 @@ class Doors:
     def bind(self, places: Sequence[Place | UnixPlace]) -> list[str]:
         """Has a socket for each place; what is wrong with those that could not be had."""
         problems: list[str] = []
-        for place in places:
+        kept = [self._taken(place) for place in places]
+        self._handed_over.drop_others()
+        for place, found in zip(places, kept, strict=True):
             try:
-                self._bound.append((place, self._socket(place)))
+                self._bound.append((place, self._socket(place, found)))
             except DoorError as error:
                 problems += error.problems
             except OSError as error:
@@ -104,18 +106,21 @@ class Doors:
                 with contextlib.suppress(OSError):
                     os.unlink(path)
 
-    def _socket(self, place: Place | UnixPlace) -> socket.socket:
+    def _taken(self, place: Place | UnixPlace) -> socket.socket | None:
+        """The one that was handed over for this place."""
         if isinstance(place, Place):
-            listening = self._handed_over.take((place.address, place.port)) or _bound(place)
+            address = str(ipaddress.ip_address(place.address))  # as the kernel writes it
+            return self._handed_over.take((address, place.port))
+        return self._handed_over.take(place.path) if Path(place.path).is_socket() else None
+
+    def _socket(self, place: Place | UnixPlace, kept: socket.socket | None) -> socket.socket:
+        if isinstance(place, Place):
+            listening = kept or _bound(place)
             watch_for_dead_peers(listening)
             return listening
-        group = _group(place)
-        kept = self._handed_over.take(place.path) if Path(place.path).is_socket() else None
         listening = kept or _bound_unix(place)
         try:
-            os.chmod(place.path, place.mode)
-            if group is not None:
-                _give(place, group)
+            _set_rights(place)
         except BaseException:
             listening.close()
             raise
@@ -188,19 +193,16 @@ def _clear(place: UnixPlace) -> None:
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
-def _group(place: UnixPlace) -> int | None:
+def _set_rights(place: UnixPlace) -> None:
+    """Mode and group of the file, also of one that was kept."""
+    os.chmod(place.path, place.mode)
     if not place.group:
-        return None
+        return
     try:
-        return grp.getgrnam(place.group).gr_gid
+        os.chown(place.path, -1, grp.getgrnam(place.group).gr_gid)
     except KeyError:
         text = f"{place.key}_group: there is no group {place.group!r} on this box"
         raise DoorError([f"{text}; see: getent group"]) from None
-
-
-def _give(place: UnixPlace, group: int) -> None:
-    try:
-        os.chown(place.path, -1, group)
     except PermissionError:
         text = f"{place.key}_group: the daemon's user is not in the group {place.group!r}"
         remedy = f"usermod -a -G {place.group} gateway, then restart gatewayd"

@@ -10,6 +10,7 @@ Must not know what is spoken on the sockets.
 import contextlib
 import logging
 import os
+import select
 import socket
 import threading
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ SOCKETS_MAX = 64  # more than there are keys for ports
 NAME = "door"  # of all of them, with systemd
 # A start that takes longer lets the door go. An empty store takes 0.2 s, a full one a few.
 HELD_S = 5.0
+BARRIER_S = 2.0  # systemd answers at once; without an answer the start goes on
 SERVING = "serving"  # in the runtime directory: this start succeeded
 
 logger = logging.getLogger("gatewayd")
@@ -53,17 +55,23 @@ class HandedOver:
                     return found
         return None
 
-    def keep(self, sockets: Sequence[socket.socket]) -> None:
-        """The start has succeeded: these are for the next one, others nobody needs."""
-        with self._lock:
-            left, self._sockets = self._sockets, []
+    def drop_others(self) -> None:
+        """What was not taken is closed, here and with systemd, before anything else is bound."""
         if self._timer is not None:
             self._timer.cancel()
+        with self._lock:
+            left, self._sockets = self._sockets, []
         for other in left:
             place = _place(other)
             where = place if isinstance(place, str) else f"{place[0]} port {place[1]}"
             logger.warning("nothing is configured for the socket at %s: it is closed", where)
             other.close()
+        if left:
+            _forget_all()
+            _wait_for_systemd()
+
+    def keep(self, sockets: Sequence[socket.socket]) -> None:
+        """The start has succeeded: these are for the next one."""
         self.keeps = "NOTIFY_SOCKET" in os.environ
         if self.keeps:
             _forget_all()
@@ -112,6 +120,19 @@ def _place(one: socket.socket) -> Any:
 
 def _forget_all() -> None:
     notify(f"FDSTOREREMOVE=1\nFDNAME={NAME}")
+
+
+def _wait_for_systemd() -> None:
+    """Until it has done what it was told (sd_notify_barrier(3)): it closes its end then."""
+    if "NOTIFY_SOCKET" not in os.environ:
+        return
+    ours, theirs = os.pipe()
+    try:
+        notify("BARRIER=1", [theirs])
+        os.close(theirs)
+        select.select([ours], [], [], BARRIER_S)
+    finally:
+        os.close(ours)
 
 
 def _mark_as_serving() -> None:

@@ -152,6 +152,8 @@ class Manager:
                 self.close_kept()
             elif words.startswith("FDSTORE=1"):
                 self.kept += files
+            elif words == "BARRIER=1":
+                os.close(files[0])
             self.said.append(words.partition("\n")[0])
 
     def close_kept(self) -> None:
@@ -260,6 +262,19 @@ def test_a_socket_that_is_configured_no_more_is_closed(tmp_path: Path, manager: 
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", old), WITHIN_S)
     assert f"nothing is configured for the socket at 127.0.0.1 port {old}" in gateway.log()
+
+
+def test_another_address_at_the_same_port_is_had_at_once(tmp_path: Path, manager: Manager) -> None:
+    gateway = unix_gateway(tmp_path)
+    with started(manager, gateway):
+        manager.wait_for("FDSTORE=1")
+    gateway.address = "0.0.0.0"
+    with started(manager, gateway):
+        manager.wait_for("FDSTORE=1", 2)
+        with tcp(gateway) as client:
+            assert is_served(client)
+        assert len(manager.kept) == 2
+    assert f"nothing is configured for the socket at 127.0.0.1 port {gateway.port}" in gateway.log()
 
 
 def test_a_start_that_takes_long_lets_the_door_go(tmp_path: Path, manager: Manager) -> None:
