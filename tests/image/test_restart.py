@@ -193,6 +193,15 @@ def test_a_gateway_that_cannot_start_closes_the_door(
     assert machine.client(RESTART) == "['served']"
 
 
+def test_another_address_at_the_same_port_is_had_at_the_restart(machine: Machine) -> None:
+    into = "sed -i '/^name/a address = \"127.0.0.1\"' /etc/gateway/gateway.toml"
+    machine.run("bash", "-c", into)
+    machine.run("systemctl", "restart", "gatewayd")
+    assert machine.client("print(ask(TCP), ask(UNIX))") == "served served"
+    assert machine.run("ss", "-Hltn", "src 127.0.0.1:1883"), machine.story()
+    assert machine.run("systemctl", "show", "gatewayd", "--property=NRestarts") == "NRestarts=0"
+
+
 def test_a_gateway_that_was_stopped_refuses(machine: Machine) -> None:
     machine.run("systemctl", "stop", "gatewayd")
     assert machine.client("print(ask(TCP))") == "ConnectionRefusedError"
