@@ -79,6 +79,7 @@ class Connection:
         self.broker = broker
         self.address = address
         self.trusted = trusted  # it is on this machine
+        self.counted = False  # it has a share of what its address may have
         self.certified = ""  # the subject of its verified certificate; "": it showed none
         self.user = ""  # who it proved to be
         self.authentication: Authentication | None = None  # None: its CONNECT named no method
