@@ -3,7 +3,6 @@
 Must not know who asks.
 """
 
-import uuid
 from pathlib import Path
 
 _SERIAL_FILES = (
@@ -26,4 +25,6 @@ def serial_number() -> str:
         machine = Path("/etc/machine-id").read_text("ascii").strip()
     except OSError:
         machine = ""
+    import uuid  # few boxes come here, and it takes long to load
+
     return f"{machine}-{uuid.getnode():012x}"

@@ -12,6 +12,8 @@ import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
+from gateway.shell.self_made import self_made
+
 FILE_NAME = "server.pem"
 _HEAD, _FOOT = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
@@ -28,8 +30,6 @@ def server_context(path: Path, names: Sequence[str], addresses: Sequence[str]) -
     """
     try:
         if not path.exists():
-            from gateway.shell.self_made import self_made  # later starts do without its memory
-
             _write(path, self_made(names, addresses))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2

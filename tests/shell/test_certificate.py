@@ -25,6 +25,11 @@ def test_a_certificate_is_made_once_and_nobody_else_reads_its_key(tmp_path: Path
     assert path.read_bytes() == made
 
 
+def test_a_certificate_that_cannot_be_made_is_told_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(CertificateError, match=r"could not be made: ValueError: .*nowhere"):
+        server_context(tmp_path / "server.pem", ("gw1",), ("nowhere",))
+
+
 def test_a_bad_certificate_file_is_named_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "server.pem"
     path.write_text("nonsense")
