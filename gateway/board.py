@@ -3,6 +3,7 @@
 Must not know who asks.
 """
 
+import uuid
 from pathlib import Path
 
 _SERIAL_FILES = (
@@ -25,6 +26,4 @@ def serial_number() -> str:
         machine = Path("/etc/machine-id").read_text("ascii").strip()
     except OSError:
         machine = ""
-    import uuid  # few boxes come here, and it takes long to load
-
     return f"{machine}-{uuid.getnode():012x}"
