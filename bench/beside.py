@@ -10,9 +10,9 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 
 from bench import account, wire
 from bench.latency import Delays, Probe
@@ -72,15 +72,7 @@ class Turns:
         for probe in probes:
             self.add(probe.connection, lambda probe=probe: probe.receive(time.monotonic()))
 
-    def __enter__(self) -> "Turns":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._poll.close()
 
     def add(self, connection: Connection, handler: Callable[[], object], wanted: int = 0) -> None:
@@ -102,7 +94,7 @@ def quiet_beside_flood(address: Address, timing: Timing, pids: Sequence[int]) ->
     probe, flood = Probe(address, 1), Flood(address)
     connections = [probe.connection, flood.sink, flood.source]
     try:
-        with Turns([probe]) as turns:
+        with closing(Turns([probe])) as turns:
             alone = _alone(turns, probe, timing)
             turns.add(flood.sink, flood.drink)
             turns.add(flood.source, flood.source.flush, select.EPOLLOUT | select.EPOLLET)
@@ -194,7 +186,7 @@ class KeptRun:
         )
         publisher = self._timed.publisher
         before = account.read(self._control)
-        with Turns(self._probes) as turns:
+        with closing(Turns(self._probes)) as turns:
             turns.add(publisher.connection, self._timed.receive, select.EPOLLOUT | select.EPOLLET)
             result = self._measure(turns, timing, pids)
             self._drain(turns, timing)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import account, idle, starts, wire
-from bench.beside import Kept, KeptRun, quiet_beside_flood
+from bench import account, idle, rows, starts, wire
+from bench.beside import Kept, quiet_beside_flood
 from bench.brokers import Product, Running, SlowDisk, gateway, mosquitto, mosquitto_path
 from bench.measure import Round, Timing
 from bench.rows import ROWS, Row
@@ -30,11 +30,7 @@ def slow(sync_ms: float, stall_ms: float = 0.0) -> Iterator[Running]:
 
 
 def kept(load: Kept, running: Running) -> Round:
-    run = KeptRun(load, running.doors[0], running.control)
-    try:
-        return run.run(SHORT, running.pids)
-    finally:
-        run.close()
+    return rows._kept(load)(running, SHORT)
 
 
 def named(name: str) -> Row:
