@@ -210,7 +210,7 @@ def _aim(outcome: Outcome, outcomes: list[Outcome]) -> str:
     elif row.at_most is not None:
         aim = f"<={row.at_most:g} {row.unit}"
     elif (share := outcome.share(outcomes)) is not None:
-        aim = f"{share:.2f}>={row.share_least:g}"
+        aim = f"{share:.3f}>={row.share_least:g}"
     else:
         return ""
     return aim + {True: " reached", False: " MISSED", None: ""}[outcome.reached(outcomes)]

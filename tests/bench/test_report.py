@@ -37,7 +37,7 @@ def test_a_share_of_another_row_is_worked_out_from_both() -> None:
     part = Outcome(Row("part", "some", share_of="whole", share_least=0.4), rounds(390), rounds(10))
     assert part.share([whole, part]) == 0.39
     assert part.reached([whole, part]) is False
-    assert "0.39>=0.4 MISSED" in report.figures_table([whole, part])
+    assert "0.390>=0.4 MISSED" in report.figures_table([whole, part])
     assert part.reached([part]) is None
 
 
