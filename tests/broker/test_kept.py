@@ -325,6 +325,7 @@ def test_a_delayed_will_survives_and_is_sent_once() -> None:
 
 
 @pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5.0"])
+# [MQTT-4.8.0-2 of 3.1.1]
 def test_a_full_disk_refuses_what_must_be_kept_and_goes_on_with_the_rest(version: Version) -> None:
     world = KeptWorld()
     away(world)
