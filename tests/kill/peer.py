@@ -135,11 +135,11 @@ class Peer:
 
 
 def session(client_id: str, version: Version, **options: object) -> Connect:
-    """CONNECT for a session that stays."""
+    """CONNECT for a session that stays; without a keep-alive, for some say nothing for minutes."""
     properties = NO_PROPERTIES
     if version is V5:
         properties = Properties(session_expiry_interval_s=SESSION_EXPIRY_S)
-    return Connect(version, client_id, False, 60, properties=properties, **options)  # type: ignore[arg-type]
+    return Connect(version, client_id, False, 0, properties=properties, **options)  # type: ignore[arg-type]
 
 
 def connection(address: tuple[str, int]) -> socket.socket:

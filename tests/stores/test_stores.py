@@ -1,4 +1,4 @@
-"""Stores that earlier versions left are opened with everything in them, after a crash and after a stop."""
+"""Stores that earlier versions left, after a crash or a stop, are opened with everything in them."""
 
 import tarfile
 from pathlib import Path
