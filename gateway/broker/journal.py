@@ -146,9 +146,13 @@ class Journal:
 
         For what is asked a second time while the first is on its way: the answer must not overtake it.
         """
-        collected = self._entries or self._rows or self._done
-        if self.keeping and (self._under_way is not None or collected):
+        if self.is_behind():
             self._want(wait)
+
+    def is_behind(self) -> bool:
+        """Whether something that was reported is not on disk yet."""
+        collected = self._entries or self._rows or self._done
+        return self.keeping and bool(self._under_way is not None or collected)
 
     def await_commit(self, waiter: Waiter, packet_id: int) -> None:
         """`waiter.committed` is called when all that was reported so far is on disk."""

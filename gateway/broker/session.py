@@ -139,7 +139,7 @@ class Session:
         for packet_id, delivery in list(self.inflight.items()):
             # [MQTT-4.3.3-5] [MQTT-4.3.3-6]
             if delivery is None:
-                outbox.send(b"\x62\x02", packet_id.to_bytes(2, "big"))
+                self._release(outbox, packet_id)
             # [MQTT-4.3.2-3] [MQTT-4.3.3-3] [MQTT-4.3.3-7]
             elif self.unsent.get(packet_id, True):
                 self._send_again(outbox, packet_id, delivery, now)
@@ -242,7 +242,11 @@ class Session:
             return
         self.unsent[packet_id] = True
         delivery = self.inflight.get(packet_id)
-        if self.outbox is not None and delivery is not None:
+        if packet_id in self.inflight and delivery is None:
+            del self.unsent[packet_id]
+            if self.outbox is not None:
+                self._release(self.outbox, packet_id)
+        elif self.outbox is not None and delivery is not None:
             self._send_again(self.outbox, packet_id, delivery, now)
 
     def send_waiting(self, now: float) -> None:
@@ -264,6 +268,14 @@ class Session:
                 self._send_from_queue(outbox, delivery, now)
         if self.replay is not None:
             self.replay.advance(now)
+
+    def _release(self, outbox: Outbox, packet_id: int) -> None:
+        """PUBREL to a client that is back, when the disk has all: its PUBREC may be on the way there."""
+        if self.number and self.journal.is_behind():
+            self.unsent[packet_id] = False
+            self.journal.await_commit(self, packet_id)
+        else:
+            outbox.send(b"\x62\x02", packet_id.to_bytes(2, "big"))
 
     def is_ready(self, qos: int) -> bool:
         """Whether a message of this QoS would be sent at once."""

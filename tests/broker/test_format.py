@@ -96,7 +96,7 @@ def test_a_field_that_a_later_version_appends_is_passed_over(
 
 def test_a_row_of_a_kind_that_is_not_known_does_no_harm() -> None:
     world = KeptWorld()
-    world.rows["newer", "key"] = b"\xc1"
+    world.card.rows["newer", "key"] = b"\xc1"
     world.power_cut()
     restore(world.broker.state, {("newer", "key"): b"\xc1"}, [])
     assert not world.notes()

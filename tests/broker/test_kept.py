@@ -219,6 +219,44 @@ def test_pubrel_waits_until_the_disk_knows_of_pubrec() -> None:
     assert again.take() == [PubRel(message.packet_id)]  # never the message a second time
 
 
+def moved(world: KeptWorld, client_id: str) -> Client:
+    """A client that takes over its own session; the disk has had no time."""
+    client = world.client(client_id)
+    client.connect(False, session_expiry_interval_s=WEEK_S)
+    answers = client.take()
+    assert isinstance(answers[0], ConnAck) and answers[0].session_present
+    client.box = answers[1:]
+    return client
+
+
+def test_pubrel_waits_for_the_disk_also_when_the_client_has_moved_to_another_connection() -> None:
+    world = KeptWorld()
+    subscriber = persistent(world, "s")
+    subscribed(world, subscriber, "t", 2)
+    publisher = world.connected("p")
+    publisher.publish("t", b"1", 2)
+    world.settle()
+    publisher.send(PubRel(1))
+    world.settle()
+    (message,) = subscriber.messages()
+    subscriber.send(PubRec(message.packet_id))  # it forgets the packet id when PUBREL comes
+    assert moved(world, "s").take() == []
+    world.power_cut()
+    again = persistent(world, "s")
+    (sent,) = again.messages()
+    assert (sent.packet_id, sent.dup) == (message.packet_id, True)
+    again.send(PubRec(sent.packet_id))
+    last = moved(world, "s")
+    assert last.take() == []
+    world.settle()
+    assert last.take() == [PubRel(sent.packet_id)]
+    last.send(PubComp(sent.packet_id))
+    world.pass_s(11)
+    world.settle()
+    world.power_cut()
+    assert persistent(world, "s").take() == []
+
+
 def test_a_stored_qos_2_message_is_released_once_over_a_power_cut() -> None:
     world = KeptWorld()
     away(world, 2)
@@ -388,7 +426,7 @@ def test_all_that_lives_can_be_written_again_and_nothing_else_is_needed() -> Non
             publisher.take()
     publisher.publish("t", b"stored", 2, packet_id=999)
     world.settle()
-    before = len(world.log)
+    before = len(world.card.log)
     publisher.publish("t", b"last", 1)
     world.now += 1
     world.sync(wants_rewrite=True)
@@ -397,7 +435,7 @@ def test_all_that_lives_can_be_written_again_and_nothing_else_is_needed() -> Non
     for packet in taken:
         subscriber.send(PubAck(packet.packet_id))  # type: ignore[union-attr]
     world.settle()
-    assert len(world.log) < before
+    assert len(world.card.log) < before
     world.now += 60
     world.settle()
     world.power_cut()
@@ -489,7 +527,7 @@ def test_after_a_planned_stop_no_will_is_sent() -> None:
     last = world.broker.journal.last()
     for record in last:
         if isinstance(record, Row) and record.value is not None:
-            world.rows[record.kind, record.key] = record.value
+            world.card.rows[record.kind, record.key] = record.value
     world.power_cut()
     world.pass_s(60)
     assert world.broker.waiting() == 0
