@@ -23,6 +23,7 @@ from tests.kill.retained import Retainer, look
 from tests.kill.wills import SETTLE_S, Mortals
 
 DELIVER_S = 120.0  # for what was queued in all the rounds
+LIFE_MESSAGES = 400  # of each publisher, so that restarts do not take longer and longer
 LIFE_MIN_S, LIFE_MAX_S = 0.02, 0.4
 SHOWN = 5  # of each kind of mistake
 SHARED = "$share/g/q/#"
@@ -105,15 +106,15 @@ class Cast:
             publisher.start()
 
     def live(self) -> None:
-        """A moment that nobody chose, until the next kill."""
+        """What everybody does until the next kill."""
+        for publisher in self.all_publishers():
+            publisher.number_max += LIFE_MESSAGES
         for retainer in self.retainers:
             self._look(retainer)
         self.mortals.step()
 
     def finish(self) -> None:
         """Everybody comes to an end; `verdict` says what they saw."""
-        for publisher in self.all_publishers():
-            publisher.stop()
         begin = time.monotonic()
         self.away = _back(self.away)
         wait(lambda: all(each.is_answered() for each in self.all_publishers()), DELIVER_S)
@@ -174,7 +175,7 @@ def run(directory: Path, rounds: int, seed: int) -> Verdict:
             if number == rounds // 2:
                 cast.sharing_late.end()
             cast.live()
-            time.sleep(random.uniform(LIFE_MIN_S, LIFE_MAX_S))
+            time.sleep(random.uniform(LIFE_MIN_S, LIFE_MAX_S))  # a moment that nobody chose
             gateway.kill()
             cast.mortals.close()
             gateway.start()

@@ -29,8 +29,8 @@ EXPIRY_LEFT_S_MIN = 30_000  # of the same, on its way to a subscriber
 class Publisher(Peer):
     """Publishes 1, 2, 3, ... to its topic, at most `window` unanswered.
 
-    `acknowledged` are the numbers whose PUBACK or PUBCOMP came. A number is used until then. With
-    `expiring` its messages expire, but not while a run lasts.
+    `acknowledged` are the numbers whose PUBACK or PUBCOMP came. A number is used until then. It stops
+    at `number_max`, which others raise. With `expiring` its messages expire, but not while a run lasts.
     """
 
     def __init__(
@@ -53,14 +53,10 @@ class Publisher(Peer):
         self.properties = NO_PROPERTIES
         if expiring:
             self.properties = Properties(message_expiry_interval_s=EXPIRY_S)
-        self._enough = False
+        self.number_max = 0
         self._ready = False
         self._open: dict[int, int] = {}  # packet id: number, without an answer
         self._received: dict[int, int] = {}  # the same, PUBREC came
-
-    def stop(self) -> None:
-        """Publishes nothing new, but waits for its answers."""
-        self._enough = True
 
     def begin(self, present: bool) -> None:
         if not present:  # the broker has forgotten what it said PUBREC for: begin again
@@ -88,7 +84,8 @@ class Publisher(Peer):
 
     def idle(self) -> None:
         fresh = []
-        while self._ready and not self._enough and self._unanswered() < self.window:
+        room = min(self.number_max - self.number, self.window - self._unanswered())
+        for _ in range(room if self._ready else 0):
             self.number += 1
             packet_id = self.number % PACKET_IDS + 1
             self._open[packet_id] = self.number
