@@ -23,7 +23,7 @@ from tests.kill.retained import Retainer, look
 from tests.kill.wills import SETTLE_S, Mortals
 
 DELIVER_S = 120.0  # for what was queued in all the rounds
-LIFE_MESSAGES = 400  # of each publisher, so that restarts do not take longer and longer
+LIFE_MESSAGES = 150  # of each publisher, so that restarts do not take longer and longer
 LIFE_MIN_S, LIFE_MAX_S = 0.02, 0.4
 SHOWN = 5  # of each kind of mistake
 SHARED = "$share/g/q/#"

@@ -56,6 +56,28 @@ class Session:
     deliveries: list[Delivery] = field(default_factory=list)
 
 
+@dataclass
+class KeptDelivery:
+    """One PUBLISH that the client of a kept session got, on which of its connections."""
+
+    at: float
+    ident: str
+    qos: int
+    connection: int
+
+
+@dataclass
+class Kept:
+    """A session that its gateway keeps on disk. `lost_at`: when it was told that there is none."""
+
+    client: str
+    box: str
+    connections: int = 0
+    granted: list[Granted] = field(default_factory=list)
+    deliveries: list[KeptDelivery] = field(default_factory=list)
+    lost_at: list[float] = field(default_factory=list)
+
+
 @dataclass(eq=False)
 class Request:
     """Something that a client waits for."""
@@ -82,6 +104,7 @@ class History:
 
     publications: list[Publication] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     awake: list[Awake] = field(default_factory=list)
     calm: list[tuple[float, float]] = field(default_factory=list)
