@@ -80,6 +80,14 @@ class Peer:
         self._socket.sendall(b"".join(encode(packet, self.version) for packet in packets))
 
     def _live(self) -> None:
+        try:
+            self._come_and_go()
+        finally:
+            for line in (self._socket, self._left):
+                if line is not None:
+                    line.close()
+
+    def _come_and_go(self) -> None:
         pause = threading.Event()
         while self.wanted.is_set():
             try:

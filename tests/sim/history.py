@@ -100,8 +100,12 @@ class Awake:
 
 @dataclass
 class History:
-    """All of a run. `calm` are stretches without a fault in which all gateways were linked."""
+    """All of a run. `calm` are stretches without a fault in which all gateways were linked.
 
+    `disks`: the gateways keep what they must over a restart.
+    """
+
+    disks: bool = False
     publications: list[Publication] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
@@ -110,6 +114,12 @@ class History:
     calm: list[tuple[float, float]] = field(default_factory=list)
     settled_at: float = NEVER
     ended_at: float = 0.0
+
+    def is_released_again(self, publication: Publication, box: str) -> bool:
+        """Whether subscribers at this other gateway may get a QoS 2 message once more: its own had it
+        released and sent on when it crashed, and did not know any more when it started."""
+        open_ = self.disks and publication.qos == 2 and publication.acked_at == NEVER
+        return open_ and publication.box != box
 
     def is_calm(self, begin: float, end: float) -> bool:
         """Whether nothing was wrong from `begin` to `end`."""

@@ -6,6 +6,7 @@
     peace     clients work, nothing goes wrong
     quiet     clients are silent, so that everything arrives
 
+With `disks` the gateways keep sessions, some clients have one, and the power fails in commits as well.
 Must not know what is checked.
 """
 
@@ -42,7 +43,7 @@ class Scenario:
     def __init__(self, seed: int, disks: bool = False) -> None:
         self.world = World(seed)
         self.network = Network(self.world)
-        self.history = History()
+        self.history = History(disks)
         names = [f"gw{number}" for number in range(1, self.world.random.choice(SIZES) + 1)]
         # all know the first, and the first knows nobody: the others must hear of each other
         star = self.world.random.random() < 0.3

@@ -9,7 +9,7 @@ connection, and each for the first time in its order.
 from functools import lru_cache
 
 from gateway.mqtt.topics import matches
-from tests.sim.history import NEVER, History, Kept, Publication
+from tests.sim.history import History, Kept, Publication
 from tests.sim.scenario import SHARED_TOPICS
 
 _matches = lru_cache(100_000)(matches)
@@ -24,7 +24,7 @@ def check(history: History) -> list[str]:
     for kept in history.kept:
         problems += [f"{kept.client} lost its session at {at:.4f}" for at in kept.lost_at]
         problems += _missing(history, kept)
-        problems += _again(kept, published)
+        problems += _again(history, kept, published)
         problems += _order(kept, published)
     return problems
 
@@ -55,14 +55,13 @@ def _promised(history: History, kept: Kept, publication: Publication) -> bool:
     )
 
 
-def _again(kept: Kept, published: dict[str, Publication]) -> list[str]:
+def _again(history: History, kept: Kept, published: dict[str, Publication]) -> list[str]:
     problems = []
     seen: dict[object, None] = {}
     for delivery in kept.deliveries:
-        publication = published[delivery.ident]
-        completed = publication.acked_at < NEVER or publication.box == kept.box
-        exactly = delivery.qos == 2 and completed
-        once = delivery.ident if exactly else (delivery.ident, delivery.connection)
+        if history.is_released_again(published[delivery.ident], kept.box):
+            continue
+        once = delivery.ident if delivery.qos == 2 else (delivery.ident, delivery.connection)
         if delivery.qos and once in seen:
             text = f"got {delivery.ident} (QoS {delivery.qos}) again at {delivery.at:.4f}"
             problems.append(f"{kept.client} {text}")
