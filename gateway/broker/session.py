@@ -245,7 +245,7 @@ class Session:
         if packet_id in self.inflight and delivery is None:
             del self.unsent[packet_id]
             if self.outbox is not None:
-                self._release(self.outbox, packet_id)
+                self.outbox.send(b"\x62\x02", packet_id.to_bytes(2, "big"))
         elif self.outbox is not None and delivery is not None:
             self._send_again(self.outbox, packet_id, delivery, now)
 
