@@ -49,6 +49,12 @@ class Party:
         window = self.random.choice([1, 3, 20])
         self.client.connect(False, session_expiry_interval_s=WEEK_S, receive_maximum=window)
 
+    def move(self) -> None:
+        """Takes its session over to a new connection, and hears at once what it is told there."""
+        self.client = None
+        self.connect()
+        self.listen()
+
     def lose(self) -> None:
         if self.client is not None and not self.client.closed:
             self.client.lose()
@@ -226,8 +232,10 @@ def _step(
         world.pass_s(random.choice([0.001, 0.03, 1.0, 11.0]))
     elif dice < 0.95:
         random.choice(awake).lose()
-    elif dice < 0.99:
+    elif dice < 0.97:
         random.choice(awake).connect()
+    elif dice < 0.985:
+        random.choice(awake).move()
     else:
         world.power_cut()
         for party in parties:
