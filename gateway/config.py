@@ -61,6 +61,7 @@ class GatewaySection:
 class MqttSection:
     """[mqtt]: the broker."""
 
+    # What takes memory adds up to some 400 MB (docs/bounds.md): a box of 512 MB has that.
     port: int = 1883
     tls_port: int = 8883  # 0: no TLS
     websocket_port: int = 0  # 0: no WebSocket
@@ -69,11 +70,20 @@ class MqttSection:
     connections_max: int = 10_000
     connections_per_address_max: int = 1_000  # loopback and this box itself are not counted
     unauthenticated_max: int = 1_000  # sockets that have not got through CONNECT
+    connect_timeout_s: float = 10.0  # from accept to the end of CONNECT
     packet_bytes_max: int = 1_048_576
+    unsent_bytes_max: int = 25_165_824  # written and not taken, all clients together
+    unfinished_bytes_max: int = 25_165_824  # of packets not yet whole, all connections together
     inflight_max: int = 1_024  # unacknowledged QoS 1 and 2 messages to one client
     queue_messages_max: int = 10_000  # waiting for one session
     queue_bytes_max: int = 16_777_216
+    waiting_bytes_max: int = 67_108_864  # of all sessions together, in memory
     retained_messages_max: int = 100_000
+    retained_bytes_max: int = 50_331_648  # of them in memory, with their topics
+    sessions_max: int = 30_000  # connected or away
+    subscriptions_per_client_max: int = 10_000
+    subscription_bytes_max: int = 50_331_648  # of all subscriptions in memory
+    topic_levels_max: int = 128
     session_expiry_max_s: int = 604_800  # seven days
     sys_interval_s: int = 10  # of $SYS; 0: there is none
     keep_alive_max_s: int = 0  # 0: whatever the client says

@@ -196,7 +196,24 @@ MQTT = Section(
             1_000_000,
             "Connections that have not got through CONNECT; one more closes the oldest of them.",
         ),
+        seconds(
+            "connect_timeout_s", 1, 60, "Seconds from a connection's begin to the end of CONNECT."
+        ),
         whole("packet_bytes_max", 1024, 16_777_216, "The longest MQTT packet, header included."),
+        whole(
+            "unsent_bytes_max",
+            1_048_576,
+            4_294_967_296,
+            "Bytes sent to all clients that they have not read yet; beyond it the rest waits, and"
+            " who reads nothing meanwhile is closed.",
+        ),
+        whole(
+            "unfinished_bytes_max",
+            1_048_576,
+            4_294_967_296,
+            "Bytes of packets that have not come whole, of all connections; beyond it the one"
+            " whose bytes came longest ago is closed.",
+        ),
         whole(
             "inflight_max",
             1,
@@ -205,7 +222,38 @@ MQTT = Section(
         ),
         whole("queue_messages_max", 1, 10_000_000, "Messages that wait for one session."),
         whole("queue_bytes_max", 1024, 4_294_967_296, "Bytes that wait for one session."),
+        whole(
+            "waiting_bytes_max",
+            1_048_576,
+            68_719_476_736,
+            "Bytes of memory for all messages that wait for all sessions together.",
+        ),
         whole("retained_messages_max", 0, 10_000_000, "Retained messages on the gateway."),
+        whole(
+            "retained_bytes_max",
+            1_048_576,
+            68_719_476_736,
+            "Bytes of memory for retained messages and their topics.",
+        ),
+        whole("sessions_max", 1, 1_000_000, "Sessions, whether their clients are here or away."),
+        whole(
+            "subscriptions_per_client_max",
+            1,
+            1_000_000,
+            "Subscriptions of one session; real have tens.",
+        ),
+        whole(
+            "subscription_bytes_max",
+            1_048_576,
+            68_719_476_736,
+            "Bytes of memory for the subscriptions of all sessions, some 700 for a short filter.",
+        ),
+        whole(
+            "topic_levels_max",
+            1,
+            128,
+            "Levels of a topic or a filter; each costs a step and memory.",
+        ),
         whole(
             "session_expiry_max_s",
             0,

@@ -20,6 +20,18 @@ MQTT_PORTS = {
     "websocket_tls_port": "MQTT by secure WebSocket",
 }
 
+# How many of the longest packets must fit, and the words if they do not.
+PACKETS_HELD = {
+    "retained_bytes_max": (1, "a message of {size} bytes could not be retained"),
+    "queue_bytes_max": (1, "a packet of {size} bytes would not fit into an empty queue"),
+    "waiting_bytes_max": (
+        4,
+        "four packets of {size} bytes would not fit into the room of all queues",
+    ),
+    "unfinished_bytes_max": (2, "two unfinished packets of {size} bytes would not fit"),
+    "unsent_bytes_max": (2, "two packets of {size} bytes on their way would not fit"),
+}
+
 
 def check(mqtt: Values, cluster: Values | None, ports: list[Values], report: Report) -> None:
     """Asks every rule but that of the cluster's key, which `with_key` asks."""
@@ -34,11 +46,13 @@ def check(mqtt: Values, cluster: Values | None, ports: list[Values], report: Rep
 
 
 def _check_mqtt(mqtt: Values, report: Report) -> None:
-    keys = ("queue_bytes_max", "packet_bytes_max")
-    if report.fine(("mqtt",), *keys) and mqtt["queue_bytes_max"] < mqtt["packet_bytes_max"]:
-        text = f"a packet of {mqtt['packet_bytes_max']} bytes would not fit into an empty queue"
-        remedy = "allowed: queue_bytes_max at least as large as packet_bytes_max"
-        report.add_to_last_written(("mqtt",), keys, text, remedy)
+    for key, (count, text) in PACKETS_HELD.items():
+        keys = (key, "packet_bytes_max")
+        least = count * mqtt["packet_bytes_max"] if report.fine(("mqtt",), *keys) else 0
+        if least and mqtt[key] < least:
+            text = text.format(size=mqtt["packet_bytes_max"])
+            remedy = f"allowed: {key} at least {count} x packet_bytes_max, {least}"
+            report.add_to_last_written(("mqtt",), keys, text, remedy)
 
 
 def _check_times(cluster: Values, report: Report) -> None:

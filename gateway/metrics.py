@@ -26,7 +26,7 @@ class Family(NamedTuple):
 
 def exposition(status: Status, broker: Broker) -> str:
     """The page; `status` and `broker` are of the same gateway."""
-    families = [*_gateway(status), *_clients(broker), *_messages(broker)]
+    families = [*_gateway(status), *_clients(broker), *_messages(broker), *_memory(broker)]
     if status.store is not None:
         families += _store(status.store)
     return "".join(_written(family) for family in families)
@@ -69,6 +69,18 @@ def _clients(broker: Broker) -> list[Family]:
             vitals.connections_refused,
         ),
         _plain(
+            "gatewayd_connections_closed_unfinished_total",
+            "counter",
+            "Connections ended because others needed the room of their unfinished packets.",
+            vitals.closed_unfinished,
+        ),
+        _plain(
+            "gatewayd_connections_closed_unread_total",
+            "counter",
+            "Connections ended because others needed the room of what they did not read.",
+            vitals.closed_unread,
+        ),
+        _plain(
             "gatewayd_protocol_errors_total",
             "counter",
             "Connections ended because the client broke the protocol.",
@@ -82,6 +94,7 @@ def _messages(broker: Broker) -> list[Family]:
     dropped = {
         "congested": vitals.dropped_congested,
         "queue_full": vitals.dropped_queue_full,
+        "waiting_full": vitals.dropped_room_full,
         "expired": vitals.dropped_expired,
         "too_large": vitals.dropped_too_large,
         "shared": vitals.dropped_shared,
@@ -89,6 +102,7 @@ def _messages(broker: Broker) -> list[Family]:
     refused = {
         "retained_full": vitals.refused_retained_full,
         "disk": vitals.refused_disk,
+        "waiting_full": vitals.refused_room_full,
         "rule": vitals.refused_by_rule + vitals.subscriptions_refused_by_rule,
         "own_topic": vitals.refused_own,
         "payload_format": vitals.refused_payload,
@@ -121,8 +135,28 @@ def _messages(broker: Broker) -> list[Family]:
             "Times that a client was not read because it published too fast.",
             vitals.publishers_slowed,
         ),
-        _plain("gatewayd_messages_waiting", "gauge", "Kept for sessions.", broker.waiting()),
+        _plain(
+            "gatewayd_comebacks_slowed_total",
+            "counter",
+            "Times that CONNECT was answered late, for the client had been cut off.",
+            vitals.comebacks_slowed,
+        ),
         _plain("gatewayd_retained_messages", "gauge", "Retained messages.", len(broker.retained)),
+    ]
+
+
+def _memory(broker: Broker) -> list[Family]:
+    room, unfinished = broker.state.room, broker.state.unfinished
+    return [
+        _plain("gatewayd_messages_waiting", "gauge", "Kept for sessions.", broker.waiting()),
+        _plain("gatewayd_waiting_bytes", "gauge", "Memory that these take, and wills.", room.used),
+        _plain("gatewayd_waiting_bytes_max", "gauge", "What they may take.", room.bytes_max),
+        _plain(
+            "gatewayd_unfinished_bytes",
+            "gauge",
+            "Bytes of packets that have not come whole.",
+            unfinished.used,
+        ),
     ]
 
 

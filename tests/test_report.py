@@ -82,6 +82,26 @@ def test_a_gateway_that_was_stopped_on_purpose_is_no_error() -> None:
     ]
 
 
+def test_a_full_room_is_an_error_and_then_for_some_minutes_a_warning() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    state = a.node.broker.state
+    state.room.used += state.room.bytes_max
+    room.wait(2)
+    (problem,) = status(a).problems
+    assert problem.severity is Severity.ERROR
+    assert (
+        problem.text
+        == "messages that wait take 64 of 64 MB. 0 that must be kept were refused so far"
+    )
+    assert "gwctl sessions" in problem.remedy
+    state.room.used = 0
+    (problem,) = status(a).problems
+    assert problem.severity is Severity.WARNING
+    room.wait(601)
+    assert status(a).problems == ()
+
+
 def test_missing_gateways_are_counted_against_the_expected() -> None:
     cluster = ClusterSection("room", "not used here", PORT, discovery=False, expected_gateways=3)
     room = Room()

@@ -10,7 +10,9 @@ import socket
 from typing import cast
 
 from gateway.broker.connection import Connection
+from gateway.broker.outbox import Outbox
 from gateway.shell.runtime import Runtime
+from gateway.shell.unsent import Line
 
 logger = logging.getLogger("gatewayd")
 
@@ -56,6 +58,8 @@ class ClientProtocol(asyncio.Protocol):
         self._runtime = runtime
         self._connection: Connection | None = None
         self._transport: asyncio.Transport | None = None
+        self._line: Line | None = None
+        self._full = False  # the socket takes no more for now
         self._paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -69,6 +73,7 @@ class ClientProtocol(asyncio.Protocol):
             self._transport.abort()
             return
         self._connection.outbox.owner = self
+        self._line = runtime.unsent.joined(self)
         runtime.schedule()  # another may have had to go for it
 
     def data_received(self, data: bytes) -> None:
@@ -101,23 +106,43 @@ class ClientProtocol(asyncio.Protocol):
         if self._connection is None:
             return  # it was not admitted
         self._connection.outbox.owner = None
+        assert self._line is not None
+        self._runtime.unsent.left(self._line)
         self._connection.lost(self._runtime.now())
         self._runtime.node.broker.left(self._connection)
         self._runtime.schedule()
 
     def pause_writing(self) -> None:
-        self._congested(True)
+        self._full = True
+        self._tell_congested()
 
     def resume_writing(self) -> None:
-        self._congested(False)
+        self._full = False
+        self._tell_congested()
+
+    def hold(self, held: bool) -> None:
+        """All clients together have too much unsent, and this one is behind, or must wait."""
+        self._tell_congested()
+
+    def unsent(self) -> int:
+        """Bytes that were written and not taken."""
+        assert self._transport is not None
+        return 0 if self._transport.is_closing() else self._transport.get_write_buffer_size()
+
+    def cut_off(self) -> None:
+        """It takes nothing, and keeps others waiting."""
+        assert self._connection is not None and self._transport is not None
+        self._runtime.node.broker.closed_unread(self._connection, self._runtime.now())
+        self._transport.abort()
 
     def flush(self) -> None:
         """Writes the outbox; closes, or stops and starts reading, as the connection asks."""
         assert self._connection is not None and self._transport is not None
         outbox = self._connection.outbox
-        data = outbox.take()
-        if data:
+        if outbox.pieces and self._may_write(outbox):
+            data = outbox.take()
             self._transport.write(data)  # says nothing if the connection is over already
+            self._wrote(len(data))
         if outbox.look:
             outbox.look = False
             self._look(self._connection, self._transport)
@@ -137,8 +162,21 @@ class ClientProtocol(asyncio.Protocol):
                 connection.resume()
                 self._runtime.schedule()
 
-    def _congested(self, congested: bool) -> None:
-        assert self._connection is not None
+    def _may_write(self, outbox: Outbox) -> bool:
+        """Whether all clients together leave room for what is in the outbox."""
+        unsent, line = self._runtime.unsent, self._line
+        if unsent.used <= unsent.half or outbox.ended or line is None:
+            return True
+        return unsent.takes(line, sum(map(len, outbox.pieces)))
+
+    def _wrote(self, size: int) -> None:
+        if self._line is not None:
+            self._runtime.unsent.wrote(self._line, size)
+
+    def _tell_congested(self) -> None:
+        assert self._connection is not None and self._line is not None
+        congested = self._full or self._line.held
         runtime = self._runtime
-        runtime.node.broker.congested(self._connection, congested, runtime.now())
-        runtime.schedule()
+        if congested != self._connection.outbox.congested:
+            runtime.node.broker.congested(self._connection, congested, runtime.now())
+            runtime.schedule()

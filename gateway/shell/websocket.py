@@ -53,6 +53,9 @@ class FrameTransport(asyncio.Transport):
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._under.set_write_buffer_limits(high, low)
 
+    def get_write_buffer_size(self) -> int:
+        return self._under.get_write_buffer_size()
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self.is_closing():
             self._under.write(self._frames.send(BytesMessage(bytes(data))))  # [MQTT-6.0.0-1]

@@ -48,7 +48,7 @@ ROWS: list[tuple[msgspec.Struct, str]] = [
         SessionRow("c", 60.0, 1000, WillRow("w", b"x", 1, True, b"\0"), "ann"),
         "95a163cb404e000000000000cd03e895a177c4017801c3c40100a3616e6e",
     ),
-    (SubscriptionRow(1, True, False, 2, 7), "9501c3c20207"),
+    (SubscriptionRow(1, True, False, 2, 7, True), "9601c3c20207c3"),
     (
         MessageRow("t", b"x", 1, True, "p", b"", None, (1, 2, "g")),
         "99a174c4017801c3a170c400c0930102a16700",
@@ -61,6 +61,7 @@ ROWS: list[tuple[msgspec.Struct, str]] = [
 # As earlier versions wrote them, and how they are read.
 OLDER: list[tuple[msgspec.Struct, str]] = [
     (SubscriptionRow(1, True, False, 2), "9401c3c202"),
+    (SubscriptionRow(1, True, False, 2, 7), "9501c3c20207"),
     (SessionRow("c", 60.0), "92a163cb404e000000000000"),
     (Target(6, 2, True, (7,), [3, 4]), "950602c39107920304"),
 ]

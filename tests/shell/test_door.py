@@ -7,7 +7,6 @@ from random import Random
 
 import pytest
 
-from gateway.broker import connection as connection_module
 from gateway.config import MqttSection
 from gateway.mqtt.encode import encode
 from gateway.mqtt.packets import Connect, Version
@@ -70,11 +69,9 @@ def test_idle_sockets_make_way_and_keep_no_client_out() -> None:
 
 
 @pytest.mark.parametrize("said", [b"", CONNECT[:1]])
-def test_who_does_not_say_who_it_is_is_cut(monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
-    monkeypatch.setattr(connection_module, "CONNECT_TIMEOUT_S", 0.2)
-
+def test_who_does_not_say_who_it_is_is_cut(said: bytes) -> None:
     async def run() -> None:
-        async with serving(MqttSection()) as (node, port, opened):
+        async with serving(MqttSection(connect_timeout_s=0.2)) as (node, port, opened):
             opened.append(await asyncio.open_connection("127.0.0.1", port))
             opened[0][1].write(said)
             await is_cut(opened[0][0])
