@@ -225,39 +225,6 @@ def test_pubrel_waits_until_the_disk_knows_of_pubrec() -> None:
     assert again.take() == [PubRel(message.packet_id)]  # never the message a second time
 
 
-def moved(world: KeptWorld, client_id: str) -> Client:
-    """A client that takes over its own session; the disk has had no time."""
-    client = world.client(client_id)
-    client.connect(False, session_expiry_interval_s=WEEK_S)
-    answers = client.take()
-    assert isinstance(answers[0], ConnAck) and answers[0].session_present
-    client.box = answers[1:]
-    return client
-
-
-def test_pubrel_waits_for_the_disk_also_when_the_client_has_moved_to_another_connection() -> None:
-    world = KeptWorld()
-    subscriber, message = with_a_message_of_qos_2(world)
-    subscriber.send(PubRec(message.packet_id))  # it forgets the packet id when PUBREL comes
-    assert moved(world, "s").take() == []
-    world.power_cut()
-    again = persistent(world, "s")
-    (sent,) = again.messages()
-    assert (sent.packet_id, sent.dup) == (message.packet_id, True)
-    again.send(PubRec(sent.packet_id))
-    last = moved(world, "s")
-    assert last.take() == []
-    world.take()
-    world.client("other").connect(False, session_expiry_interval_s=WEEK_S)  # for the next batch
-    world.sync()
-    assert last.take() == [PubRel(sent.packet_id)]
-    last.send(PubComp(sent.packet_id))
-    world.pass_s(11)
-    world.settle()
-    world.power_cut()
-    assert persistent(world, "s").take() == []
-
-
 def test_a_stored_qos_2_message_is_released_once_over_a_power_cut() -> None:
     world = KeptWorld()
     away(world, 2)
