@@ -161,6 +161,7 @@ class Connection:
 
     def unkept(self, why: str) -> None:
         """What it waits for could not be kept: it is not answered, and has to come again."""
+        # [MQTT-4.8.0-2 of 3.1.1]
         self.cut_off()
         self.refuse(Reason.QUOTA_EXCEEDED, why)
 
@@ -254,7 +255,7 @@ class Connection:
         except ProtocolError as error:
             self.broker.vitals.protocol_errors += 1
             if self.state is State.WAITING and error.reason not in _SAID_BEFORE_CONNECT:
-                # [MQTT-3.1.4-1]
+                # [MQTT-3.1.4-1] [MQTT-3.1.4-1 of 3.1.1] [MQTT-3.2.2-6 of 3.1.1]
                 self._log(error.detail)  # not a client of any version: there are no words for it
                 self.close(with_will=False)
             else:

@@ -109,6 +109,8 @@ class Inside:
             case ["fail"]:
                 if world.take() is not None:
                     world.fail()
+            case ["rewrite"]:
+                world.sync(wants_rewrite=True)
             case ["cut"]:
                 self.lines.clear()
                 world.power_cut()
