@@ -56,7 +56,7 @@ def release(connection: Connection, data: bytes, frames: list[Frame], index: int
     if session.number:
         return index
     unreleased, acks, routes = session.unreleased, connection.acks, connection.broker.routes.cache
-    field, route, room = b"", None, session.room
+    field, route = b"", None
     run: list[Message] = []
     total = len(frames)
     while index < total:
@@ -75,7 +75,6 @@ def release(connection: Connection, data: bytes, frames: list[Frame], index: int
             break
         del unreleased[packet_id]
         session.unreleased_bytes -= message.bytes_held()
-        room.let_go(message)
         run.append(message)
         acks.append(b"\x70\x02" + data[start:end])
         index += 1
@@ -87,9 +86,9 @@ def received(connection: Connection, data: bytes, frames: list[Frame], index: in
     """PUBREC of two bytes: the client has the message; PUBREL follows [MQTT-4.3.3-4]."""
     session = connection.session
     assert session is not None, "open without a session"
-    if session.number or session.large:
+    if session.number:
         return index
-    inflight = session.inflight
+    inflight, large, room = session.inflight, session.large, session.room
     begin, total = index, len(frames)
     while index < total:
         first, start, end = frames[index]
@@ -98,7 +97,9 @@ def received(connection: Connection, data: bytes, frames: list[Frame], index: in
         packet_id = data[start] << 8 | data[start + 1]
         if packet_id not in inflight:
             break
-        inflight[packet_id] = None
+        delivery, inflight[packet_id] = inflight[packet_id], None
+        if large and delivery is not None:
+            room.empty(delivery[0])
         index += 1
     if index > begin:
         answer = bytearray(data[frames[begin][1] - 2 : frames[index - 1][2]])
@@ -110,6 +111,7 @@ def received(connection: Connection, data: bytes, frames: list[Frame], index: in
 def _release(connection: Connection, run: list[Message], route: Route | None) -> None:
     if run:
         assert route is not None, "a run has the route of its topic"
+        connection.broker.room.let_go_run(run)
         publish_run(connection.broker, run, route, connection.ticket)
         if route.elsewhere:
             check_crowding(connection)
