@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.limits import BATCH_BYTES_MAX, LINK_FRAME_BYTES_MAX
+from gateway.limits import BATCH_BYTES_MAX, CLIENT_ID_BYTES_MAX, LINK_FRAME_BYTES_MAX
 from gateway.mesh.frames import Compare, Entries, Retained, encode
 from tests.mesh.room import Gate, Room
 
