@@ -15,6 +15,7 @@ from gateway.broker.routes import Route
 from gateway.broker.runs import known_route, read_run
 from gateway.limits import RECEIVE_MAXIMUM
 from gateway.mqtt.message import Message
+from gateway.mqtt.properties import NO_PROPERTIES
 
 PUBREC = 0x50
 PUBREL = 0x62
@@ -33,11 +34,12 @@ def store(connection: Connection, data: bytes, frames: list[Frame], index: int) 
     unreleased, acks, room = session.unreleased, connection.acks, session.room
     bytes_max = session.backlog.bounds.bytes_max if room.left() >= 0 else -1
     count_max = RECEIVE_MAXIMUM if connection.outbox.dialect else len(unreleased) + len(ids)
+    cost = messages[0].bytes_held() if messages else 0  # of each
     new: list[Message] = []
     for message, id_bytes in zip(messages, ids, strict=True):
         packet_id = id_bytes[0] << 8 | id_bytes[1]
         if packet_id not in unreleased:  # else it is sent again, and stored [MQTT-4.3.3-10]
-            held = session.unreleased_bytes + message.bytes_held()
+            held = session.unreleased_bytes + cost
             if len(unreleased) >= count_max or held > bytes_max:
                 break  # a handler has the words for it
             unreleased[packet_id] = message
@@ -57,7 +59,7 @@ def release(connection: Connection, data: bytes, frames: list[Frame], index: int
     if session.number:
         return index
     unreleased, acks, routes = session.unreleased, connection.acks, connection.broker.routes.cache
-    field, size, route = b"", 0, None
+    field, size, cost, route = b"", 0, 0, None
     run: list[Message] = []
     total = len(frames)
     while index < total:
@@ -66,16 +68,19 @@ def release(connection: Connection, data: bytes, frames: list[Frame], index: int
             break
         packet_id = data[start] << 8 | data[start + 1]
         message = unreleased.get(packet_id)
-        if message is None or message.retain or message.mid or message.expires_at is not None:
+        if message is None or message.retain or message.mid:
+            break
+        if message.properties is not NO_PROPERTIES:
             break
         if message.topic_field != field or len(message.payload) != size:
             _release(connection, run, route)
             run, field, size = [], message.topic_field, len(message.payload)
+            cost = message.bytes_held()
             route = routes.get(field)
         if route is None or route.durable:
             break
         del unreleased[packet_id]
-        session.unreleased_bytes -= message.bytes_held()
+        session.unreleased_bytes -= cost
         run.append(message)
         acks.append(b"\x70\x02" + data[start:end])
         index += 1
