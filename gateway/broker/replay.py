@@ -24,6 +24,7 @@ from gateway.mqtt.tree import TopicTree
 from gateway.timers import NO_TIMER
 
 TURN_BYTES = 65_536  # of one session in a turn: others are served in between
+FULL_S = 1.0  # until it is looked whether messages may be sent again, when too many wait everywhere
 OVERTAKEN_MAX = 10_000  # topics of one walk; beyond that one may be shown once more
 
 
@@ -70,6 +71,8 @@ class Replay:
         while self._walks:
             walk = next(iter(self._walks.values()))
             if not self._session.is_ready(walk.target.qos):
+                if self._session.outbox is not None and self._session.room.is_full():
+                    self._timer = self._broker.timers.set(now + FULL_S, self._due)
                 return
             if budget <= 0:
                 self._timer = self._broker.timers.set(now, self._due)
