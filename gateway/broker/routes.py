@@ -73,6 +73,7 @@ class Routes:
         self._groups: dict[str, Group] = {}
         self._holders: dict[str, int] = {}
         self._interested = interested
+        self.traced: Callable[[str], bool] | None = None  # topics to which there is no short road
         self.cache: dict[bytes, Route] = {}
 
     def filters(self) -> list[str]:
@@ -133,6 +134,8 @@ class Routes:
             route = self._build(topic, field)
             if len(field) > CACHED_BYTES_MAX or topic.startswith("$SYS"):
                 return route  # to what is the broker's own there is no short road
+            if self.traced is not None and self.traced(topic):
+                return route
             if len(self.cache) >= ROUTES_MAX:
                 self.cache.clear()
             self.cache[field] = route

@@ -28,6 +28,8 @@ _NOTHING: Any = ()  # a queue in which nothing waits
 REFUSE_NEW, DROP_OLDEST, DROP_QOS0_FIRST = "refuse-new", "drop-oldest", "drop-qos0-first"
 QOS0_DROPPED_AT_ONCE = 64  # looking for them costs a walk through the queue
 
+_TOO_LARGE = "it is larger than its client takes"
+
 REFUSED = -1  # what became of a message: neither sent nor kept
 WAITS = 0  # it is in the queue; from 1 on: it was sent under this packet id
 
@@ -260,6 +262,9 @@ class Session:
             elif delivery[0].expired(now):
                 self.vitals.dropped_expired += 1
                 self._give_up(delivery[0])
+                if outbox.tap is not None:
+                    why = "it expired while it waited"
+                    outbox.tap.lost(self.client_id, delivery[0], delivery[1], why, now)
             else:
                 self._send_from_queue(outbox, delivery, now)
         if self.replay is not None:
@@ -394,6 +399,10 @@ class Session:
         if self._fits(outbox, len(head) + len(tail)):
             self.vitals.messages_out += 1
             outbox.send(head, tail)
+            if outbox.tap is not None:
+                outbox.tap.sent(self.client_id, message, 0, retain, now)
+        elif outbox.tap is not None:
+            outbox.tap.lost(self.client_id, message, 0, _TOO_LARGE, now)
 
     def _send_acknowledged(self, outbox: Outbox, delivery: Delivery, now: float) -> int:
         """Sends under a new packet id; a QoS 2 message of a kept session once that is on disk."""
@@ -426,10 +435,14 @@ class Session:
         head, tail = outbox.parts(message, qos, retain, now)
         # [MQTT-3.1.2-24]
         if outbox.packet_bytes_max and not self._fits(outbox, len(head) + 2 + len(tail)):
+            if outbox.tap is not None:
+                outbox.tap.lost(self.client_id, message, qos, _TOO_LARGE, now)
             return False
         if dup:
             head = bytes((head[0] | _DUP,)) + head[1:]
         outbox.send(head, packet_id.to_bytes(2, "big"), tail)
+        if outbox.tap is not None:
+            outbox.tap.sent(self.client_id, message, qos, retain, now, packet_id, dup)
         return True
 
     def _fits(self, outbox: Outbox, size: int) -> bool:

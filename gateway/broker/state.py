@@ -16,6 +16,7 @@ from gateway.broker.outbox import Outbox
 from gateway.broker.retained import Retained
 from gateway.broker.routes import Routes
 from gateway.broker.session import Session
+from gateway.broker.traces import Traces
 from gateway.broker.vitals import Vitals
 from gateway.config import MqttSection
 from gateway.effects import Effect, Level, Note
@@ -36,6 +37,7 @@ class BrokerState:
     `silent` are sessions with shared subscriptions whose client is away: the timer after which others
     get what they have of these, or NO_TIMER once that is so.
     `crowding` is whom to tell, by client id, when the other gateways can take more again.
+    `traces` is whom to tell what becomes of messages, while somebody watches.
     """
 
     settings: MqttSection
@@ -61,6 +63,7 @@ class BrokerState:
     present: Callable[[str], Iterable[Message]] = lambda topic_filter: ()
     access: Access = field(default_factory=Access)
     door: Door = field(default_factory=Door)
+    traces: Traces | None = None
 
     def at(self, now: float) -> None:
         """An input came at this time."""
