@@ -66,6 +66,7 @@ class Reporter:
                 *self._login_problems(now),
                 *self._door_problems(now),
                 *self._store_problems(now),
+                *self._trace_problems(),
                 *_port_problems(ports),
             ]
         )
@@ -175,6 +176,14 @@ class Reporter:
             text = f"nothing new is kept: {text}. {state.vitals.refused_disk} were refused so far"
             return [ProblemStatus(Severity.ERROR, text, remedy)]
         return []
+
+    def _trace_problems(self) -> list[ProblemStatus]:
+        count = self._node.broker.traces()
+        if not count:
+            return []
+        text = "somebody runs gwctl trace" if count == 1 else f"gwctl trace runs {count} times"
+        remedy = "end what nobody looks at: the topics that it watches cost more than others"
+        return [ProblemStatus(Severity.NOTICE, text, remedy)]
 
 
 def _loss_problems(losses: Losses, now: float) -> list[ProblemStatus]:

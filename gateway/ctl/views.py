@@ -159,26 +159,8 @@ SHEETS: Mapping[str, Sheet] = {
 }
 
 
-def log(document: dict[str, Any], _: int) -> list[Line]:
-    """One call of a logger; not wrapped, so that `grep` finds whole lines."""
-    missed, level = document.get("missed"), words(document.get("level"))
-    first, *more = str(document.get("text", "")).splitlines() or [""]
-    head = Span(f"{words(document.get('time'))} ")
-    style = LEVELS.get(level, Style.PLAIN)
-    gap = f"({missed} lines were lost: this terminal reads too slowly)"
-    lost: list[Line] = [[Span(gap, Style.DOUBTFUL)]] if missed else []
-    trace: list[Line] = [[Span(f"    {clean(line)}")] for line in more]
-    return [*lost, [head, Span(f"{level:<8}", style), Span(f" {clean(first)}")], *trace]
-
-
-LEVELS = {"warning": Style.DOUBTFUL, "error": Style.BAD, "critical": Style.BAD}
-VIEWS: Mapping[str, Callable[[dict[str, Any], int], list[Line]]] = {"log": log}
-
-
 def lines(command: str, document: dict[str, Any], width: int) -> list[Line]:
     """The document of this command; one that has no view of its own says its "done" sentence."""
-    if command in VIEWS:
-        return VIEWS[command](document, width)
     if command in LISTINGS:
         return listing(LISTINGS[command], document, width)
     if command in SHEETS:

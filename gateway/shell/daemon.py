@@ -55,6 +55,7 @@ from gateway.shell.passwords import Checker
 from gateway.shell.people import register as register_people
 from gateway.shell.runtime import Runtime
 from gateway.shell.store import Store, StoreError
+from gateway.shell.watch import register as register_watch
 
 if TYPE_CHECKING:
     from gateway.shell.discovery import Sighting
@@ -119,6 +120,7 @@ class Daemon:
         self.commands = Commands()
         self.commands.answer(STATUS, lambda _: to_document(self._status()))
         register_look(self.commands, self._runtime)
+        register_watch(self.commands, self._runtime)
         self._log.register(self.commands)
         register_people(self.commands, self._runtime, accounts)
         self._control = ControlSocket(config.gateway.control_socket, self.commands)
