@@ -67,6 +67,7 @@ class Command(NamedTuple):
 
 STATUS = "status"
 DOCTOR = "doctor"
+CONFIG = "config"
 COMPLETION = "completion"
 CONFIG_FILE = "/etc/gateway/gateway.toml"
 
@@ -140,6 +141,12 @@ COMMANDS: tuple[Command, ...] = (
         description="Shows what gatewayd wrote to its log since it started, at most the last "
         "1,000 lines, with the time in UTC. What is older is in the journal.",
         stream=True,
+    ),
+    Command(
+        CONFIG,
+        "the configuration that gatewayd runs with",
+        description="Shows every key of the configuration as gatewayd read it when it started, also "
+        "what is not in the file, in the file's own form. The cluster's key is left out.",
     ),
     Command(
         DOCTOR,

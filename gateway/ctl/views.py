@@ -5,9 +5,11 @@ A key that a gateway of another version does not send shows as "-". Must not kno
 terminals.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
+from gateway.control_commands import CONFIG
 from gateway.ctl.table import Column, table
 from gateway.ctl.text import Line, Span, Style, clean, keep_ends, keep_head, keep_tail, wrap
 from gateway.ctl.units import count, duration
@@ -165,7 +167,28 @@ def lines(command: str, document: dict[str, Any], width: int) -> list[Line]:
         return listing(LISTINGS[command], document, width)
     if command in SHEETS:
         return sheet(SHEETS[command], document, width)
+    if command == CONFIG:
+        return config(document)
     return [[Span(line)] for line in wrap(words(document.get("done", "done")), width)]
+
+
+def config(document: dict[str, Any]) -> list[Line]:
+    """TOML, which JSON's texts, figures and lists are as well: what is seen can be written."""
+    sections = {name: each for name, each in document.items() if isinstance(each, dict)}
+    shown = [line for name, section in sections.items() for line in _keys(name, section)]
+    for name, each in document.items():
+        for section in each if isinstance(each, list) else ():
+            shown += [[], [Span(f"[[{words(name)}]]", Style.HEADING)], *_keys("", section)]
+    return shown
+
+
+def _keys(name: str, section: object) -> list[Line]:
+    head = f"{words(name)}." if name else ""
+    known = section.items() if isinstance(section, dict) else ()
+    return [
+        [Span(f"{head}{words(key)} = {clean(json.dumps(value, ensure_ascii=False))}")]
+        for key, value in known
+    ]
 
 
 def listing(form: Listing, document: dict[str, Any], width: int) -> list[Line]:
