@@ -1,6 +1,5 @@
 """Completion, by the shells that use it."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 
 from gateway.control_commands import COMMANDS
 from gateway.ctl.completion import script
+from tests.requires import needs
 
 WAIT_S = 20
 
@@ -57,11 +57,10 @@ def test_bash_offers_what_may_come_next(tmp_path: Path, line: str, offered: list
     assert completed(tmp_path, line) == offered
 
 
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
 def test_zsh_takes_the_script(tmp_path: Path) -> None:
     (tmp_path / "gwctl.zsh").write_text(script("zsh"))
     ran = subprocess.run(
-        ["zsh", "-fc", f"source {tmp_path}/gwctl.zsh; print $_comps[gwctl]"],
+        [needs("zsh"), "-fc", f"source {tmp_path}/gwctl.zsh; print $_comps[gwctl]"],
         env={"HOME": str(tmp_path)},
         capture_output=True,
         text=True,
