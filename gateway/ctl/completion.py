@@ -43,9 +43,14 @@ _gwctl() {{
 }}
 complete -F _gwctl gwctl
 """
-_ZSH = """\
-autoload -U +X compinit && compinit
+# Sourced, or found by zsh itself as a file _gwctl in its fpath, which is then run at the first Tab.
+_ZSH_HEAD = """\
+#compdef gwctl
+(( $+functions[compdef] )) || { autoload -U +X compinit && compinit }
 autoload -U +X bashcompinit && bashcompinit
+"""
+_ZSH_TAIL = """\
+if [[ $funcstack[1] == _gwctl ]]; then _bash_complete -F _gwctl; fi
 """
 
 
@@ -64,7 +69,7 @@ def script(shell: str) -> str:
     body = _BASH.format(
         valued="|".join(sorted(valued)), files="|".join(sorted(files)), cases=_cases(found)
     )
-    return (_ZSH if shell == "zsh" else "") + body
+    return _ZSH_HEAD + body + _ZSH_TAIL if shell == "zsh" else body
 
 
 def _cases(found: list[Outline]) -> str:
