@@ -107,6 +107,17 @@ class StoreStatus(NamedTuple):
     card_life_days: float | None  # at today's rate, by a rule of thumb; None: not known yet
 
 
+class BrokerStatus(NamedTuple):
+    """What the broker of the asked gateway has now, and what it has counted since its start."""
+
+    sessions: int
+    subscriptions: int
+    shared_subscriptions: int  # of these
+    retained: int
+    replays: int  # sessions to which retained messages are on their way
+    counters: dict[str, int]  # by name; further ones are added over time
+
+
 class ProblemStatus(NamedTuple):
     """What is wrong, in words, and what to do."""
 
@@ -127,6 +138,7 @@ class Status(NamedTuple):
     serial_ports: tuple[SerialPortStatus, ...]
     problems: tuple[ProblemStatus, ...]  # worst first
     store: StoreStatus | None = None
+    broker: BrokerStatus | None = None
 
 
 def worst_first(problems: Iterable[ProblemStatus]) -> tuple[ProblemStatus, ...]:
@@ -142,6 +154,8 @@ def to_document(status: Status) -> dict[str, Any]:
         document[key] = [row._asdict() for row in document[key]]
     if status.store is not None:
         document["store"] = status.store._asdict()
+    if status.broker is not None:
+        document["broker"] = status.broker._asdict()
     return document
 
 
@@ -266,6 +280,26 @@ _STORE: dict[str, Reader] = {
 }
 
 
+def _counts(value: object, place: str) -> dict[str, int]:
+    if not isinstance(value, dict):
+        raise misfit(f"{place} is not an object")
+    return {str(name): _count(each, f"{place}.{name}") for name, each in value.items()}
+
+
+_BROKER: dict[str, Reader] = {
+    "sessions": _count,
+    "subscriptions": _count,
+    "shared_subscriptions": _count,
+    "retained": _count,
+    "replays": _count,
+    "counters": _counts,
+}
+
+
+def _broker(value: object, place: str) -> BrokerStatus:
+    return BrokerStatus(**_read(value, _BROKER, place))
+
+
 def _store(value: object, place: str) -> StoreStatus:
     return StoreStatus(**_read(value, _STORE, place))
 
@@ -280,4 +314,5 @@ _STATUS: dict[str, Reader] = {
     "serial_ports": _rows(SerialPortStatus, _SERIAL_PORT),
     "problems": _rows(ProblemStatus, _PROBLEM),
     "store": _or_none(_store),
+    "broker": _or_none(_broker),
 }

@@ -57,11 +57,39 @@ def _gateway(status: Status) -> list[Family]:
 def _clients(broker: Broker) -> list[Family]:
     vitals, sessions = broker.vitals, broker.state.sessions
     subscriptions = sum(len(session.subscriptions) for session in sessions.values())
+    replays = sum(session.replay is not None for session in sessions.values())
+    away = {"per_address": vitals.refused_per_address, "no_connect": vitals.closed_unauthenticated}
+    logins = {"wrong": vitals.logins_wrong, "busy": vitals.logins_busy}
     return [
         _plain("gatewayd_clients", "gauge", "Clients connected.", broker.clients()),
         _plain("gatewayd_clients_max", "gauge", "The most connected at once.", vitals.clients_max),
         _plain("gatewayd_sessions", "gauge", "Sessions, clients away included.", len(sessions)),
+        _plain(
+            "gatewayd_sessions_expired_total",
+            "counter",
+            "Sessions whose client did not come back in time.",
+            vitals.sessions_expired,
+        ),
         _plain("gatewayd_subscriptions", "gauge", "Subscriptions of all sessions.", subscriptions),
+        _plain(
+            "gatewayd_shared_subscriptions",
+            "gauge",
+            "Shared ones of these.",
+            broker.state.routes.shared(),
+        ),
+        _plain(
+            "gatewayd_replays",
+            "gauge",
+            "Sessions to which retained messages are on their way.",
+            replays,
+        ),
+        _plain("gatewayd_traces", "gauge", "Operators who run gwctl trace.", broker.traces()),
+        _by_cause("gatewayd_logins_refused_total", "Logins that were refused.", logins),
+        _by_cause(
+            "gatewayd_connections_turned_away_total",
+            "Connections that were closed before they said who they are.",
+            away,
+        ),
         _plain(
             "gatewayd_connections_refused_total",
             "counter",

@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.control import (
     NUMBER_MAX,
+    BrokerStatus,
     GatewayState,
     GatewayStatus,
     Health,
@@ -19,6 +20,7 @@ from gateway.control import (
     StoreStatus,
     worst_first,
 )
+from gateway.limits import SUBSCRIPTIONS_MAX
 from gateway.mesh.frames import Vitals
 from gateway.mesh.losses import Losses
 from gateway.mesh.peer import Life, Peer
@@ -63,6 +65,7 @@ class Reporter:
                 *_box_problems(rows),
                 *self._own_problems(now),
                 *self._slow_problems(now),
+                *self._subscription_problems(now),
                 *self._login_problems(now),
                 *self._door_problems(now),
                 *self._store_problems(now),
@@ -81,6 +84,18 @@ class Reporter:
             serial_ports=ports,
             problems=problems,
             store=store,
+            broker=self._broker(),
+        )
+
+    def _broker(self) -> BrokerStatus:
+        broker, sessions = self._node.broker, self._node.broker.state.sessions.values()
+        return BrokerStatus(
+            sessions=len(sessions),
+            subscriptions=sum(len(session.subscriptions) for session in sessions),
+            shared_subscriptions=broker.state.routes.shared(),
+            retained=len(broker.retained),
+            replays=sum(session.replay is not None for session in sessions),
+            counters=broker.vitals.counters(),
         )
 
     def _own_row(self, vitals: Vitals, address: str) -> GatewayStatus:
@@ -145,6 +160,16 @@ class Reporter:
         text = f"clients published too fast and were slowed {vitals.publishers_slowed} times"
         remedy = "nothing is lost; the rate is mqtt.publish_rate_max"
         return [ProblemStatus(Severity.NOTICE, text, remedy)]
+
+    def _subscription_problems(self, now: float) -> list[ProblemStatus]:
+        vitals = self._node.broker.vitals
+        at = vitals.last_subscription_refused_at
+        if not at or now - at > DROPS_SHOWN_S:
+            return []
+        text = f"{vitals.subscriptions_refused_full} subscriptions were refused since the start"
+        text += f": their sessions had {SUBSCRIPTIONS_MAX:,}"
+        remedy = "gwctl sessions shows whose; it should use + and # in its filters"
+        return [ProblemStatus(Severity.WARNING, text, remedy)]
 
     def _login_problems(self, now: float) -> list[ProblemStatus]:
         vitals = self._node.broker.vitals

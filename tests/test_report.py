@@ -243,3 +243,27 @@ def test_a_trace_that_runs_is_a_notice() -> None:
     for trace in traces:
         a.node.broker.untrace(trace)
     assert status(a).problems == ()
+
+
+def test_what_the_broker_holds_and_counts_is_in_the_document() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    a.node.broker.vitals.dropped_shared = 3
+    broker = status(a).broker
+    assert broker is not None
+    assert broker.counters["dropped_shared"] == 3
+    assert (broker.sessions, broker.subscriptions, broker.retained, broker.replays) == (0, 0, 0, 0)
+    assert not [name for name in broker.counters if name.startswith(("_", "last_"))]
+
+
+def test_subscriptions_that_were_refused_are_a_warning_for_a_while() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    vitals = a.node.broker.vitals
+    vitals.subscriptions_refused_full = 4
+    vitals.tick(room.now)
+    (problem,) = status(a).problems
+    assert problem.severity is Severity.WARNING
+    assert "4 subscriptions were refused since the start" in problem.text
+    vitals.last_subscription_refused_at -= 601
+    assert status(a).problems == ()

@@ -312,6 +312,7 @@ def expire_at(broker: BrokerState, session: Session, due: float) -> None:
 
 def _expire(broker: BrokerState, session: Session, now: float) -> None:
     broker.at(now)
+    broker.vitals.sessions_expired += 1
     end_session(broker, session)
 
 

@@ -84,6 +84,10 @@ class Routes:
         """The group of a shared subscription, if a session here shares it."""
         return self._groups.get(name)
 
+    def shared(self) -> int:
+        """Shared subscriptions of all sessions."""
+        return sum(len(group) for group in self._groups.values())
+
     def add(self, session: Session, subscription: Subscription) -> bool:
         """Subscribes, replacing an equal filter; True if the filter is new to this gateway."""
         name = subscription.topic_filter

@@ -1,13 +1,14 @@
 """What one broker counts. Totals since the start; the rates are taken from them once a second."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 RATE_SMOOTHING = 0.4  # share of the newest second in a rate: settles within five seconds
 
 
 @dataclass(slots=True)
 class Vitals:
-    """Counters in messages, except where the name says otherwise."""
+    """Counters in messages, except where the name says otherwise. What is a whole number is shown to
+    operators by its name, which is kept from then on."""
 
     messages_in: int = 0
     messages_out: int = 0
@@ -33,13 +34,16 @@ class Vitals:
     protocol_errors: int = 0
     publishers_slowed: int = 0  # times that a client was not read, for it published too fast
     clients_max: int = 0  # connected at once
+    sessions_expired: int = 0  # whose client did not come back in time
     messages_in_per_s: float = 0.0
     messages_out_per_s: float = 0.0
     last_drop_at: float = 0.0  # monotonic seconds; 0: never
     last_slowed_at: float = 0.0  # the same
     last_login_refused_at: float = 0.0  # the same, wrong or busy
+    last_subscription_refused_at: float = 0.0  # the same, its session had as many as it may
     _dropped: int = 0
     _slowed: int = 0
+    _subscriptions: int = 0
     _at: float = 0.0
     _in: int = 0
     _out: int = 0
@@ -55,7 +59,15 @@ class Vitals:
             self._dropped, self.last_drop_at = self.dropped(), now
         if self.publishers_slowed != self._slowed:
             self._slowed, self.last_slowed_at = self.publishers_slowed, now
+        if self.subscriptions_refused_full != self._subscriptions:
+            self._subscriptions = self.subscriptions_refused_full
+            self.last_subscription_refused_at = now
         self._at, self._in, self._out = now, self.messages_in, self.messages_out
+
+    def counters(self) -> dict[str, int]:
+        """Every count, by its name."""
+        names = [each.name for each in fields(self) if each.type is int]
+        return {name: getattr(self, name) for name in names if not name.startswith("_")}
 
     def dropped(self) -> int:
         """Messages that a limit cost, in all."""

@@ -17,6 +17,7 @@ from gateway.control import (
     StoreStatus,
     worst_first,
 )
+from gateway.ctl import counters
 from gateway.ctl.table import Column, table
 from gateway.ctl.text import (
     Line,
@@ -57,6 +58,8 @@ def report(status: Status, width: int = WIDTH_MIN) -> list[Line]:
         lines += [[], *_gateways(status.gateways, width)]
     if status.store is not None:
         lines += [[], *_store(status.store, width)]
+    if status.broker is not None:
+        lines += [[], *counters.lines(status.broker, width)]
     if status.serial_ports:
         lines += [[], *_serial_ports(status.serial_ports, width)]
     return [*lines, [], *_problems(status, width)]

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.control import (
+    BrokerStatus,
     GatewayState,
     GatewayStatus,
     Health,
@@ -88,6 +89,8 @@ STORES = st.builds(
     *[WHOLE] * 5,
     NUMBERS,
 )
+COUNTERS = st.dictionaries(st.sampled_from(["dropped_expired", "refused_own"]) | TEXTS, WHOLE)
+BROKERS = st.builds(BrokerStatus, *[WHOLE] * 5, COUNTERS)
 STATUSES = st.builds(
     Status,
     version=TEXTS,
@@ -99,6 +102,7 @@ STATUSES = st.builds(
     serial_ports=st.lists(PORTS, max_size=3).map(tuple),
     problems=st.lists(PROBLEMS, max_size=3).map(tuple),
     store=st.none() | STORES,
+    broker=st.none() | BROKERS,
 )
 
 
