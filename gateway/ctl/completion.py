@@ -5,6 +5,7 @@ not completed. Must not know what a command does.
 """
 
 import argparse
+import json
 
 from gateway.ctl.exits import DONE
 from gateway.ctl.outline import Outline, outlines
@@ -56,7 +57,11 @@ if [[ $funcstack[1] == _gwctl ]]; then _bash_complete -F _gwctl; fi
 
 def run(options: argparse.Namespace) -> int:
     """Prints the script."""
-    print(script(arguments_of(options)["shell"]), end="", flush=True)
+    shell = arguments_of(options)["shell"]
+    text = script(shell)
+    if options.json:
+        text = json.dumps({"shell": shell, "script": text}, indent=2) + "\n"
+    print(text, end="", flush=True)
     return DONE
 
 
