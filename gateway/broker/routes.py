@@ -16,6 +16,7 @@ from gateway.mqtt.topics import check_topic_name, split_share
 from gateway.mqtt.tree import TopicTree
 
 ROUTES_MAX = 50_000  # topics; about 500 bytes each. A full cache starts afresh
+_HIDDEN = b"\0"  # behind a field it makes a key that is none: the short roads do not find the route
 CACHED_BYTES_MAX = 512  # of a topic; real ones have under 200, and 50,000 of 65 kB would be 6 GB
 
 
@@ -73,7 +74,9 @@ class Routes:
         self._groups: dict[str, Group] = {}
         self._holders: dict[str, int] = {}
         self._interested = interested
-        self.traced: Callable[[str], bool] | None = None  # topics to which there is no short road
+        self.traced: Callable[[str], bool] | None = (
+            None  # whether there is no short road to a topic
+        )
         self.cache: dict[bytes, Route] = {}
 
     def filters(self) -> list[str]:
@@ -132,17 +135,18 @@ class Routes:
         What the caller gives comes from the codec, so it is well-formed UTF-8.
         """
         route = self.cache.get(field)
+        if route is None and self.traced is not None:
+            route = self.cache.get(field + _HIDDEN)
         if route is None:
             topic = field[2:].decode()
             check_topic_name(topic)
             route = self._build(topic, field)
             if len(field) > CACHED_BYTES_MAX or topic.startswith("$SYS"):
                 return route  # to what is the broker's own there is no short road
-            if self.traced is not None and self.traced(topic):
-                return route
             if len(self.cache) >= ROUTES_MAX:
                 self.cache.clear()
-            self.cache[field] = route
+            traced = self.traced is not None and self.traced(topic)
+            self.cache[field + _HIDDEN if traced else field] = route
         return route
 
     def _build(self, topic: str, field: bytes) -> Route:

@@ -19,8 +19,10 @@ TRACES_MAX = 4  # at once; an operator looks at one or two
 FILTERS_MAX = 16  # of one trace
 LINES_MAX = 1_000  # that wait for one reader: a moment of a busy gateway
 LINES_BYTES_MAX = 1_048_576  # of these: a topic may have 65,535 bytes
-LINE_BYTES = 400  # of a line itself
+LINE_BYTES = 600  # of a line, without its topic
 PAYLOAD_BYTES_MAX = 128  # of a payload that is shown
+KNOWN_MAX = 1_000  # topics of which it is remembered who wants them, ...
+KNOWN_CHARACTERS_MAX = 512  # ... if they are no longer: real ones have under 200
 _WHITE = str.maketrans("", "", "\t\r\n")  # what text has besides what can be printed
 
 
@@ -82,10 +84,6 @@ class Line(NamedTuple):
             "detail": self.detail,
         }
 
-    def bytes_held(self) -> int:
-        """What it costs, near enough."""
-        return LINE_BYTES + len(self.topic) + len(self.payload)
-
 
 class Trace:
     """What one reader wants and has not read. `more` is called when there is something again."""
@@ -98,19 +96,22 @@ class Trace:
         self._bytes = 0
         self._lost = 0  # behind the last line
 
-    def add(self, line: Line) -> None:
-        """A step was taken."""
-        if self._client and line.client != self._client:
-            return
-        size = line.bytes_held()
-        if len(self._lines) >= LINES_MAX or self._bytes + size > LINES_BYTES_MAX:
+    def wants(self, client: str, topic: str) -> bool:
+        """Whether it takes a line of this client now; that there is no room is counted."""
+        if self._client and client != self._client:
+            return False
+        if len(self._lines) >= LINES_MAX or self._bytes + _bytes_of(topic) > LINES_BYTES_MAX:
             self._lost += 1
-            return
+            return False
+        return True
+
+    def add(self, line: Line) -> None:
+        """A step was taken, and is wanted."""
         if self._lost:
             self._lines.append(self._lost)
             self._lost = 0
         self._lines.append(line)
-        self._bytes += size
+        self._bytes += _bytes_of(line.topic)
         self._more()
 
     def take(self) -> Line | int | None:
@@ -120,7 +121,7 @@ class Trace:
             return lost or None
         line = self._lines.popleft()
         if not isinstance(line, int):
-            self._bytes -= line.bytes_held()
+            self._bytes -= _bytes_of(line.topic)
         return line
 
 
@@ -130,6 +131,7 @@ class Traces:
     def __init__(self) -> None:
         self._tree: TopicTree[Trace] = TopicTree()
         self._traces: list[Trace] = []
+        self._known: dict[str, list[Trace]] = {}
 
     def __len__(self) -> int:
         return len(self._traces)
@@ -137,18 +139,20 @@ class Traces:
     def begin(self, trace: Trace) -> None:
         """It gets lines from here on."""
         self._traces.append(trace)
+        self._known.clear()
         for topic_filter in trace.filters:
             self._tree.add(topic_filter, trace, trace)
 
     def end(self, trace: Trace) -> None:
         """It gets none any more."""
         self._traces.remove(trace)
+        self._known.clear()
         for topic_filter in trace.filters:
             self._tree.remove(topic_filter, trace)
 
     def sees(self, topic: str) -> bool:
         """Whether a trace wants the topic: its messages must take the long road."""
-        return bool(self._tree.match(topic))
+        return bool(self._wanted(topic))
 
     def came(
         self,
@@ -226,6 +230,16 @@ class Traces:
             full = qos or session.keeps_qos0()
             self.lost(client, message, qos, "its queue is full" if full else why, now)
 
+    def _wanted(self, topic: str) -> list[Trace]:
+        wanted = self._known.get(topic)
+        if wanted is None:
+            wanted = list(dict.fromkeys(self._tree.match(topic)))
+            if len(topic) <= KNOWN_CHARACTERS_MAX:
+                if len(self._known) >= KNOWN_MAX:
+                    self._known.clear()
+                self._known[topic] = wanted
+        return wanted
+
     def _tell(
         self,
         message: Message,
@@ -240,7 +254,7 @@ class Traces:
         packet_id: int = 0,
         alias: int = 0,
     ) -> None:
-        wanted = dict.fromkeys(self._tree.match(message.topic))
+        wanted = [each for each in self._wanted(message.topic) if each.wants(client, message.topic)]
         if not wanted:
             return
         payload, expires_at = message.payload, message.expires_at
@@ -253,6 +267,11 @@ class Traces:
         )
         for trace in wanted:
             trace.add(line)
+
+
+def _bytes_of(topic: str) -> int:
+    """What a line costs, near enough."""
+    return LINE_BYTES + len(topic)
 
 
 def _readable(piece: bytes, size: int) -> tuple[str | None, str | None]:
