@@ -74,9 +74,7 @@ class Routes:
         self._groups: dict[str, Group] = {}
         self._holders: dict[str, int] = {}
         self._interested = interested
-        self.traced: Callable[[str], bool] | None = (
-            None  # whether there is no short road to a topic
-        )
+        self.traced: Callable[[str], bool] | None = None  # topics that no short road may find
         self.cache: dict[bytes, Route] = {}
 
     def filters(self) -> list[str]:

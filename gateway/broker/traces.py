@@ -1,9 +1,9 @@
 """Traces: what becomes of the messages of some topics, live, for an operator who watches.
 
-The topics that a trace wants are in no cache of routes (`routes.py`), so that their messages take the
-long road, where each step is told here. All others keep their short roads, and where nobody watches
-there is nothing to tell. A reader that is slow loses lines, counted; nobody waits for one. Must not
-know who reads, nor how a line is shown.
+The short roads do not find the routes of topics that a trace wants (`routes.py`), so that their messages
+take the long one, where each step is told here. All others keep their short roads, and where nobody
+watches there is nothing to tell. A reader that is slow loses lines, counted; nobody waits for one.
+Must not know who reads, nor how a line is shown.
 """
 
 from collections import deque

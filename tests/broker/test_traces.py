@@ -329,6 +329,11 @@ def test_what_goes_to_other_gateways_and_comes_from_them_is_seen() -> None:
     world.broker.caught_up(message("c"), stamp, world.now)
     seen = [(line["what"], line["via"], line["client"]) for line in watch.documents()]
     assert seen == [("in", "mesh", "far"), ("out", "client", "r")] * 4
+    watch.end()
+    narrow = Watch(world, "only/this")
+    world.broker.arrived_run([message("b"), message("b")], world.now)
+    assert narrow.told() == []
+    assert world.broker.vitals.messages_out == 1 + 4 + 2
 
 
 def test_one_client_can_be_watched() -> None:
