@@ -104,6 +104,6 @@ def _gateway(config: Config, status: dict[str, Any] | None) -> Iterator[Finding]
         yield ports.metrics(config.metrics.address, config.metrics.port)
     if config.cluster is not None:
         yield network.listening("link port", gateway.address, config.cluster.link_port)
-        if config.cluster.discovery:
-            yield network.multicast(gateway.address)
+    if config.cluster is None or config.cluster.discovery:  # alone it is announced all the same
+        yield network.multicast(gateway.address)
     yield disk.state_directory(gateway.state_dir, status)

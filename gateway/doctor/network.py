@@ -58,7 +58,9 @@ def multicast(address: str) -> Finding:
             ear.sendto(said, (GROUP, ear.getsockname()[1]))
             heard = ear.recv(64)
     except OSError as problem:
-        text = f"is not heard on this box, so gateways do not find each other: {problem}"
+        text = (
+            f"is not heard on this box, so gateways and clients do not find it by mDNS: {problem}"
+        )
         return warning("multicast", text, "look at the network; or name them in cluster.peers")
     if heard != said:
         return warning("multicast", "something else was heard", "run gwctl doctor again")
