@@ -68,6 +68,7 @@ class Command(NamedTuple):
 STATUS = "status"
 DOCTOR = "doctor"
 CONFIG = "config"
+TRACE = "trace"
 COMPLETION = "completion"
 CONFIG_FILE = "/etc/gateway/gateway.toml"
 
@@ -113,7 +114,7 @@ COMMANDS: tuple[Command, ...] = (
         changes=True,
     ),
     Command(
-        "trace",
+        TRACE,
         "what becomes of the messages of some topics, as it happens",
         (
             Argument("filter", Kind.TEXT, "topic filters, such as sensors/#", many=True),

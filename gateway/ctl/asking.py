@@ -9,7 +9,7 @@ import json
 import sys
 from typing import Any
 
-from gateway.control_commands import Command, Kind
+from gateway.control_commands import TRACE, Command, Kind
 from gateway.control_lines import (
     ControlError,
     RefusedError,
@@ -64,6 +64,8 @@ def _follow(command: Command, path: str, request: bytes, as_json: bool) -> int:
             if not begun:
                 decode_stream(line)
                 begun = True
+                if command.words == TRACE and screen.is_terminal:  # which may stay empty for long
+                    print("gwctl: watching; Ctrl-C ends it", file=sys.stderr)
             elif as_json:
                 print(json.dumps(decode_item(line), separators=(",", ":")), flush=True)
             else:

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 
 from gateway.broker.traces import FILTERS_MAX, TRACES_MAX, Line, Trace
+from gateway.control_commands import TRACE
 from gateway.control_lines import ControlError, Document
 from gateway.shell.commands import Commands
 from gateway.shell.filters import checked_filter
@@ -18,7 +19,7 @@ from gateway.shell.runtime import Runtime
 
 def register(commands: Commands, runtime: Runtime) -> None:
     """Adds the command."""
-    commands.stream("trace", lambda given: _trace(runtime, given))
+    commands.stream(TRACE, lambda given: _trace(runtime, given))
 
 
 def _trace(runtime: Runtime, given: Document) -> AsyncGenerator[Document, None]:

@@ -1,6 +1,8 @@
 """gwctl trace against a real gatewayd, and the views of streams."""
 
 import json
+import os
+import pty
 import re
 import signal
 import socket
@@ -95,6 +97,22 @@ def test_messages_are_shown_as_they_come_until_there_are_enough(
     first, second = out.splitlines()
     assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3} in      writer +q1-- plant/level 3B 7\.5", first)
     assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3} in      writer +q1r- plant/raw 2B 0x00ff", second)
+
+
+@pytest.mark.slow
+def test_a_person_is_told_that_it_runs(gateway: Gateway) -> None:
+    here, there = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "gateway.ctl.main", "trace", "t"],
+        env={"GWCTL_SOCKET": str(gateway.control_socket)},
+        stdout=there,
+        stderr=there,
+    ) as process:
+        os.close(there)
+        assert os.read(here, 100) == b"gwctl: watching; Ctrl-C ends it\r\n"
+        os.close(here)  # the terminal is gone
+        assert process.wait(WAIT_S) == 0
+    wait_until(lambda: not running(gateway), "the trace has ended", WAIT_S)
 
 
 @pytest.mark.slow
