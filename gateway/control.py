@@ -107,6 +107,16 @@ class StoreStatus(NamedTuple):
     card_life_days: float | None  # at today's rate, by a rule of thumb; None: not known yet
 
 
+class TlsStatus(NamedTuple):
+    """What the asked gateway shows to clients by TLS, and asks of them."""
+
+    certificate_sha256: str  # of the certificate in use
+    ends: str  # "2027-01-31T23:59:59Z"
+    ends_days: float  # below zero: it has ended
+    self_made: bool
+    client_certificates: str  # off, optional, required
+
+
 class BrokerStatus(NamedTuple):
     """What the broker of the asked gateway has now, and what it has counted since its start."""
 
@@ -138,6 +148,7 @@ class Status(NamedTuple):
     serial_ports: tuple[SerialPortStatus, ...]
     problems: tuple[ProblemStatus, ...]  # worst first
     store: StoreStatus | None = None
+    tls: TlsStatus | None = None
     broker: BrokerStatus | None = None
 
 
@@ -154,6 +165,8 @@ def to_document(status: Status) -> dict[str, Any]:
         document[key] = [row._asdict() for row in document[key]]
     if status.store is not None:
         document["store"] = status.store._asdict()
+    if status.tls is not None:
+        document["tls"] = status.tls._asdict()
     if status.broker is not None:
         document["broker"] = status.broker._asdict()
     return document
@@ -280,6 +293,15 @@ _STORE: dict[str, Reader] = {
 }
 
 
+_TLS: dict[str, Reader] = {
+    "certificate_sha256": _text,
+    "ends": _text,
+    "ends_days": _any_number,
+    "self_made": _switch,
+    "client_certificates": _text,
+}
+
+
 def _counts(value: object, place: str) -> dict[str, int]:
     if not isinstance(value, dict):
         raise misfit(f"{place} is not an object")
@@ -304,6 +326,10 @@ def _store(value: object, place: str) -> StoreStatus:
     return StoreStatus(**_read(value, _STORE, place))
 
 
+def _tls(value: object, place: str) -> TlsStatus:
+    return TlsStatus(**_read(value, _TLS, place))
+
+
 _STATUS: dict[str, Reader] = {
     "version": _text,
     "gateway": _text,
@@ -314,5 +340,6 @@ _STATUS: dict[str, Reader] = {
     "serial_ports": _rows(SerialPortStatus, _SERIAL_PORT),
     "problems": _rows(ProblemStatus, _PROBLEM),
     "store": _or_none(_store),
+    "tls": _or_none(_tls),
     "broker": _or_none(_broker),
 }

@@ -184,6 +184,11 @@ class Broker:
         """SIGTERM, and the exit status."""
         return self._end(signal.SIGTERM)
 
+    def send(self, number: signal.Signals) -> None:
+        """Sends it any other signal."""
+        assert self._process is not None, f"{self.name} is not running"
+        self._process.send_signal(number)
+
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """SIGSTOP while the block runs: alive to the kernel, silent to everybody else."""

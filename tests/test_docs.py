@@ -13,6 +13,7 @@ from gateway.control import (
     SerialPortStatus,
     Status,
     StoreStatus,
+    TlsStatus,
 )
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -22,6 +23,7 @@ SECTIONS = [
     ("## Each of `gateways`", GatewayStatus),
     ("## Each of `serial_ports`", SerialPortStatus),
     ("## `store`", StoreStatus),
+    ("## `tls`", TlsStatus),
     ("## Each of `problems`", ProblemStatus),
 ]
 

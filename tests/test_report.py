@@ -83,6 +83,26 @@ def test_a_gateway_that_was_stopped_on_purpose_is_no_error() -> None:
     ]
 
 
+def test_a_full_room_is_an_error_and_then_for_some_minutes_a_warning() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    state = a.node.broker.state
+    state.room.used += state.room.bytes_max
+    room.wait(2)
+    (problem,) = status(a).problems
+    assert problem.severity is Severity.ERROR
+    assert (
+        problem.text
+        == "messages that wait take 64 of 64 MB. 0 that must be kept were refused so far"
+    )
+    assert "gwctl sessions" in problem.remedy
+    state.room.used = 0
+    (problem,) = status(a).problems
+    assert problem.severity is Severity.WARNING
+    room.wait(601)
+    assert status(a).problems == ()
+
+
 def test_missing_gateways_are_counted_against_the_expected() -> None:
     cluster = ClusterSection("room", "not used here", PORT, discovery=False, expected_gateways=3)
     room = Room()
@@ -174,6 +194,19 @@ def test_a_limit_that_was_reached_is_shown_for_ten_minutes() -> None:
     assert status(a).problems == ()
 
 
+def test_who_was_turned_away_at_the_door_is_told_by_reason() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    vitals = a.node.broker.vitals
+    vitals.refused_proxies, vitals.malformed_proxies, vitals.last_refused_at = 3, 1, room.now
+    assert texts(status(a)) == [
+        "connections were turned away since the start"
+        " (3 to a port for proxies, from elsewhere, 1 from a proxy, without a PROXY header)"
+    ]
+    room.now += 601
+    assert status(a).problems == ()
+
+
 def test_what_the_mesh_lost_is_shown_for_ten_minutes() -> None:
     room = Room()
     a, _ = room.linked("a", "b")
@@ -254,16 +287,3 @@ def test_what_the_broker_holds_and_counts_is_in_the_document() -> None:
     assert broker.counters["dropped_shared"] == 3
     assert (broker.sessions, broker.subscriptions, broker.retained, broker.replays) == (0, 0, 0, 0)
     assert not [name for name in broker.counters if name.startswith(("_", "last_"))]
-
-
-def test_subscriptions_that_were_refused_are_a_warning_for_a_while() -> None:
-    room = Room()
-    (a,) = room.linked("a")
-    vitals = a.node.broker.vitals
-    vitals.subscriptions_refused_full = 4
-    vitals.tick(room.now)
-    (problem,) = status(a).problems
-    assert problem.severity is Severity.WARNING
-    assert "4 subscriptions were refused since the start" in problem.text
-    vitals.last_subscription_refused_at -= 601
-    assert status(a).problems == ()

@@ -5,6 +5,7 @@ keeps is told to the journal in the same step. Must not know connections.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 
 from gateway.broker import records
 from gateway.broker.journal import Journal
@@ -21,9 +22,12 @@ from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
 
 
-def is_own(topic: str) -> bool:
-    """Whether a topic is the broker's own: clients may read it and not write (section 4.7.2)."""
-    return topic == "$SYS" or topic.startswith("$SYS/")
+def reserved(topic: str) -> str:
+    """Why no client may publish to this topic (section 4.7.2); empty: it may."""
+    if topic.startswith("$share/"):
+        return "this is the name of a shared subscription, and no topic that one can subscribe to"
+    own = topic == "$SYS" or topic.startswith("$SYS/")
+    return "this topic is the broker's own" if own else ""
 
 
 def publish(
@@ -59,9 +63,10 @@ def publish(
 
 
 def unkeepable(broker: BrokerState, message: Message, route: Route) -> bool:
-    """Whether the message must be on disk before it is acknowledged, and the disk takes none."""
-    needs_disk = message.qos and (route.durable or message.retain)
-    return bool(needs_disk and broker.journal.refusing)
+    """Whether the message must be kept before it is acknowledged, and nothing can be kept."""
+    if not message.qos:
+        return False
+    return bool(broker.refusing() if route.durable else message.retain and broker.journal.refusing)
 
 
 def publish_run(
@@ -85,7 +90,7 @@ def deliver_run(
     route: Route,
     ticket: Callable[[], Ticket] | None = None,
 ) -> None:
-    """Does what `deliver` does for messages of one client, topic and QoS, none of them retained."""
+    """Does what `deliver` does for messages of one client, topic, length and QoS, none retained."""
     durable = route.durable and messages[0].qos > 0
     _overtake(route, messages[0].topic)
     if durable:
@@ -97,7 +102,7 @@ def deliver_run(
     kept.tell(broker.journal, messages, ticket)
     for group in route.shared:
         for message in messages:
-            _give_one(broker, message, group, ticket)
+            give_one(broker, message, group, ticket)
 
 
 def deliver_special(broker: BrokerState, messages: list[Message], route: Route) -> None:
@@ -106,7 +111,7 @@ def deliver_special(broker: BrokerState, messages: list[Message], route: Route) 
     _give_run(broker, messages, route.special, False, Kept())
     for group in route.shared:
         for message in messages:
-            _give_one(broker, message, group, None)
+            give_one(broker, message, group, None)
 
 
 def _give_run(
@@ -121,8 +126,10 @@ def _give_run(
     copies: dict[tuple[int, ...], list[Message]] = {(): messages}
     for target in targets:
         session = target.session
-        if target.no_local and session.client_id == publisher:
-            continue  # [MQTT-3.8.3-3]
+        if target.picky and session.client_id == publisher:
+            if target.own is None:
+                continue  # [MQTT-3.8.3-3]
+            target = target.own
         identifiers = target.identifiers
         if identifiers not in copies:
             copies[identifiers] = [message.copy_for(identifiers) for message in messages]
@@ -146,9 +153,12 @@ def deliver(
     kept = Kept()
     copies: dict[tuple[int, ...], Message] = {(): message}
     for target in route.targets:
-        session, identifiers = target.session, target.identifiers
-        if target.no_local and session.client_id == message.publisher:
-            continue  # [MQTT-3.8.3-3]
+        session = target.session
+        if target.picky and session.client_id == message.publisher:
+            if target.own is None:
+                continue  # [MQTT-3.8.3-3]
+            target = target.own
+        identifiers = target.identifiers
         if identifiers not in copies:
             copies[identifiers] = message.copy_for(identifiers)
         # [MQTT-3.8.4-8]
@@ -162,7 +172,7 @@ def deliver(
             kept.add(target, [message], qos, retain, [result])
     kept.tell(broker.journal, [message], ticket)
     for group in route.shared:
-        _give_one(broker, message, group, ticket)
+        give_one(broker, message, group, ticket)
 
 
 def _overtake(route: Route, topic: str) -> None:
@@ -173,14 +183,18 @@ def _overtake(route: Route, topic: str) -> None:
             replay.overtake(topic)
 
 
-def _give_one(
-    broker: BrokerState, message: Message, group: Group, ticket: Callable[[], Ticket] | None
+def give_one(
+    broker: BrokerState,
+    message: Message,
+    group: Group,
+    ticket: Callable[[], Ticket] | None = None,
 ) -> None:
     """Gives the message to one member of a shared subscription, under an id of its own: the session
     may have it for itself, too."""
     target = group.choose(message)
     if target is None:
-        broker.vitals.dropped_shared += 1
+        if message.qos or group.is_here():  # else nobody was promised it
+            broker.vitals.dropped_shared += 1
         if broker.traces is not None:
             why = "no member could take it"
             broker.traces.lost(group.name, message, message.qos, why, broker.now)
@@ -294,7 +308,12 @@ def arrived_run(broker: BrokerState, messages: list[Message]) -> None:
         for message in messages:
             arrived(broker, message, None)
         return
-    deliver_run(broker, messages, broker.routes.find(messages[0].topic_field))
+    route = broker.routes.find(messages[0].topic_field)
+    if not messages[0].qos:
+        deliver_run(broker, messages, route)
+        return
+    for _, alike in groupby(messages, lambda message: len(message.payload)):
+        deliver_run(broker, list(alike), route)
 
 
 def retain(

@@ -30,18 +30,23 @@ def store(connection: Connection, data: bytes, frames: list[Frame], index: int) 
     if session.rights is not None and not session.rights.written.get(route.field):
         return index
     messages, ids = read_run(connection, data, frames, index, route)
-    unreleased, acks = session.unreleased, connection.acks
+    unreleased, acks, room = session.unreleased, connection.acks, session.room
     count_max = RECEIVE_MAXIMUM if connection.outbox.dialect else len(unreleased) + len(ids)
+    new: list[Message] = []
     for message, id_bytes in zip(messages, ids, strict=True):
         packet_id = id_bytes[0] << 8 | id_bytes[1]
         if packet_id not in unreleased:  # else it is sent again, and stored [MQTT-4.3.3-10]
             held = session.unreleased_bytes + message.bytes_held()
-            if len(unreleased) >= count_max or held > session.queue_bytes_max:
+            full = held > session.backlog.bounds.bytes_max or room.left() < 0
+            if len(unreleased) >= count_max or full:
                 break  # a handler has the words for it
             unreleased[packet_id] = message
+            new.append(message)
             session.unreleased_bytes = held
         acks.append(b"\x50\x02" + id_bytes)
         index += 1
+    if new:
+        room.hold_run(new)
     return index
 
 
@@ -52,7 +57,7 @@ def release(connection: Connection, data: bytes, frames: list[Frame], index: int
     if session.number:
         return index
     unreleased, acks, routes = session.unreleased, connection.acks, connection.broker.routes.cache
-    field, route = b"", None
+    field, route, room = b"", None, session.room
     run: list[Message] = []
     total = len(frames)
     while index < total:
@@ -71,6 +76,7 @@ def release(connection: Connection, data: bytes, frames: list[Frame], index: int
             break
         del unreleased[packet_id]
         session.unreleased_bytes -= message.bytes_held()
+        room.let_go(message)
         run.append(message)
         acks.append(b"\x70\x02" + data[start:end])
         index += 1
@@ -82,7 +88,7 @@ def received(connection: Connection, data: bytes, frames: list[Frame], index: in
     """PUBREC of two bytes: the client has the message; PUBREL follows [MQTT-4.3.3-4]."""
     session = connection.session
     assert session is not None, "open without a session"
-    if session.number:
+    if session.number or session.large:
         return index
     inflight = session.inflight
     begin, total = index, len(frames)

@@ -104,7 +104,7 @@ class Logins:
 
     def failed(self, address: str, now: float) -> float:
         """Counts a wrong password; for how many seconds its answer is to wait."""
-        place = _place(address)
+        place = place_of(address)
         count, at = self._failures.pop(place, (0, now))
         count = 1 if now - at > FORGIVEN_S else count + 1
         if len(self._failures) >= ADDRESSES_MAX:
@@ -113,7 +113,7 @@ class Logins:
         return min(DELAY_MIN_S * 2.0 ** min(count - 1, 10), DELAY_MAX_S)
 
 
-def _place(address: str) -> str:
+def place_of(address: str) -> str:
     """What one stranger cannot have many of: an IPv4 address, or a /64 of IPv6."""
     try:
         ip = ipaddress.ip_address(address.split("%")[0])

@@ -16,6 +16,9 @@ class Shorten(Protocol):
     def parts(self, message: Message, qos: int, retain: bool, now: float) -> tuple[bytes, bytes]:
         """The message as `Message.parts` gives it, or shorter. It must be sent."""
 
+    def give_room(self) -> None:
+        """The connection is over."""
+
 
 class Tap(Protocol):
     """What is told of each message to clients, while somebody watches (`traces.py`)."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from gateway.broker.session import REFUSED, WAITS, Session
+from gateway.broker.session import WAITS, Session
 from gateway.mqtt.message import Message
 from gateway.mqtt.tree import TopicTree
 
@@ -132,6 +132,7 @@ class Traces:
         self._tree: TopicTree[Trace] = TopicTree()
         self._traces: list[Trace] = []
         self._known: dict[str, list[Trace]] = {}
+        self._lost: Message | None = None  # the last that somebody did not get
 
     def __len__(self) -> int:
         return len(self._traces)
@@ -207,28 +208,26 @@ class Traces:
 
     def lost(self, client: str, message: Message, qos: int, why: str, now: float) -> None:
         """A client, or who shares a subscription, does not get it."""
+        self._lost = message
         self._tell(message, now, What.LOST, client, qos, why)
 
     def given(self, session: Session, message: Message, qos: int, result: int, now: float) -> None:
         """A session was given it; `result` is what `Session.deliver` returned. What was written to the
         client, or is larger than it takes, has been told."""
-        outbox, client = session.outbox, session.client_id
-        why = "its client is away" if outbox is None else "its client reads too slowly"
-        if qos:
-            waits = result == WAITS
-            if result > WAITS or (result == REFUSED and session.is_ready(qos)):
-                return
-            if waits and session.is_ready(0):
-                why = "its client has not acknowledged what came before"
-        else:
-            if session.is_ready(0):
-                return
-            waits = bool(session.queue) and session.queue[-1][0] is message
-        if waits:
-            self._tell(message, now, What.WAITS, client, qos, why)
-        else:
-            full = qos or session.keeps_qos0()
-            self.lost(client, message, qos, "its queue is full" if full else why, now)
+        told, self._lost = self._lost is message, None
+        if told or result > WAITS or (not qos and session.is_ready(0)):
+            return
+        why = "its client is away" if session.outbox is None else "its client reads too slowly"
+        if qos and session.is_ready(0):
+            why = "its client has not acknowledged what came before"
+        backlog = session.backlog
+        if result == WAITS if qos else backlog.newest_plain is message:
+            self._tell(message, now, What.WAITS, session.client_id, qos, why)
+            return
+        if qos or backlog.keeps_plain:
+            within = backlog.is_within(1, message.bytes_held())
+            why = "too much waits for all sessions together" if within else "its queue is full"
+        self.lost(session.client_id, message, qos, why, now)
 
     def _wanted(self, topic: str) -> list[Trace]:
         wanted = self._known.get(topic)

@@ -14,6 +14,7 @@ class Vitals:
     messages_out: int = 0
     dropped_congested: int = 0  # QoS 0 to a client that does not read
     dropped_queue_full: int = 0  # a session's queue was at its limit
+    dropped_room_full: int = 0  # all sessions together had as much as they may
     dropped_expired: int = 0
     dropped_too_large: int = 0  # over the client's maximum packet size
     dropped_shared: int = 0  # no member of a shared subscription could be given it
@@ -24,15 +25,23 @@ class Vitals:
     subscriptions_refused_full: int = 0  # their session had as many as it may
     refused_own: int = 0  # published to $SYS, which is the broker's
     refused_payload: int = 0  # said to be UTF-8, and was not
+    refused_room_full: int = 0  # not taken, for too much waits for all sessions together
     refused_disk: int = 0  # not taken, for the disk could not keep them
     connections_refused: int = 0
     logins_wrong: int = 0  # no such user, or another password
     logins_busy: int = 0  # refused, for too many passwords were being checked
     refused_per_address: int = 0  # connections: their address had its share
     closed_unauthenticated: int = 0  # connections: pushed out by newer ones before their CONNECT
-    last_refused_at: float = 0.0  # of the two above, monotonic seconds; 0: never
+    refused_proxies: int = 0  # connections to a port for proxies, from elsewhere
+    malformed_proxies: int = 0  # connections of a proxy that did not begin with its header
+    closed_unfinished: int = 0  # connections: others needed the room of their unfinished packets
+    closed_unread: int = 0  # connections: others needed the room of what they did not take
+    refused_full: int = 0  # connections: there were as many clients, or sessions, as there may be
+    last_refused_at: float = 0.0  # of the seven above, monotonic seconds; 0: never
+    handshakes_failed: int = 0  # connections with which there was no TLS
     protocol_errors: int = 0
     publishers_slowed: int = 0  # times that a client was not read, for it published too fast
+    comebacks_slowed: int = 0  # times that CONNECT was answered late, after a client was cut off
     clients_max: int = 0  # connected at once
     sessions_expired: int = 0  # whose client did not come back in time
     messages_in_per_s: float = 0.0
@@ -40,10 +49,10 @@ class Vitals:
     last_drop_at: float = 0.0  # monotonic seconds; 0: never
     last_slowed_at: float = 0.0  # the same
     last_login_refused_at: float = 0.0  # the same, wrong or busy
-    last_subscription_refused_at: float = 0.0  # the same, its session had as many as it may
+    last_subscription_refused_at: float = 0.0  # the same, for there were too many
+    last_full_at: float = 0.0  # the same: all sessions together had as much as they may
     _dropped: int = 0
     _slowed: int = 0
-    _subscriptions: int = 0
     _at: float = 0.0
     _in: int = 0
     _out: int = 0
@@ -59,9 +68,6 @@ class Vitals:
             self._dropped, self.last_drop_at = self.dropped(), now
         if self.publishers_slowed != self._slowed:
             self._slowed, self.last_slowed_at = self.publishers_slowed, now
-        if self.subscriptions_refused_full != self._subscriptions:
-            self._subscriptions = self.subscriptions_refused_full
-            self.last_subscription_refused_at = now
         self._at, self._in, self._out = now, self.messages_in, self.messages_out
 
     def counters(self) -> dict[str, int]:
@@ -72,4 +78,5 @@ class Vitals:
     def dropped(self) -> int:
         """Messages that a limit cost, in all."""
         lost = self.dropped_congested + self.dropped_queue_full + self.dropped_too_large
+        lost += self.dropped_room_full
         return lost + self.dropped_shared + self.refused_retained_full

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.broker.connecting import NEVER_EXPIRES
 from gateway.config import MqttSection
-from gateway.limits import CONNECT_TIMEOUT_S, RECEIVE_MAXIMUM
+from gateway.limits import RECEIVE_MAXIMUM
 from gateway.mqtt.packets import (
     Auth,
     ConnAck,
@@ -96,7 +96,7 @@ def test_a_second_connect_is_a_protocol_error(version: Version) -> None:
 def test_who_says_nothing_is_cut_off() -> None:
     world = World()
     client = world.client()
-    world.pass_s(CONNECT_TIMEOUT_S - 1)
+    world.pass_s(MqttSection().connect_timeout_s - 1)
     assert not client.closed
     world.pass_s(1)
     assert client.closed
@@ -397,6 +397,7 @@ def test_the_sessions_end_does_not_wait_for_the_will_delay() -> None:
     ("topic", "answer"),
     [
         ("$SYS/broker/uptime", [ConnAck(False, Reason.NOT_AUTHORIZED)]),
+        ("$share/g/t", [ConnAck(False, Reason.NOT_AUTHORIZED)]),
         ("a/#", []),  # no CONNECT at all by section 3.1.3.3, and cut off without a word
         ("a/+/b", []),
     ],

@@ -334,13 +334,13 @@ def test_a_full_disk_refuses_what_must_be_kept_and_goes_on_with_the_rest(version
     publisher.publish("t", b"lost", 1)
     world.fail()
     assert publisher.closed  # not answered: it is to come again
-    publisher = world.connected("p", version)
+    publisher = world.connected("q", version)  # the first has to wait before it is back
     publisher.publish("t", b"refused", 1)
     if version is V5:
         assert publisher.take() == [PubAck(1, Reason.QUOTA_EXCEEDED)]
     else:
         assert publisher.closed
-        publisher = world.connected("p", version)
+        publisher = world.connected("r", version)
     publisher.publish("u", b"also", 0)
     live.take()
     world.now += 2

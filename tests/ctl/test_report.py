@@ -20,6 +20,7 @@ from gateway.control import (
     Status,
     StoreState,
     StoreStatus,
+    TlsStatus,
 )
 from gateway.ctl.report import report
 from gateway.ctl.text import Style, paint, plain
@@ -91,6 +92,7 @@ STORES = st.builds(
 )
 COUNTERS = st.dictionaries(st.sampled_from(["dropped_expired", "refused_own"]) | TEXTS, WHOLE)
 BROKERS = st.builds(BrokerStatus, *[WHOLE] * 5, COUNTERS)
+CERTIFICATES = st.builds(TlsStatus, TEXTS, TEXTS, st.floats(-9e14, 9e14), st.booleans(), TEXTS)
 STATUSES = st.builds(
     Status,
     version=TEXTS,
@@ -103,6 +105,7 @@ STATUSES = st.builds(
     problems=st.lists(PROBLEMS, max_size=3).map(tuple),
     store=st.none() | STORES,
     broker=st.none() | BROKERS,
+    tls=st.none() | CERTIFICATES,
 )
 
 

@@ -130,15 +130,18 @@ class Inside:
         sessions = self.world.broker.state.sessions
         assert len(sessions) <= SESSIONS, sorted(sessions)
         for session in sessions.values():
-            in_queue = sum(entry[0].bytes_held() for entry in session.queue)
-            assert session.queue_bytes == in_queue
-            assert session.queued_qos0 == sum(entry[1] == 0 for entry in session.queue)
-            again = sum(1 for entry in session.queue if len(entry) == 4)
-            assert len(session.queue) - again <= SETTINGS.queue_messages_max
+            backlog = session.backlog
+            assert backlog.bytes == sum(entry[0].bytes_held() for entry in backlog)
+            assert all(entry[1] for entry in backlog.line)
+            again = sum(1 for entry in backlog.line if len(entry) == 4)
+            assert len(backlog) - again <= SETTINGS.queue_messages_max
             assert len(session.inflight) <= SETTINGS.inflight_max
             assert all(0 < packet_id < 65_536 for packet_id in session.inflight)
             held = sum(message.bytes_held() for message in session.unreleased.values())
             assert session.unreleased_bytes == held <= SETTINGS.queue_bytes_max
+        assert self.world.broker.state.room.used == self.world.held_bytes()
+        unread = [each.connection for each in self.lines.values() if each.connection._chunks]
+        assert set(self.world.broker.state.unfinished._held) == set(unread)
 
     def _good_client(self) -> None:
         world = self.world

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
-from gateway.broker.session import DROP_OLDEST, DROP_QOS0_FIRST, REFUSE_NEW
+from gateway.broker.backlog import DROP_OLDEST, DROP_QOS0_FIRST, REFUSE_NEW
 from gateway.mqtt.encode import encode
 from gateway.mqtt.packets import (
     Connect,
