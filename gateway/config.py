@@ -61,7 +61,7 @@ class GatewaySection:
 class MqttSection:
     """[mqtt]: the broker."""
 
-    # What takes memory adds up to some 400 MB (docs/bounds.md): a box of 512 MB has that.
+    # What takes memory adds up to some 420 MB (docs/bounds.md), which is what a box of 512 MB has.
     port: int = 1883
     tls_port: int = 8883  # 0: no TLS
     websocket_port: int = 0  # 0: no WebSocket

@@ -266,7 +266,7 @@ MQTT = Section(
             "subscriptions_per_client_max",
             1,
             1_000_000,
-            "Subscriptions of one session; real have tens.",
+            "Subscriptions of one session; real ones have tens.",
         ),
         whole(
             "subscription_bytes_max",

@@ -3,9 +3,11 @@
 Must not know sockets, or how it is printed.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.control import (
     NUMBER_MAX,
@@ -22,11 +24,14 @@ from gateway.control import (
     TlsStatus,
     worst_first,
 )
-from gateway.mesh.frames import Vitals
-from gateway.mesh.losses import Losses
-from gateway.mesh.peer import Life, Peer
-from gateway.mesh.refusals import Refusal
+from gateway.mesh.life import Life
 from gateway.node import Node
+
+if TYPE_CHECKING:
+    from gateway.mesh.frames import Vitals
+    from gateway.mesh.losses import Losses
+    from gateway.mesh.peer import Peer
+    from gateway.mesh.refusals import Refusal
 
 DEVICES_FILTER = "gateways/+/devices"  # where gateway-devices says how its ports are
 DISK_FULL_PERCENT = 90.0

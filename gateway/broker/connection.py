@@ -161,13 +161,14 @@ class Connection:
 
     def unkept(self, why: str) -> None:
         """What it waits for could not be kept: it is not answered, and has to come again."""
+        # [MQTT-4.8.0-2 of 3.1.1]
         self.cut_off()
         self.refuse(Reason.QUOTA_EXCEEDED, why)
 
     def cut_off(self) -> None:
         """It is about to be ended for want of room, which makes it wait when it comes back at once."""
-        client_id = self.session.client_id if self.session is not None else ""
-        self.broker.comebacks.cut_off(client_id, self.address, self.broker.now)
+        if self.session is not None:
+            self.broker.comebacks.cut_off(self.session.client_id, self.address, self.broker.now)
 
     def close(self, with_will: bool) -> None:
         """Leaves the session and closes the socket behind what has been written."""
@@ -254,7 +255,7 @@ class Connection:
         except ProtocolError as error:
             self.broker.vitals.protocol_errors += 1
             if self.state is State.WAITING and error.reason not in _SAID_BEFORE_CONNECT:
-                # [MQTT-3.1.4-1]
+                # [MQTT-3.1.4-1] [MQTT-3.1.4-1 of 3.1.1] [MQTT-3.2.2-6 of 3.1.1]
                 self._log(error.detail)  # not a client of any version: there are no words for it
                 self.close(with_will=False)
             else:

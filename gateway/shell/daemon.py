@@ -39,7 +39,7 @@ from gateway.shell.accounts import Accounts
 from gateway.shell.certificate import CertificateError, faults
 from gateway.shell.commands import Commands
 from gateway.shell.control_socket import ControlSocket
-from gateway.shell.disk import StoreFailure
+from gateway.shell.disk import Disk, StoreFailure
 from gateway.shell.doors import DoorError, Doors, cannot_listen
 from gateway.shell.durable import DurableStore, Settings
 from gateway.shell.handed_over import HandedOver
@@ -71,7 +71,7 @@ logger = logging.getLogger("gatewayd")
 class Daemon:
     """One running gateway."""
 
-    def __init__(self, config: Config, handed_over: HandedOver) -> None:
+    def __init__(self, config: Config, handed_over: HandedOver, disk: Disk) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._log = LogRing()
@@ -100,7 +100,7 @@ class Daemon:
             kept.boot,
         )
         settings = Settings(self._gateway, config.storage.free_bytes_min)
-        self._keeper = Keeper(DurableStore(config.gateway.state_dir, settings))
+        self._keeper = Keeper(DurableStore(config.gateway.state_dir, settings, disk))
         accounts = Accounts(self._store)
         self.node.broker.users_changed(accounts.users, now)
         self.node.broker.rules_changed(accounts.access(), now)
@@ -360,14 +360,14 @@ async def _watchdog(interval_s: float) -> None:
         await asyncio.sleep(interval_s)
 
 
-async def _run(config: Config, handed_over: HandedOver) -> int:
+async def _run(config: Config, handed_over: HandedOver, disk: Disk) -> int:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to load again
     try:
-        daemon = Daemon(config, handed_over)
+        daemon = Daemon(config, handed_over, disk)
     except (StoreError, StoreFailure) as error:
         logger.error("%s", error)
         return 1
@@ -395,8 +395,11 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 0 after a planned stop, 1 when something could not be had, 2 for bad input."""
+def main(arguments: Sequence[str] | None = None, disk: Disk | None = None) -> int:
+    """Exit status 0 after a planned stop, 1 when something could not be had, 2 for bad input.
+
+    `disk` is for the bench, whose disks are slow.
+    """
     options = _arguments(arguments)
     handed_over = HandedOver()
     try:
@@ -409,7 +412,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     log_to_stderr(config.gateway.log_level)
     handed_over.hold()
-    return uvloop.run(_run(config, handed_over))
+    return uvloop.run(_run(config, handed_over, disk or Disk()))
 
 
 if __name__ == "__main__":

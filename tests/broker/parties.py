@@ -61,6 +61,12 @@ class Party:
         )
         self.connected(clean)
 
+    def move(self) -> None:
+        """Takes its session over to a new connection, and hears at once what it is told there."""
+        self.client = None
+        self.connect()
+        self.listen()
+
     def lose(self) -> None:
         if self.client is not None and not self.client.closed:
             self.client.lose()

@@ -64,7 +64,7 @@ def test_3_1_1_wants_a_client_id_for_a_session_that_stays() -> None:
     assert client.closed
 
 
-# [MQTT-3.1.2-2] [MQTT-4.13.2-1]
+# [MQTT-3.1.2-2] [MQTT-3.1.2-2 of 3.1.1] [MQTT-4.13.2-1]
 def test_an_unknown_protocol_level_is_told_so() -> None:
     client = World().client()
     client.send_bytes(b"\x10\x0d\x00\x04MQTT\x09\x02\x00\x00\x00\x01c")
@@ -81,6 +81,27 @@ def test_what_does_not_begin_with_connect_is_cut_off_without_a_word(said: bytes)
     client = World().client()
     client.send_bytes(said)
     assert client.take() == []
+    assert client.closed
+
+
+@pytest.mark.parametrize(
+    "flags_and_rest",
+    [
+        b"\x03\x00\x00\x00\x01c",  # the reserved flag
+        b"\x1e\x00\x00\x00\x01c\x00\x01w\x00\x00",  # will QoS 3
+        b"\x42\x00\x00\x00\x01c\x00\x01p",  # a password without a user name
+        b"\x02\x00\x00\x00\x01c!",  # a byte too many
+        b"\x02\x00\x00\x00\x02\xff\xff",  # a client id that is no UTF-8
+    ],
+)
+# [MQTT-3.1.4-1 of 3.1.1] [MQTT-3.2.2-6 of 3.1.1]
+def test_a_connect_of_3_1_1_that_is_not_as_it_should_be_gets_no_connack(
+    flags_and_rest: bytes,
+) -> None:
+    client = World().client()
+    body = b"\x00\x04MQTT\x04" + flags_and_rest
+    client.send_bytes(bytes((0x10, len(body))) + body)
+    assert client.connection.outbox.take() == b""
     assert client.closed
 
 

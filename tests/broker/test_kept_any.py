@@ -96,8 +96,10 @@ class Story:
             world.pass_s(random.choice([0.001, 0.03, 1.0, 11.0]))
         elif dice < 0.88:
             random.choice(awake).lose()
-        elif dice < 0.97:
+        elif dice < 0.96:
             random.choice(awake).connect()
+        elif dice < 0.97:
+            random.choice(awake).move()
         elif dice < 0.99:
             self._ask_again()
         elif self.power_fails and random.random() < 0.7:

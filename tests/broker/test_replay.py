@@ -429,22 +429,22 @@ def test_the_disk_is_told_nothing_where_nothing_is_retained() -> None:
     kept_store(world)
     client = narrow(world)
     subscribes(client, world, topic_filter="elsewhere/#")
-    rows = dict(world.rows)
+    rows = dict(world.card.rows)
     world.pass_s(30)
     world.settle()
-    assert world.rows == rows
+    assert world.card.rows == rows
 
 
 def test_one_row_more_tells_the_disk_that_it_is_done() -> None:
     world = KeptWorld()
     kept_store(world)
     client = narrow(world)
-    begin = len(world.log)
+    begin = len(world.card.log)
     subscribes(client, world)
     all_of(world, client)
     world.pass_s(10.1)
     world.settle()
-    written = [Row(*each[1:]) for data in world.log[begin:] for each in rows_of(data)]
+    written = [Row(*each[1:]) for data in world.card.log[begin:] for each in rows_of(data)]
     assert [row.kind for row in written if row.kind == "subscription"] == ["subscription"] * 2
 
 
@@ -454,9 +454,9 @@ def test_a_store_of_the_version_before_has_nothing_to_show() -> None:
     client = narrow(world)
     subscribes(client, world)
     client.lose()
-    (key,) = [key for key in world.rows if key[0] == "subscription"]
-    world.rows[key] = msgspec.msgpack.encode(msgspec.msgpack.decode(world.rows[key])[:5])
-    world.log.clear()
+    (key,) = [key for key in world.card.rows if key[0] == "subscription"]
+    world.card.rows[key] = msgspec.msgpack.encode(msgspec.msgpack.decode(world.card.rows[key])[:5])
+    world.card.log.clear()
     world.power_cut()
     assert all_of(world, narrow(world)) == []
 
