@@ -100,6 +100,8 @@ def _gateway(config: Config, status: dict[str, Any] | None) -> Iterator[Finding]
         yield ports.websocket(gateway.address, mqtt.websocket_port)
     if mqtt.websocket_tls_port:
         yield from ports.websocket_tls(gateway.address, mqtt.websocket_tls_port, now)
+    if mqtt.unix_socket:
+        yield ports.local(mqtt.unix_socket)
     if config.metrics.port:
         yield ports.metrics(config.metrics.address, config.metrics.port)
     if config.cluster is not None:

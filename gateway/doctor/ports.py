@@ -51,6 +51,22 @@ def websocket_tls(address: str, port: int, now: datetime) -> list[Finding]:
     return _secure(f"secure WebSocket port {port}", address, port, True, now)
 
 
+def local(path: str) -> Finding:
+    """MQTT by a Unix socket."""
+    check = "local MQTT socket"
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(TIMEOUT_S)
+            connection.connect(path)
+            return _judged(check, f" at {path}", _plainly(connection))
+    except PermissionError:
+        return ok(check, f"this user may not use {path}, so it was not tried")
+    except (OSError, EOFError) as problem:
+        return error(check, f"{path} does not answer as MQTT does: {problem}", START)
+    except Refused as problem:
+        return error(check, f"{path}: {problem}", f"see who has it: ss -lxp src {path}")
+
+
 def metrics(address: str, port: int) -> Finding:
     """The page for Prometheus."""
     check = f"metrics port {port}"
@@ -114,11 +130,16 @@ def _tried(
         return error(check, f"does not answer as MQTT does: {problem}", START), der
     except Refused as problem:
         return error(check, str(problem), _who_has(port)), der
-    if answer in _REFUSALS:
-        return ok(check, f"answers{by}, and wants to know who connects ({_REFUSALS[answer]})"), der
-    if answer:
-        return warning(check, f"answers{by}, and refuses with code {answer}", "see: gwctl log"), der
-    return ok(check, f"answers{by}"), der
+    return _judged(check, by, answer), der
+
+
+def _judged(check: str, by: str, code: int) -> Finding:
+    """By the code of a CONNACK."""
+    if code in _REFUSALS:
+        return ok(check, f"answers{by}, and wants to know who connects ({_REFUSALS[code]})")
+    if code:
+        return warning(check, f"answers{by}, and refuses with code {code}", "see: gwctl log")
+    return ok(check, f"answers{by}")
 
 
 def _connected(address: str, port: int, secure: bool) -> socket.socket:

@@ -177,7 +177,12 @@ def test_what_is_no_certificate_is_an_error() -> None:
 @pytest.mark.slow
 def test_every_port_of_a_gateway_is_found_well(tmp_path: Path) -> None:
     secure, web, both, page = (free_port() for _ in range(4))
-    mqtt = {"tls_port": secure, "websocket_port": web, "websocket_tls_port": both}
+    mqtt: dict[str, object] = {
+        "tls_port": secure,
+        "websocket_port": web,
+        "websocket_tls_port": both,
+    }
+    mqtt["unix_socket"] = str(tmp_path / "mqtt.sock")
     sections = {"metrics": {"port": page}}
     with Gateway("gw1", HERE, tmp_path, port=free_port(), mqtt=mqtt, sections=sections) as gateway:
         findings = [
@@ -187,6 +192,8 @@ def test_every_port_of_a_gateway_is_found_well(tmp_path: Path) -> None:
             *ports.mqtt_tls(HERE, secure, NOW),
             *ports.websocket_tls(HERE, both, NOW),
         ]
+        assert ports.local(str(tmp_path / "mqtt.sock")).level is Level.OK
     assert [finding.level for finding in findings] == [Level.OK] * 7, findings
+    assert ports.local(str(tmp_path / "none.sock")).level is Level.ERROR
     assert findings[3].text == "answers by TLSv1.3"
     assert findings[4].text == findings[6].text == "valid until 9999-12-31"
