@@ -117,6 +117,17 @@ class TlsStatus(NamedTuple):
     client_certificates: str  # off, optional, required
 
 
+class BrokerStatus(NamedTuple):
+    """What the broker of the asked gateway has now, and what it has counted since its start."""
+
+    sessions: int
+    subscriptions: int
+    shared_subscriptions: int  # of these
+    retained: int
+    replays: int  # sessions to which retained messages are on their way
+    counters: dict[str, int]  # by name; further ones are added over time
+
+
 class ProblemStatus(NamedTuple):
     """What is wrong, in words, and what to do."""
 
@@ -138,6 +149,7 @@ class Status(NamedTuple):
     problems: tuple[ProblemStatus, ...]  # worst first
     store: StoreStatus | None = None
     tls: TlsStatus | None = None
+    broker: BrokerStatus | None = None
 
 
 def worst_first(problems: Iterable[ProblemStatus]) -> tuple[ProblemStatus, ...]:
@@ -155,6 +167,8 @@ def to_document(status: Status) -> dict[str, Any]:
         document["store"] = status.store._asdict()
     if status.tls is not None:
         document["tls"] = status.tls._asdict()
+    if status.broker is not None:
+        document["broker"] = status.broker._asdict()
     return document
 
 
@@ -288,6 +302,26 @@ _TLS: dict[str, Reader] = {
 }
 
 
+def _counts(value: object, place: str) -> dict[str, int]:
+    if not isinstance(value, dict):
+        raise misfit(f"{place} is not an object")
+    return {str(name): _count(each, f"{place}.{name}") for name, each in value.items()}
+
+
+_BROKER: dict[str, Reader] = {
+    "sessions": _count,
+    "subscriptions": _count,
+    "shared_subscriptions": _count,
+    "retained": _count,
+    "replays": _count,
+    "counters": _counts,
+}
+
+
+def _broker(value: object, place: str) -> BrokerStatus:
+    return BrokerStatus(**_read(value, _BROKER, place))
+
+
 def _store(value: object, place: str) -> StoreStatus:
     return StoreStatus(**_read(value, _STORE, place))
 
@@ -307,4 +341,5 @@ _STATUS: dict[str, Reader] = {
     "problems": _rows(ProblemStatus, _PROBLEM),
     "store": _or_none(_store),
     "tls": _or_none(_tls),
+    "broker": _or_none(_broker),
 }

@@ -26,7 +26,13 @@ class Family(NamedTuple):
 
 def exposition(status: Status, broker: Broker) -> str:
     """The page; `status` and `broker` are of the same gateway."""
-    families = [*_gateway(status), *_clients(broker), *_messages(broker), *_memory(broker)]
+    families = [
+        *_gateway(status),
+        *_holdings(broker),
+        *_connections(broker),
+        *_messages(broker),
+        *_memory(broker),
+    ]
     if status.tls is not None:
         left_s = status.tls.ends_days * 86_400
         text = "Until the certificate ends; below zero: it has ended."
@@ -58,14 +64,50 @@ def _gateway(status: Status) -> list[Family]:
     ]
 
 
-def _clients(broker: Broker) -> list[Family]:
+def _holdings(broker: Broker) -> list[Family]:
     vitals, sessions = broker.vitals, broker.state.sessions
     subscriptions = sum(len(session.subscriptions) for session in sessions.values())
+    replays = sum(session.replay is not None for session in sessions.values())
     return [
         _plain("gatewayd_clients", "gauge", "Clients connected.", broker.clients()),
         _plain("gatewayd_clients_max", "gauge", "The most connected at once.", vitals.clients_max),
         _plain("gatewayd_sessions", "gauge", "Sessions, clients away included.", len(sessions)),
+        _plain(
+            "gatewayd_sessions_expired_total",
+            "counter",
+            "Sessions whose client did not come back in time.",
+            vitals.sessions_expired,
+        ),
         _plain("gatewayd_subscriptions", "gauge", "Subscriptions of all sessions.", subscriptions),
+        _plain(
+            "gatewayd_shared_subscriptions",
+            "gauge",
+            "Shared ones of these.",
+            broker.state.routes.shared(),
+        ),
+        _plain(
+            "gatewayd_replays",
+            "gauge",
+            "Sessions to which retained messages are on their way.",
+            replays,
+        ),
+        _plain("gatewayd_traces", "gauge", "Operators who run gwctl trace.", broker.traces()),
+        _plain("gatewayd_retained_messages", "gauge", "Retained messages.", len(broker.retained)),
+    ]
+
+
+def _connections(broker: Broker) -> list[Family]:
+    vitals = broker.vitals
+    away = {"per_address": vitals.refused_per_address, "no_connect": vitals.closed_unauthenticated}
+    away["full"] = vitals.refused_full
+    logins = {"wrong": vitals.logins_wrong, "busy": vitals.logins_busy}
+    return [
+        _by_cause("gatewayd_logins_refused_total", "Logins that were refused.", logins),
+        _by_cause(
+            "gatewayd_connections_turned_away_total",
+            "Connections that were closed for want of room: of their address, at the door, or at all.",
+            away,
+        ),
         _plain(
             "gatewayd_connections_refused_total",
             "counter",
@@ -165,7 +207,6 @@ def _messages(broker: Broker) -> list[Family]:
             "Times that CONNECT was answered late, for the client had been cut off.",
             vitals.comebacks_slowed,
         ),
-        _plain("gatewayd_retained_messages", "gauge", "Retained messages.", len(broker.retained)),
     ]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.control import (
     NUMBER_MAX,
+    BrokerStatus,
     GatewayState,
     GatewayStatus,
     Health,
@@ -86,6 +87,7 @@ class Reporter:
                 *self._subscription_problems(now),
                 *self._door_problems(now),
                 *self._store_problems(now),
+                *self._trace_problems(),
                 *_port_problems(ports),
             ]
         )
@@ -101,6 +103,18 @@ class Reporter:
             problems=problems,
             store=store,
             tls=tls,
+            broker=self._broker(),
+        )
+
+    def _broker(self) -> BrokerStatus:
+        broker, sessions = self._node.broker, self._node.broker.state.sessions.values()
+        return BrokerStatus(
+            sessions=len(sessions),
+            subscriptions=sum(len(session.subscriptions) for session in sessions),
+            shared_subscriptions=broker.state.routes.shared(),
+            retained=len(broker.retained),
+            replays=sum(session.replay is not None for session in sessions),
+            counters=broker.vitals.counters(),
         )
 
     def _own_row(self, vitals: Vitals, address: str) -> GatewayStatus:
@@ -237,6 +251,14 @@ class Reporter:
         text = f"{text}. {vitals.refused_room_full} that must be kept were refused so far"
         severity = Severity.ERROR if why else Severity.WARNING
         return [ProblemStatus(severity, text, remedy)]
+
+    def _trace_problems(self) -> list[ProblemStatus]:
+        count = self._node.broker.traces()
+        if not count:
+            return []
+        text = "somebody runs gwctl trace" if count == 1 else f"gwctl trace runs {count} times"
+        remedy = "end what nobody looks at: the topics that it watches cost more than others"
+        return [ProblemStatus(Severity.NOTICE, text, remedy)]
 
 
 def _notice_of_late(at: float, now: float, text: str, remedy: str) -> list[ProblemStatus]:

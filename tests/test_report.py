@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from gateway.broker.traces import Trace
 from gateway.config import ClusterSection, MqttSection
 from gateway.control import GatewayState, Health, PortState, Severity, Status, to_document
 from gateway.control_lines import encode_answer
@@ -279,3 +280,28 @@ def test_clients_that_publish_too_fast_are_a_notice_and_messages_of_groups_witho
     assert any("2 for shared subscriptions without a member" in text for text in texts)
     vitals.last_slowed_at, vitals.last_drop_at = room.now - 601, room.now - 601
     assert status(a).problems == ()
+
+
+def test_a_trace_that_runs_is_a_notice() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    traces = [Trace(("#",), "", lambda: None) for _ in range(2)]
+    assert a.node.broker.trace(traces[0])
+    (problem,) = status(a).problems
+    assert (problem.severity, problem.text) == (Severity.NOTICE, "somebody runs gwctl trace")
+    assert a.node.broker.trace(traces[1])
+    assert status(a).problems[0].text == "gwctl trace runs 2 times"
+    for trace in traces:
+        a.node.broker.untrace(trace)
+    assert status(a).problems == ()
+
+
+def test_what_the_broker_holds_and_counts_is_in_the_document() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    a.node.broker.vitals.dropped_shared = 3
+    broker = status(a).broker
+    assert broker is not None
+    assert broker.counters["dropped_shared"] == 3
+    assert (broker.sessions, broker.subscriptions, broker.retained, broker.replays) == (0, 0, 0, 0)
+    assert not [name for name in broker.counters if name.startswith(("_", "last_"))]

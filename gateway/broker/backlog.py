@@ -60,6 +60,11 @@ class Backlog:
         return bool(self._plain)
 
     @property
+    def newest_plain(self) -> Message | None:
+        """The message of QoS 0 that came last."""
+        return self._plain[-1][0] if self._plain else None
+
+    @property
     def keeps_plain(self) -> bool:
         """Whether messages of QoS 0 may wait."""
         return self.bounds.policy == DROP_QOS0_FIRST

@@ -26,6 +26,7 @@ from gateway.broker.room import Room
 from gateway.broker.routes import Routes
 from gateway.broker.state import BrokerState
 from gateway.broker.sys_topics import SysTopics
+from gateway.broker.traces import TRACES_MAX, Trace, Traces
 from gateway.broker.unfinished import Unfinished
 from gateway.broker.vitals import Vitals
 from gateway.config import MqttSection
@@ -68,6 +69,7 @@ class Broker:
         )
         self._sys = SysTopics(self.state, self._online)
         self.state.present = self._sys.matching
+        self._traces = Traces()
         self._sweep_at = 0.0
         self._episodes = 0  # of a full room that were noted
         self._moves = self._make_moves()
@@ -271,6 +273,31 @@ class Broker:
         """What waits for a session; None if there is no such session."""
         self.state.now = now
         return listings.queue(self.state, client_id, limit)
+
+    def traces(self) -> int:
+        """How many watch."""
+        return len(self._traces)
+
+    def trace(self, trace: Trace) -> bool:
+        """From here on it is told of what its filters match; False: too many watch already."""
+        if len(self._traces) >= TRACES_MAX:
+            return False
+        self._traces.begin(trace)
+        self._tell_who_watches()
+        return True
+
+    def untrace(self, trace: Trace) -> None:
+        """It is told nothing any more."""
+        self._traces.end(trace)
+        self._tell_who_watches()
+
+    def _tell_who_watches(self) -> None:
+        state, traces = self.state, self._traces if len(self._traces) else None
+        state.traces = traces
+        state.routes.traced = None if traces is None else traces.sees
+        state.routes.cache.clear()
+        for connection in self._online.values():
+            connection.outbox.tap = traces
 
     def stop(self, now: float) -> None:
         """A planned stop: clients are told, and no will is sent."""

@@ -270,6 +270,7 @@ def _admit(
     offered = packet.properties.topic_alias_maximum or 0
     if offered:  # [MQTT-3.1.2-26] [MQTT-3.1.2-27]
         outbox.aliases = Aliases(offered, outbox.packet_bytes_max, broker.room)
+    outbox.tap = broker.traces
     session.attach(outbox, min(window, broker.settings.inflight_max), broker.now)
     broker.routes.cache.clear()
     sharing.came(broker, session)
@@ -354,6 +355,7 @@ def expire_at(broker: BrokerState, session: Session, due: float) -> None:
 
 def _expire(broker: BrokerState, session: Session, now: float) -> None:
     broker.at(now)
+    broker.vitals.sessions_expired += 1
     end_session(broker, session)
 
 
@@ -410,4 +412,6 @@ def _send_will(broker: BrokerState, client_id: str) -> None:
         return
     expiry_s = message.properties.message_expiry_interval_s
     message.expires_at = None if expiry_s is None else broker.now + expiry_s
+    if broker.traces is not None:
+        broker.traces.came(message, broker.now, detail="its will")
     publish(broker, message, broker.routes.find(message.topic_field))

@@ -15,6 +15,7 @@ from gateway.broker.session import REFUSED, WAITS, Session
 from gateway.broker.shared import Group
 from gateway.broker.state import BrokerState
 from gateway.broker.target import Target
+from gateway.broker.traces import Via
 from gateway.ids import Stamp
 from gateway.mqtt.message import Message
 from gateway.mqtt.reasons import Reason
@@ -45,10 +46,14 @@ def publish(
     if message.retain:
         stamp = broker.elsewhere.stamp(broker.now)
         if not retain(broker, message, stamp, ticket if message.qos else None):
+            if broker.traces is not None:
+                broker.traces.refused(message, "no more messages can be retained", broker.now)
             return Reason.QUOTA_EXCEEDED
         outlets = broker.elsewhere.everyone()
     deliver(broker, message, route, ticket)
     if outlets:
+        if broker.traces is not None:
+            broker.traces.passed_on(message, len(outlets), broker.now)
         held = ticket() if ticket is not None and message.qos else None
         for outlet in outlets:
             outlet.offer(message, stamp, held)
@@ -161,6 +166,8 @@ def deliver(
         # [MQTT-3.3.1-12] [MQTT-3.3.1-13]
         retain = message.retain and target.retain_as_published
         result = session.deliver(copies[identifiers], qos, retain, broker.now)
+        if broker.traces is not None:
+            broker.traces.given(session, copies[identifiers], qos, result, broker.now)
         if durable and qos and session.number:
             kept.add(target, [message], qos, retain, [result])
     kept.tell(broker.journal, [message], ticket)
@@ -188,6 +195,9 @@ def give_one(
     if target is None:
         if message.qos or group.is_here():  # else nobody was promised it
             broker.vitals.dropped_shared += 1
+        if broker.traces is not None:
+            why = "no member could take it"
+            broker.traces.lost(group.name, message, message.qos, why, broker.now)
         return
     retain = message.retain and target.retain_as_published
     deliver_to(broker, target, message, retain, ticket if message.qos else None)
@@ -214,6 +224,8 @@ def deliver_to(
         message.mid = broker.journal.number()
     kept = Kept()
     result = session.deliver(message, qos, retain, broker.now)
+    if broker.traces is not None:
+        broker.traces.given(session, message, qos, result, broker.now)
     if durable:
         kept.add(target, [message], qos, retain, [result])
     kept.tell(broker.journal, [message], ticket)
@@ -271,6 +283,8 @@ def arrived(broker: BrokerState, message: Message, stamp: Stamp | None) -> None:
     the same gateway it came before, through a third one: this message is known, or overtaken.
     """
     route = broker.routes.find(message.topic_field)
+    if broker.traces is not None:
+        broker.traces.came(message, broker.now, Via.MESH)
     if stamp is not None:
         stored = broker.retained.stamp(message.topic)
         if stored >= stamp and (message.qos == 0 or stored.gateway == stamp.gateway):
@@ -282,12 +296,18 @@ def arrived(broker: BrokerState, message: Message, stamp: Stamp | None) -> None:
 def caught_up(broker: BrokerState, message: Message, stamp: Stamp) -> None:
     """What another gateway has retained: where it is news here it is stored, and shown to sessions."""
     route = broker.routes.find(message.topic_field)
+    if broker.traces is not None:
+        broker.traces.came(message, broker.now, Via.MESH, detail="it was retained there")
     if retain(broker, message, stamp):
         deliver(broker, message, route)
 
 
 def arrived_run(broker: BrokerState, messages: list[Message]) -> None:
     """Messages of one client, topic and QoS, not retained, that another gateway accepted."""
+    if broker.traces is not None and broker.traces.sees(messages[0].topic):
+        for message in messages:
+            arrived(broker, message, None)
+        return
     route = broker.routes.find(messages[0].topic_field)
     if not messages[0].qos:
         deliver_run(broker, messages, route)

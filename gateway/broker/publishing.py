@@ -8,6 +8,7 @@ from gateway.broker.aliases import resolved
 from gateway.broker.connection import Connection
 from gateway.broker.delivery import publish, reserved, unkeepable
 from gateway.broker.session import Session
+from gateway.broker.traces import Traces
 from gateway.errors import ProtocolError
 from gateway.limits import RECEIVE_MAXIMUM
 from gateway.mqtt.message import Message, topic_field
@@ -34,9 +35,11 @@ def on_publish(connection: Connection, packet: Packet) -> None:
     if packet.properties.subscription_identifiers:  # [MQTT-3.3.4-6]
         raise ProtocolError(Reason.PROTOCOL_ERROR, "a client sent a subscription identifier")
     message = _message(connection, packet)
+    if connection.broker.traces is not None:
+        _show(connection.broker.traces, packet, message, connection.broker.now)
     refused = _refusal(connection, message, packet.packet_id)
     if refused is not None:
-        _refuse(connection, packet, *refused)
+        _refuse(connection, packet, message, *refused)
         return
     if packet.qos == 2:
         _store(connection, packet.packet_id, message)
@@ -118,8 +121,18 @@ def _refusal(connection: Connection, message: Message, packet_id: int) -> tuple[
     return None
 
 
-def _refuse(connection: Connection, packet: Publish, reason: Reason, why: str) -> None:
+def _show(traces: Traces, packet: Publish, message: Message, now: float) -> None:
+    """Tells who watches that the message came."""
+    alias = packet.properties.topic_alias or 0
+    traces.came(message, now, dup=packet.dup, packet_id=packet.packet_id, alias=alias)
+
+
+def _refuse(
+    connection: Connection, packet: Publish, message: Message, reason: Reason, why: str
+) -> None:
     """Not taken [MQTT-3.3.5-2 of 3.1.1]: 5.0 has words for that, 3.1.1 only an answer as if it were."""
+    if connection.broker.traces is not None:
+        connection.broker.traces.refused(message, why, connection.broker.now)
     if packet.qos:
         make = PubAck if packet.qos == 1 else PubRec
         connection.acknowledge(make(packet.packet_id, reason), why)
@@ -159,9 +172,9 @@ def _keep(connection: Connection, packet_id: int, message: Message) -> Reason:
     broker, number = connection.broker, _session(connection).number
     route = broker.routes.find(message.topic_field)
     if unkeepable(broker, message, route) or (number and broker.journal.refusing):
-        return _refused(connection)
+        return _refused(connection, message)
     if broker.room.left() < 0 or (number and broker.refusing()):
-        return _refused(connection)
+        return _refused(connection, message)
     if broker.journal.keeping and (number or route.durable or message.retain):
         broker.journal.stored(number, packet_id, message, connection.ticket())
     return Reason.SUCCESS
@@ -172,19 +185,21 @@ def _publish(connection: Connection, message: Message, released: bool = False) -
     broker = connection.broker
     route = broker.routes.find(message.topic_field)
     if not released and unkeepable(broker, message, route):
-        return _refused(connection)
+        return _refused(connection, message)
     reason = publish(broker, message, route, connection.ticket)
     check_crowding(connection)
     return reason
 
 
-def _refused(connection: Connection) -> Reason:
+def _refused(connection: Connection, message: Message) -> Reason:
     """Nothing can be kept: a 5.0 client is told, an older one loses its connection, unanswered."""
     broker = connection.broker
     if broker.journal.refusing:
         broker.vitals.refused_disk += 1
     else:
         broker.vitals.refused_room_full += 1
+    if broker.traces is not None:
+        broker.traces.refused(message, broker.refusing() or NO_ROOM, broker.now)
     if connection.version is not Version.MQTT5:
         connection.cut_off()
         raise ProtocolError(Reason.QUOTA_EXCEEDED, broker.refusing() or NO_ROOM)

@@ -19,6 +19,7 @@ from gateway.mqtt.tree import TopicTree
 SUBSCRIPTION_BYTES = 350  # beside its levels and its name
 ROUTES_MAX = 50_000  # topics; about 500 bytes each. A full cache starts afresh
 ROUTED_MAX = 100_000  # subscribers on them, 150 bytes each: 50,000 times 10,000 would fit nowhere
+_HIDDEN = b"\0"  # behind a field it makes a key that is none: the short roads do not find the route
 CACHED_BYTES_MAX = 512  # of a topic; real ones have under 200, and 50,000 of 65 kB would be 6 GB
 
 
@@ -78,6 +79,7 @@ class Routes:
         self._interested = interested
         self._names_bytes = 0
         self._routed = 0  # since the cache was empty
+        self.traced: Callable[[str], bool] | None = None  # topics that no short road may find
         self.cache: dict[bytes, Route] = {}
 
     def filters(self) -> list[str]:
@@ -91,6 +93,10 @@ class Routes:
     def group(self, name: str) -> Group | None:
         """The group of a shared subscription, if a session here shares it."""
         return self._groups.get(name)
+
+    def shared(self) -> int:
+        """Shared subscriptions of all sessions."""
+        return sum(len(group) for group in self._groups.values())
 
     def add(self, session: Session, subscription: Subscription) -> bool:
         """Subscribes, replacing an equal filter; True if the filter is new to this gateway."""
@@ -138,6 +144,8 @@ class Routes:
         What the caller gives comes from the codec, so it is well-formed UTF-8.
         """
         route = self.cache.get(field)
+        if route is None and self.traced is not None:
+            route = self.cache.get(field + _HIDDEN)
         if route is None:
             topic = field[2:].decode()
             check_topic_name(topic)
@@ -149,7 +157,8 @@ class Routes:
             if not self.cache:
                 self._routed = 0
             self._routed += len(route.targets)
-            self.cache[field] = route
+            traced = self.traced is not None and self.traced(topic)
+            self.cache[field + _HIDDEN if traced else field] = route
         return route
 
     def _build(self, topic: str, field: bytes) -> Route:

@@ -28,6 +28,8 @@ _DUP = 0x08
 LARGE_BYTES = 4_096
 LARGE_IN_WINDOW_BYTES_MAX = 4_194_304
 
+_TOO_LARGE = "it is larger than its client takes"
+
 REFUSED = -1  # what became of a message: neither sent nor kept
 WAITS = 0  # it is in the backlog; from 1 on: it was sent under this packet id
 
@@ -289,6 +291,9 @@ class Session:
             elif waiting[0].expired(now):
                 self.vitals.dropped_expired += 1
                 self._give_up(waiting[0])
+                if outbox.tap is not None:
+                    why = "it expired while it waited"
+                    outbox.tap.lost(self.client_id, waiting[0], waiting[1], why, now)
             else:
                 self._send_from_backlog(outbox, waiting, now)
         if self.replay is not None:
@@ -398,6 +403,10 @@ class Session:
         if self._fits(outbox, len(head) + len(tail)):
             self.vitals.messages_out += 1
             outbox.send(head, tail)
+            if outbox.tap is not None:
+                outbox.tap.sent(self.client_id, message, 0, retain, now)
+        elif outbox.tap is not None:
+            outbox.tap.lost(self.client_id, message, 0, _TOO_LARGE, now)
 
     def _send_acknowledged(self, outbox: Outbox, delivery: Delivery, now: float) -> int:
         """Sends under a new packet id; a QoS 2 message of a kept session once that is on disk."""
@@ -445,10 +454,14 @@ class Session:
         head, tail = outbox.parts(message, qos, retain, now)
         # [MQTT-3.1.2-24]
         if outbox.packet_bytes_max and not self._fits(outbox, len(head) + 2 + len(tail)):
+            if outbox.tap is not None:
+                outbox.tap.lost(self.client_id, message, qos, _TOO_LARGE, now)
             return False
         if dup:
             head = bytes((head[0] | _DUP,)) + head[1:]
         outbox.send(head, packet_id.to_bytes(2, "big"), tail)
+        if outbox.tap is not None:
+            outbox.tap.sent(self.client_id, message, qos, retain, now, packet_id, dup)
         return True
 
     def _fits(self, outbox: Outbox, size: int) -> bool:

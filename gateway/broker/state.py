@@ -20,6 +20,7 @@ from gateway.broker.room import Room
 from gateway.broker.routes import Routes
 from gateway.broker.session import Session
 from gateway.broker.slices import Slices
+from gateway.broker.traces import Traces
 from gateway.broker.unfinished import Unfinished
 from gateway.broker.vitals import Vitals
 from gateway.config import MqttSection
@@ -42,6 +43,7 @@ class BrokerState:
     `silent` are sessions with shared subscriptions whose client is away: the timer after which others
     get what they have of these, or NO_TIMER once that is so.
     `crowding` is whom to tell, by client id, when the other gateways can take more again.
+    `traces` is whom to tell what becomes of messages, while somebody watches.
     """
 
     settings: MqttSection
@@ -71,6 +73,7 @@ class BrokerState:
     access: Access = field(default_factory=Access)
     door: Door = field(default_factory=Door)
     comebacks: Comebacks = field(default_factory=Comebacks)
+    traces: Traces | None = None
     slices: Slices = field(init=False)
 
     def __post_init__(self) -> None:

@@ -1,13 +1,14 @@
 """What one broker counts. Totals since the start; the rates are taken from them once a second."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 RATE_SMOOTHING = 0.4  # share of the newest second in a rate: settles within five seconds
 
 
 @dataclass(slots=True)
 class Vitals:
-    """Counters in messages, except where the name says otherwise."""
+    """Counters in messages, except where the name says otherwise. What is a whole number is shown to
+    operators by its name, which is kept from then on."""
 
     messages_in: int = 0
     messages_out: int = 0
@@ -43,6 +44,7 @@ class Vitals:
     publishers_slowed: int = 0  # times that a client was not read, for it published too fast
     comebacks_slowed: int = 0  # times that CONNECT was answered late, after a client was cut off
     clients_max: int = 0  # connected at once
+    sessions_expired: int = 0  # whose client did not come back in time
     messages_in_per_s: float = 0.0
     messages_out_per_s: float = 0.0
     last_drop_at: float = 0.0  # monotonic seconds; 0: never
@@ -74,6 +76,11 @@ class Vitals:
         """Somebody is not who he says, or has forgotten how to show it."""
         self.logins_wrong += 1
         self.last_login_refused_at = now
+
+    def counters(self) -> dict[str, int]:
+        """Every count, by its name."""
+        names = [each.name for each in fields(self) if each.type is int]
+        return {name: getattr(self, name) for name in names if not name.startswith("_")}
 
     def dropped(self) -> int:
         """Messages that a limit cost, in all."""

@@ -18,6 +18,7 @@ from gateway.control import (
     TlsStatus,
     worst_first,
 )
+from gateway.ctl import counters
 from gateway.ctl.table import Column, table
 from gateway.ctl.text import (
     Line,
@@ -60,6 +61,8 @@ def report(status: Status, width: int = WIDTH_MIN) -> list[Line]:
         lines += [[], *_store(status.store, width)]
     if status.tls is not None:
         lines += [[], *_tls(status.tls, width)]
+    if status.broker is not None:
+        lines += [[], *counters.lines(status.broker, width)]
     if status.serial_ports:
         lines += [[], *_serial_ports(status.serial_ports, width)]
     return [*lines, [], *_problems(status, width)]

@@ -24,9 +24,10 @@ import uvloop
 from gateway import __version__
 from gateway.board import serial_number
 from gateway.config import Config, ConfigError
+from gateway.config_document import to_document as config_document
 from gateway.config_loader import DEFAULT_PATH, load_config
 from gateway.control import Status, to_document
-from gateway.control_commands import STATUS
+from gateway.control_commands import CONFIG, STATUS
 from gateway.effects import Dial, SaveMember, SaveMeshTime
 from gateway.ids import gateway_id
 from gateway.mesh.frames import Vitals
@@ -52,6 +53,7 @@ from gateway.shell.places import places, tls_ports
 from gateway.shell.renewal import Renewal
 from gateway.shell.runtime import Runtime
 from gateway.shell.store import Store, StoreError
+from gateway.shell.watch import register as register_watch
 
 if TYPE_CHECKING:
     from gateway.shell.discovery import Sighting
@@ -114,7 +116,9 @@ class Daemon:
         self._address = config.gateway.advertise or config.gateway.address
         self.commands = Commands()
         self.commands.answer(STATUS, lambda _: to_document(self._status()))
+        self.commands.answer(CONFIG, lambda _: config_document(config))
         register_look(self.commands, self._runtime)
+        register_watch(self.commands, self._runtime)
         self._log.register(self.commands)
         register_people(self.commands, self._runtime, accounts)
         self._control = ControlSocket(config.gateway.control_socket, self.commands)
