@@ -85,6 +85,41 @@ def _check_link_port(mqtt: Values, cluster: Values, report: Report) -> None:
             report.add((table, "link_port" if table == "cluster" else key), text, remedy)
 
 
+def check_tls(tls: Values, report: Report) -> None:
+    """What [tls] must hold together; the files themselves are looked at by others."""
+    path = ("tls",)
+    for key, needed in (("key_file", "certificate_file"), ("client_crl_file", "client_ca_file")):
+        if tls[key] and not tls[needed] and report.fine(path, key, needed):
+            remedy = f"allowed: {key} only beside {needed}"
+            report.add((*path, key), f"is given without {needed}", remedy)
+    unsigned = tls["client_certificates"] == "required" and not tls["client_ca_file"]
+    if unsigned and report.fine(path, "client_ca_file", "client_certificates"):
+        text = "they cannot be required: nobody is named who signs them"
+        remedy = 'allowed: "required" only beside client_ca_file'
+        report.add((*path, "client_certificates"), text, remedy)
+
+
+def check_other_ports(
+    proxy: Values, metrics: Values, mqtt: Values, cluster: Values | None, report: Report
+) -> None:
+    """The ports for proxies and Prometheus are their own, and some proxy may connect."""
+    path, ports = ("proxy",), {key: proxy[key] for key in MQTT_PORTS if proxy[key]}
+    if ports and not proxy["addresses"] and report.fine(path, "addresses", *ports):
+        text = "nobody may connect to these ports: no proxy is named"
+        report.add((*path, "addresses"), text, "allowed: at least one address beside a port")
+    taken = {f"mqtt.{key}": mqtt[key] for key in MQTT_PORTS if report.fine(("mqtt",), key)}
+    if cluster is not None and report.fine(("cluster",), "link_port"):
+        taken["cluster.link_port"] = cluster["link_port"]
+    others = [("proxy", key, port) for key, port in ports.items()]
+    others += [("metrics", "port", metrics["port"])] if metrics["port"] else []
+    for table, key, port in others:
+        same = next((name for name, one in taken.items() if one == port), "")
+        if same and report.fine((table,), key):
+            remedy = "allowed: a port of its own, or 0 for none"
+            report.add((table, key), f"{port} is also {same}", remedy)
+        taken[f"{table}.{key}"] = port
+
+
 def with_key(cluster: Values, read_file: Callable[[str], str], report: Report) -> Values:
     """The values of [cluster] with the key in place, from whichever of the two keys is written."""
     name = cluster.pop("key_file", "")

@@ -107,6 +107,16 @@ class StoreStatus(NamedTuple):
     card_life_days: float | None  # at today's rate, by a rule of thumb; None: not known yet
 
 
+class TlsStatus(NamedTuple):
+    """What the asked gateway shows to clients by TLS, and asks of them."""
+
+    certificate_sha256: str  # of the certificate in use
+    ends: str  # "2027-01-31T23:59:59Z"
+    ends_days: float  # below zero: it has ended
+    self_made: bool
+    client_certificates: str  # off, optional, required
+
+
 class ProblemStatus(NamedTuple):
     """What is wrong, in words, and what to do."""
 
@@ -127,6 +137,7 @@ class Status(NamedTuple):
     serial_ports: tuple[SerialPortStatus, ...]
     problems: tuple[ProblemStatus, ...]  # worst first
     store: StoreStatus | None = None
+    tls: TlsStatus | None = None
 
 
 def worst_first(problems: Iterable[ProblemStatus]) -> tuple[ProblemStatus, ...]:
@@ -142,6 +153,8 @@ def to_document(status: Status) -> dict[str, Any]:
         document[key] = [row._asdict() for row in document[key]]
     if status.store is not None:
         document["store"] = status.store._asdict()
+    if status.tls is not None:
+        document["tls"] = status.tls._asdict()
     return document
 
 
@@ -266,8 +279,21 @@ _STORE: dict[str, Reader] = {
 }
 
 
+_TLS: dict[str, Reader] = {
+    "certificate_sha256": _text,
+    "ends": _text,
+    "ends_days": _any_number,
+    "self_made": _switch,
+    "client_certificates": _text,
+}
+
+
 def _store(value: object, place: str) -> StoreStatus:
     return StoreStatus(**_read(value, _STORE, place))
+
+
+def _tls(value: object, place: str) -> TlsStatus:
+    return TlsStatus(**_read(value, _TLS, place))
 
 
 _STATUS: dict[str, Reader] = {
@@ -280,4 +306,5 @@ _STATUS: dict[str, Reader] = {
     "serial_ports": _rows(SerialPortStatus, _SERIAL_PORT),
     "problems": _rows(ProblemStatus, _PROBLEM),
     "store": _or_none(_store),
+    "tls": _or_none(_tls),
 }

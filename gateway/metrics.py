@@ -27,6 +27,10 @@ class Family(NamedTuple):
 def exposition(status: Status, broker: Broker) -> str:
     """The page; `status` and `broker` are of the same gateway."""
     families = [*_gateway(status), *_clients(broker), *_messages(broker), *_memory(broker)]
+    if status.tls is not None:
+        left_s = status.tls.ends_days * 86_400
+        text = "Until the certificate ends; below zero: it has ended."
+        families.append(_plain("gatewayd_tls_certificate_left_seconds", "gauge", text, left_s))
     if status.store is not None:
         families += _store(status.store)
     return "".join(_written(family) for family in families)
@@ -67,6 +71,17 @@ def _clients(broker: Broker) -> list[Family]:
             "counter",
             "Connections that were not let in.",
             vitals.connections_refused,
+        ),
+        _by_cause(
+            "gatewayd_proxies_refused_total",
+            "Connections to a port for proxies that were closed.",
+            {"address": vitals.refused_proxies, "header": vitals.malformed_proxies},
+        ),
+        _plain(
+            "gatewayd_tls_handshakes_failed_total",
+            "counter",
+            "Connections with which there was no TLS.",
+            vitals.handshakes_failed,
         ),
         _plain(
             "gatewayd_connections_closed_unfinished_total",

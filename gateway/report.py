@@ -3,8 +3,11 @@
 Must not know sockets, or how it is printed.
 """
 
+from __future__ import annotations
+
 import json
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from gateway.control import (
     NUMBER_MAX,
@@ -17,13 +20,17 @@ from gateway.control import (
     Severity,
     Status,
     StoreStatus,
+    TlsStatus,
     worst_first,
 )
-from gateway.mesh.frames import Vitals
-from gateway.mesh.losses import Losses
-from gateway.mesh.peer import Life, Peer
-from gateway.mesh.refusals import Refusal
+from gateway.mesh.life import Life
 from gateway.node import Node
+
+if TYPE_CHECKING:
+    from gateway.mesh.frames import Vitals
+    from gateway.mesh.losses import Losses
+    from gateway.mesh.peer import Peer
+    from gateway.mesh.refusals import Refusal
 
 DEVICES_FILTER = "gateways/+/devices"  # where gateway-devices says how its ports are
 DISK_FULL_PERCENT = 90.0
@@ -48,9 +55,19 @@ class Reporter:
         self._version = version
 
     def status(
-        self, vitals: Vitals, address: str, now: float, store: StoreStatus | None = None
+        self,
+        vitals: Vitals,
+        address: str,
+        now: float,
+        store: StoreStatus | None = None,
+        tls: TlsStatus | None = None,
+        problems: Iterable[ProblemStatus] = (),
     ) -> Status:
-        """The document as of now; `vitals`, `address` and `store` are the gateway's own."""
+        """The document as of now.
+
+        `vitals`, `address`, `store` and `tls` are the gateway's own; `problems` are those that are not
+        seen from here.
+        """
         mesh = self._node.mesh
         peers = [] if mesh is None else sorted(mesh.state.peers.values(), key=lambda p: p.name)
         rows = [self._own_row(vitals, address), *(_peer_row(peer, now) for peer in peers)]
@@ -59,6 +76,7 @@ class Reporter:
         ports = self._ports(dead)
         problems = worst_first(
             [
+                *problems,
                 *self._mesh_problems(rows, peers, now),
                 *_box_problems(rows),
                 *self._own_problems(now),
@@ -81,6 +99,7 @@ class Reporter:
             serial_ports=ports,
             problems=problems,
             store=store,
+            tls=tls,
         )
 
     def _own_row(self, vitals: Vitals, address: str) -> GatewayStatus:
@@ -182,12 +201,14 @@ class Reporter:
             "too many clients or sessions": vitals.refused_full,
             "too many from one address": vitals.refused_per_address,
             "too many that did not say who they are": vitals.closed_unauthenticated,
+            "to a port for proxies, from elsewhere": vitals.refused_proxies,
+            "from a proxy, without a PROXY header": vitals.malformed_proxies,
             "too much in packets that were not whole": vitals.closed_unfinished,
             "too much that was sent and not read": vitals.closed_unread,
         }
         told = ", ".join(f"{count} {cause}" for cause, count in causes.items() if count)
         text = f"connections were turned away since the start ({told})"
-        remedy = "see who connects; the limits stand in [mqtt]"
+        remedy = "see who connects; the limits stand in [mqtt], the proxies in [proxy]"
         return [ProblemStatus(Severity.WARNING, text, remedy)]
 
     def _store_problems(self, now: float) -> list[ProblemStatus]:

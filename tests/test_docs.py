@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.control import GatewayStatus, ProblemStatus, SerialPortStatus, Status
+from gateway.control import GatewayStatus, ProblemStatus, SerialPortStatus, Status, TlsStatus
 
 DOCS = Path(__file__).parent.parent / "docs"
 REPORTS = Path(__file__).parent / "ctl" / "reports"
@@ -13,6 +13,7 @@ SECTIONS = [
     ("# The status document", Status),
     ("## Each of `gateways`", GatewayStatus),
     ("## Each of `serial_ports`", SerialPortStatus),
+    ("## `tls`", TlsStatus),
     ("## Each of `problems`", ProblemStatus),
 ]
 

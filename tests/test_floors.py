@@ -22,7 +22,7 @@ FLOORS: dict[str, int] = {
     **dict.fromkeys(("clock", "config", "effects"), 1),
     **dict.fromkeys(("control", "control_commands", "control_lines"), 1),
     **dict.fromkeys(("config_checks", "config_file", "config_keys", "config_report"), 1),
-    **dict.fromkeys(("config_reader", "config_rules", "toml_lines"), 1),
+    **dict.fromkeys(("config_reader", "config_rules", "proxy_protocol", "toml_lines"), 1),
     "mqtt": 2,
     "broker": 3,
     "mesh": 3,

@@ -193,6 +193,19 @@ def test_a_limit_that_was_reached_is_shown_for_ten_minutes() -> None:
     assert status(a).problems == ()
 
 
+def test_who_was_turned_away_at_the_door_is_told_by_reason() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    vitals = a.node.broker.vitals
+    vitals.refused_proxies, vitals.malformed_proxies, vitals.last_refused_at = 3, 1, room.now
+    assert texts(status(a)) == [
+        "connections were turned away since the start"
+        " (3 to a port for proxies, from elsewhere, 1 from a proxy, without a PROXY header)"
+    ]
+    room.now += 601
+    assert status(a).problems == ()
+
+
 def test_what_the_mesh_lost_is_shown_for_ten_minutes() -> None:
     room = Room()
     a, _ = room.linked("a", "b")

@@ -141,7 +141,7 @@ class Backlog:
     def _can_make_room(self, message: Message) -> bool:
         """Whether it is of any use to lose others for the message."""
         fits_alone = message.bytes_held() <= self.bounds.bytes_max
-        return fits_alone and self._room.used < self._room.bytes_max
+        return fits_alone and not self._room.is_full()
 
     def _make_room(self, size: int, qos: int) -> tuple[bool, list[Message]]:
         """Loses older messages, as the policy says; whether there is room now.

@@ -93,23 +93,46 @@ class Broker:
 
         `left` must follow when the socket is gone, unless the answer was None.
         """
-        state, vitals = self.state, self.state.vitals
-        state.at(now)
-        most = state.settings.connections_per_address_max
-        if not trusted and not state.door.came(address, most):
-            vitals.refused_per_address += 1
-            vitals.last_refused_at = now
+        self.state.at(now)
+        if not (trusted or self._has_share(address)):
             return None
+        connection = self._at_the_door(address, trusted, now)
+        connection.counted = not trusted
+        return connection
+
+    def admit_unnamed(self, proxy: str, now: float) -> Connection:
+        """As `admit`, for a proxy's socket: before it is fed, `named` must say whose it is."""
+        self.state.at(now)
+        return self._at_the_door(proxy, False, now)
+
+    def named(self, connection: Connection, address: str, trusted: bool, now: float) -> bool:
+        """A proxy's socket is this address'; False: close it, the address has its share."""
+        self.state.at(now)
+        if not (trusted or self._has_share(address)):
+            return False
+        connection.address, connection.trusted, connection.counted = address, trusted, not trusted
+        return True
+
+    def left(self, connection: Connection) -> None:
+        """The socket of an admitted connection is gone."""
+        if connection.counted:
+            self.state.door.left(connection.address)
+
+    def _has_share(self, address: str) -> bool:
+        state, vitals = self.state, self.state.vitals
+        if state.door.came(address, state.settings.connections_per_address_max):
+            return True
+        vitals.refused_per_address += 1
+        vitals.last_refused_at = state.now
+        return False
+
+    def _at_the_door(self, address: str, trusted: bool, now: float) -> Connection:
+        state, vitals = self.state, self.state.vitals
         if len(state.door.unopened) >= state.settings.unauthenticated_max:
             vitals.closed_unauthenticated += 1
             vitals.last_refused_at = now
             state.door.oldest()()
         return self.open(address, trusted, now)
-
-    def left(self, connection: Connection) -> None:
-        """The socket of an admitted connection is gone."""
-        if not connection.trusted:
-            self.state.door.left(connection.address)
 
     def clients(self) -> int:
         """Clients that are connected."""

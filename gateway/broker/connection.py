@@ -55,6 +55,7 @@ class Connection:
         self.broker = broker
         self.address = address
         self.trusted = trusted  # it is on this machine
+        self.counted = False  # it has a share of what its address may have
         self.certified = ""  # the subject of its verified certificate; "": it showed none
         self.user = ""  # who it proved to be
         self.state = State.WAITING
@@ -166,8 +167,8 @@ class Connection:
 
     def cut_off(self) -> None:
         """It is about to be ended for want of room, which makes it wait when it comes back at once."""
-        client_id = self.session.client_id if self.session is not None else ""
-        self.broker.comebacks.cut_off(client_id, self.address, self.broker.now)
+        if self.session is not None:
+            self.broker.comebacks.cut_off(self.session.client_id, self.address, self.broker.now)
 
     def close(self, with_will: bool) -> None:
         """Leaves the session and closes the socket behind what has been written."""

@@ -91,27 +91,29 @@ def acknowledge(connection: Connection, data: bytes, frames: list[Frame], index:
     session = connection.session
     assert session is not None, "open without a session"
     if session.number:
-        return _acknowledge_each(session, data, frames, index, connection.broker.now)
+        return _acknowledge_kept(session, data, frames, index, connection.broker.now)
     inflight, wanted = session.inflight, frames[index][0]
-    if session.large:
-        return _acknowledge_each(session, data, frames, index, connection.broker.now)
+    large, room = session.large, session.room
     before, total = len(inflight), len(frames)
     while index < total:
         first, start, end = frames[index]
         if first != wanted or end - start != 2:
             break
-        inflight.pop(data[start] << 8 | data[start + 1], None)
+        delivery = inflight.pop(data[start] << 8 | data[start + 1], None)
+        if large and delivery is not None:
+            room.empty(delivery[0])
         index += 1
-    session.room.free(before - len(inflight))
+    room.free(before - len(inflight))
+    session.large = large and bool(inflight)
     if session.backlog.line or session.replay is not None:
         session.send_waiting(connection.broker.now)
     return index
 
 
-def _acknowledge_each(
+def _acknowledge_kept(
     session: Session, data: bytes, frames: list[Frame], index: int, now: float
 ) -> int:
-    """The same where disk or room are to hear of each."""
+    """The same for a session that the disk keeps, which is to hear of it."""
     wanted = frames[index][0]
     while index < len(frames):
         first, start, end = frames[index]
@@ -119,7 +121,6 @@ def _acknowledge_each(
             break
         session.acknowledged(data[start] << 8 | data[start + 1], now)
         index += 1
-    session.large = session.large and bool(session.inflight)
     return index
 
 

@@ -23,6 +23,7 @@ from gateway.mqtt.packets import Subscription
 from gateway.mqtt.tree import TopicTree
 
 LEVEL_BYTES = 32  # looking at one level of a topic takes as long as sending so much
+FULL_S = 1.0  # until it is looked whether messages may be sent again, when too many wait everywhere
 OVERTAKEN_MAX = 10_000  # topics of one walk; beyond that one may be shown once more
 
 
@@ -119,6 +120,9 @@ class Replay:
         while self._walks:
             walk = next(iter(self._walks.values()))
             if not self._session.is_ready(walk.target.qos):
+                if self._session.outbox is not None and self._session.room.is_full():
+                    self._rests = True
+                    self._broker.timers.set(now + FULL_S, self._due)
                 break
             if left <= 0:
                 self._rests = True

@@ -16,6 +16,7 @@ from gateway.mqtt.packets import Will
 PLACE_BYTES = 500  # one message that is not large, in one queue or window
 FULL, FREE = 7 / 8, 3 / 4  # shares: publishers are refused from here on, and are taken again
 QUEUES, QOS0 = 15 / 16, 1 / 2  # shares that queues may fill, and messages of QoS 0 in them
+SMALL_WILL_BYTES = 1_000  # with its properties; times all connections 10 MB
 MIB = 1_048_576
 
 
@@ -45,7 +46,7 @@ class Room:
 
     def empty(self, message: Message) -> None:
         """The message is not needed there any more, and the place still is (`free`)."""
-        if message.is_large():
+        if message.holders:  # else it is not large
             message.holders -= 1
             if not message.holders:
                 self.used -= message.bytes_held()
@@ -63,6 +64,13 @@ class Room:
         self.used += len(messages) * PLACE_BYTES
         return False
 
+    def let_go_run(self, messages: Sequence[Message]) -> None:
+        """Does what `let_go` does, for each."""
+        self.free(len(messages))
+        for message in messages:
+            if message.holders:
+                self.empty(message)
+
     def hold_will(self, will: Will | None) -> None:
         """A client came with this will; `let_will_go` follows when it has none any more."""
         if will is not None:
@@ -74,8 +82,13 @@ class Room:
             self.used -= will_bytes(will)
 
     def takes_will(self, will: Will) -> bool:
-        """Whether there is room for it."""
-        return self.left() >= will_bytes(will)
+        """Whether there is room for it; always for a small one: its client may come for what waits."""
+        size = will_bytes(will)
+        return size <= SMALL_WILL_BYTES or size <= self.left()
+
+    def is_full(self) -> bool:
+        """Whether nothing at all may be added."""
+        return self.used >= self.bytes_max
 
     def left(self) -> int:
         """Bytes that queues may still grow by: a queue of more than this takes nothing."""

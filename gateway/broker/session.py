@@ -165,9 +165,7 @@ class Session:
         # [MQTT-3.3.4-10] [MQTT-4.9.0-2] [MQTT-4.9.0-3] [MQTT-4.6.0-5] [MQTT-4.6.0-6]
         if outbox is None or outbox.congested or not self._window_takes(message):
             return self._enqueue(message, qos, retain)
-        if self.backlog.line or self.room.used >= self.room.bytes_max:
-            return self._enqueue(message, qos, retain)
-        if self.room.used >= self.room.bytes_max:
+        if self.backlog.line or self.room.is_full():
             return self._enqueue(message, qos, retain)
         packet_id = self._send_acknowledged(outbox, (message, qos, retain), now)
         if packet_id != REFUSED:
@@ -188,7 +186,7 @@ class Session:
         if qos and (self.backlog.line or room < len(messages)):
             return [self.deliver(message, qos, False, now) for message in messages]
         too_large = len(messages[0].payload) >= LARGE_BYTES
-        if qos and (too_large or self.room.used >= self.room.bytes_max):
+        if qos and (too_large or self.room.is_full()):
             return [self.deliver(message, qos, False, now) for message in messages]
         if qos == 2 and self.number:
             return [self.deliver(message, qos, False, now) for message in messages]
@@ -299,7 +297,7 @@ class Session:
     def is_ready(self, qos: int) -> bool:
         """Whether a message of this QoS would be sent at once."""
         outbox = self.outbox
-        if outbox is None or outbox.congested:
+        if outbox is None or outbox.congested or (qos and self.room.is_full()):
             return False
         return not qos or (not self.backlog.line and len(self.inflight) < self.window)
 

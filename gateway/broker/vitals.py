@@ -31,10 +31,13 @@ class Vitals:
     logins_busy: int = 0  # refused, for too many passwords were being checked
     refused_per_address: int = 0  # connections: their address had its share
     closed_unauthenticated: int = 0  # connections: pushed out by newer ones before their CONNECT
+    refused_proxies: int = 0  # connections to a port for proxies, from elsewhere
+    malformed_proxies: int = 0  # connections of a proxy that did not begin with its header
     closed_unfinished: int = 0  # connections: others needed the room of their unfinished packets
     closed_unread: int = 0  # connections: others needed the room of what they did not take
     refused_full: int = 0  # connections: there were as many clients, or sessions, as there may be
-    last_refused_at: float = 0.0  # of the five above, monotonic seconds; 0: never
+    last_refused_at: float = 0.0  # of the seven above, monotonic seconds; 0: never
+    handshakes_failed: int = 0  # connections with which there was no TLS
     protocol_errors: int = 0
     publishers_slowed: int = 0  # times that a client was not read, for it published too fast
     comebacks_slowed: int = 0  # times that CONNECT was answered late, after a client was cut off

@@ -58,7 +58,7 @@ def memory(root: Path) -> Finding:
     except (OSError, ValueError, IndexError, KeyError, ZeroDivisionError):
         return warning("memory", "how much there is cannot be read", "see: free")
     text = f"{available // 1024} MB of {total // 1024} MB available"
-    remedy = "see: gwctl sessions, gwctl retained; lower mqtt.queue_bytes_max"
+    remedy = "see: gwctl sessions, gwctl retained; lower mqtt.waiting_bytes_max"
     if percent < MEMORY_PERCENT_ERROR:
         return error("memory", text, remedy)
     if percent < MEMORY_PERCENT_WARNING:

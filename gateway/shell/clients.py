@@ -23,6 +23,7 @@ WRITE_BYTES_LOW = 262_144
 KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_PROBES = 60, 15, 4
 UNACKNOWLEDGED_MS = 60_000
 FULL_READ_BYTES = 250_000  # about what the event loop reads at once: the socket holds more
+UNIX = "unix"  # stands for the address of a local socket's client, which has none
 CLOSE_TIMEOUT_S = 5.0  # for a client that does not read what is said before the close
 
 
@@ -50,13 +51,46 @@ def is_local(transport: asyncio.BaseTransport) -> bool:
     return peer[0] == own[0] or (mapped or ip).is_loopback
 
 
+def address_of(transport: asyncio.BaseTransport) -> str:
+    """The other end's IP address, or what stands for it; empty when it is gone already."""
+    peer = transport.get_extra_info("peername")
+    if isinstance(peer, tuple):
+        return str(peer[0])
+    return "" if peer is None else UNIX
+
+
+class Guest:
+    """An admitted connection whose client cannot speak MQTT yet: something comes before it."""
+
+    def __init__(
+        self, runtime: Runtime, connection: Connection, transport: asyncio.Transport
+    ) -> None:
+        self.connection = connection
+        self._runtime = runtime
+        self._transport = transport
+        connection.outbox.owner = self
+        runtime.schedule()  # another may have had to go for it
+
+    def flush(self) -> None:
+        """It took too long, or had to make way."""
+        if self.connection.outbox.ended:
+            self._transport.abort()
+
+    def gone(self) -> None:
+        """Its socket is closed."""
+        self.connection.outbox.owner = None
+        self.connection.lost(self._runtime.now())
+        self._runtime.node.broker.left(self.connection)
+        self._runtime.schedule()
+
+
 # [MQTT-4.2.0-1]
 class ClientProtocol(asyncio.Protocol):
-    """One client's socket."""
+    """One client's socket. `connection` is given for one that was admitted before."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, connection: Connection | None = None) -> None:
         self._runtime = runtime
-        self._connection: Connection | None = None
+        self._connection = connection
         self._transport: asyncio.Transport | None = None
         self._line: Line | None = None
         self._full = False  # the socket takes no more for now
@@ -65,10 +99,10 @@ class ClientProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(WRITE_BYTES_HIGH, WRITE_BYTES_LOW)
-        peer = transport.get_extra_info("peername") or ("",)
-        address = peer[0] if isinstance(peer, tuple) else ""
         runtime = self._runtime
-        self._connection = runtime.node.broker.admit(address, is_local(transport), runtime.now())
+        if self._connection is None:
+            broker, local = runtime.node.broker, is_local(transport)
+            self._connection = broker.admit(address_of(transport), local, runtime.now())
         if self._connection is None:
             self._transport.abort()
             return

@@ -4,18 +4,23 @@ A turn is what the event loop reads from all sockets before it comes back: messa
 leave in one write a connection. Must not know what the bytes say.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gateway.broker.journal import Batch
 from gateway.broker.outbox import Outbox
 from gateway.effects import CheckPassword, Dial, Effect, Note, SaveMember, SaveMeshTime
-from gateway.mesh.link import Link
 from gateway.node import Node
 from gateway.shell.unsent import Unsent
 from gateway.timers import FOREVER
+
+if TYPE_CHECKING:
+    from gateway.mesh.link import Link
 
 WAKE_MAX_S = 0.1  # how late a deadline that was set meanwhile may be noticed
 

@@ -207,6 +207,29 @@ def test_wills_count_and_a_client_whose_will_has_no_room_is_told() -> None:
     assert world.broker.state.room.used == 0
 
 
+def test_a_client_with_a_small_will_may_come_for_what_waits_however_full_it_is() -> None:
+    world = small()
+    full(world)
+    world.broker.state.room.free(-10_000)
+    will = Will("gone/a0", b"offline", 1)
+    client = world.connected("a0", clean=False, will=will, **STAYS)
+    assert client.acknowledge()
+
+
+def test_a_replay_waits_while_nothing_may_be_added_and_then_goes_on() -> None:
+    world = small()
+    for number in range(5):
+        world.broker.publish(f"t/{number}", b"x", 1, True, world.now)
+    room = world.broker.state.room
+    room.free(-2_000)
+    client = world.connected("c")
+    client.subscribe("t/+", 1)
+    assert client.take() == [] and world.broker.vitals.dropped() == 0
+    room.free(2_000)
+    world.pass_s(1.1)
+    assert len(client.acknowledge()) == 5
+
+
 def test_delayed_wills_count_until_they_are_sent() -> None:
     world = World()
     will = Will("w", bytes(1_000), 1)

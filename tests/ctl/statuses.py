@@ -13,6 +13,7 @@ from gateway.control import (
     Status,
     StoreState,
     StoreStatus,
+    TlsStatus,
 )
 
 
@@ -61,6 +62,7 @@ def status(*gateways: GatewayStatus, **changes: Any) -> Status:
         "serial_ports": (),
         "problems": (),
         "store": None,
+        "tls": None,
     }
     return Status(**(values | changes))
 
@@ -69,6 +71,8 @@ DISK = StoreStatus(
     *(StoreState.OK, 1204, 3.14, 15_320, 31_400_000),
     *(99_000_000, 8_000_000, 7_100_000_000, 4000.0),
 )
+OWN_CERTIFICATE = TlsStatus("2f77f3eb" * 8, "9999-12-31T23:59:59Z", 2_912_807.5, True, "off")
+CERTIFICATE = TlsStatus("ab01cd23" * 8, "2027-01-31T23:59:59Z", 67.4, False, "required")
 GW1 = gateway("gw1", "192.168.1.11", self=True, rtt_ms=None)
 GW2 = gateway("gw2", "192.168.1.12", rtt_ms=1.24, load=1.0, waiting=15_320)
 GW3 = gateway("gw3", "192.168.1.13", clients=104, messages_in_per_s=0.3, uptime_s=59.0)
@@ -86,8 +90,8 @@ METER = SerialPortStatus(
 )
 
 SITUATIONS = {
-    "three-gateways": status(GW1, GW2, GW3, serial_ports=(SCALE,)),
-    "one-gateway-alone": status(GW1, cluster=None, store=DISK),
+    "three-gateways": status(GW1, GW2, GW3, serial_ports=(SCALE,), tls=CERTIFICATE),
+    "one-gateway-alone": status(GW1, cluster=None, store=DISK, tls=OWN_CERTIFICATE),
     "temperatures": status(GW1._replace(temperature_c=52.4), GW2._replace(temperature_c=-3.0), GW3),
     "one-dead-one-suspect": status(
         GW1,

@@ -19,6 +19,7 @@ from gateway.control import (
     Status,
     StoreState,
     StoreStatus,
+    TlsStatus,
 )
 from gateway.ctl.report import report
 from gateway.ctl.text import Style, paint, plain
@@ -88,6 +89,7 @@ STORES = st.builds(
     *[WHOLE] * 5,
     NUMBERS,
 )
+CERTIFICATES = st.builds(TlsStatus, TEXTS, TEXTS, st.floats(-9e14, 9e14), st.booleans(), TEXTS)
 STATUSES = st.builds(
     Status,
     version=TEXTS,
@@ -99,6 +101,7 @@ STATUSES = st.builds(
     serial_ports=st.lists(PORTS, max_size=3).map(tuple),
     problems=st.lists(PROBLEMS, max_size=3).map(tuple),
     store=st.none() | STORES,
+    tls=st.none() | CERTIFICATES,
 )
 
 

@@ -39,6 +39,8 @@ SETTINGS = MqttSection(
     queue_messages_max=50,
     queue_bytes_max=100_000,
     inflight_max=20,
+    waiting_bytes_max=150_000,
+    unfinished_bytes_max=20_000,
     session_expiry_max_s=SESSION_S,
 )
 PACKET_BYTES_MAX = 268_435_455
@@ -150,6 +152,7 @@ class Inside:
         for client in list(self.lines):
             self._lose(client)
         world.pass_s(10.0)  # the disk is tried again after a failure
+        world.broker.state.room.bytes_max = 10_000_000  # for what waits may have filled it
         world.settle()
         world.broker.drain()
         good = world.connected("good")

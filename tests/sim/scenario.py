@@ -12,7 +12,7 @@ Must not know what is checked.
 
 from collections.abc import Callable
 
-from gateway.mesh.peer import Life
+from gateway.mesh.life import Life
 from tests.broker.kept import Card
 from tests.sim.box import Box
 from tests.sim.client import Client
