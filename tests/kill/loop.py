@@ -25,6 +25,11 @@ from tests.kill.wills import SETTLE_S, Mortals
 DELIVER_S = 120.0  # for what was queued in all the rounds
 LIFE_MESSAGES = 150  # of each publisher, so that restarts do not take longer and longer
 LIFE_MIN_S, LIFE_MAX_S = 0.02, 0.4
+ROOM = {  # no limit may cost a message
+    "queue_messages_max": 10_000_000,
+    "queue_bytes_max": 4_000_000_000,
+    "waiting_bytes_max": 4_000_000_000,
+}
 SHOWN = 5  # of each kind of mistake
 SHARED = "$share/g/q/#"
 
@@ -164,8 +169,7 @@ def run(directory: Path, rounds: int, seed: int) -> Verdict:
     """Kills a gateway that many times."""
     random = Random(seed)
     port = free_port()
-    room = {"queue_messages_max": 10_000_000, "queue_bytes_max": 4_000_000_000}
-    gateway = Gateway("kill", "127.0.0.1", directory, port=port, mqtt=room)
+    gateway = Gateway("kill", "127.0.0.1", directory, port=port, mqtt=dict(ROOM))
     gateway.start()
     try:
         cast = Cast(("127.0.0.1", port), random)

@@ -162,6 +162,12 @@ class Scenario:
                 delay_s = self.world.random.uniform(0.5, GIVES_UP_S)
                 self.world.after(delay_s, lambda c=client, s=session: self._give_up(c, s))  # type: ignore[misc]
 
+        for keeper in self.keepers:
+            if not keeper.away and keeper.box.name in self.network.down:
+                delay_s = self.world.random.uniform(0.5, GIVES_UP_S)
+                connection = keeper.kept.connections
+                self.world.after(delay_s, lambda k=keeper, c=connection: _leave(k, c))  # type: ignore[misc]
+
     def _give_up(self, client: Client, session: Session) -> None:
         if client.session is session:
             client.leave()
@@ -250,3 +256,9 @@ class Scenario:
             if not all(peer.synced and peer.life is Life.ALIVE for peer in peers):
                 return False
         return True
+
+
+def _leave(keeper: Keeper, connection: int) -> None:
+    """Gives up this connection, if it still has it."""
+    if keeper.kept.connections == connection:
+        keeper.leave()
