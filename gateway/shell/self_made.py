@@ -4,6 +4,7 @@ In a process of its own, `certificate_maker.py`: the library takes 13 MB, needed
 card, and the daemon would keep them until it is started again.
 """
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,11 +14,14 @@ MAKE_TIMEOUT_S = 30.0  # half of what systemd waits for a start
 
 def self_made(names: Sequence[str], addresses: Sequence[str]) -> bytes:
     """A new key and its certificate, as PEM. Raises OSError, or ValueError with what went wrong."""
-    # -P: what lies in the working directory is no module of ours.
+    # -P: what lies in the working directory is no module of ours. Where ours lie this process knows, and
+    # perhaps nobody else: the image's programs put that into their own path.
+    modules = os.pathsep.join(filter(None, sys.path))
     command = [sys.executable, "-P", "-m", "gateway.shell.certificate_maker"]
     try:
         made = subprocess.run(
             [*command, *names, "--", *addresses],
+            env=os.environ | {"PYTHONPATH": modules},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=MAKE_TIMEOUT_S,
