@@ -1,6 +1,5 @@
 """Every command of the table takes --json, and prints one document; a stream one a line."""
 
-import io
 import json
 import sys
 import threading
@@ -79,12 +78,16 @@ def test_a_command_prints_json(
     gateway: Gateway,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     (command,) = [each for each in COMMANDS if each.words == words]
     typed = [str(gateway.config_path) if word == "CONFIG" else word for word in TYPED[words]]
     monkeypatch.setenv("GWCTL_SOCKET", str(gateway.control_socket))
-    monkeypatch.setattr(sys, "stdin", io.StringIO(PASSWORD))
-    status = main([*words.split(), "--json", *typed])
+    typed_in = tmp_path / "typed"
+    typed_in.write_text(PASSWORD)
+    with typed_in.open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        status = main([*words.split(), "--json", *typed])
     written = capfd.readouterr()
     assert (status, written.err) == (0, "")
     for document in documents(command, written.out):
