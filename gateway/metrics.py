@@ -100,9 +100,7 @@ def _connections(broker: Broker) -> list[Family]:
     vitals = broker.vitals
     away = {"per_address": vitals.refused_per_address, "no_connect": vitals.closed_unauthenticated}
     away["full"] = vitals.refused_full
-    logins = {"wrong": vitals.logins_wrong, "busy": vitals.logins_busy}
     return [
-        _by_cause("gatewayd_logins_refused_total", "Logins that were refused.", logins),
         _by_cause(
             "gatewayd_connections_turned_away_total",
             "Connections that were closed for want of room: of their address, at the door, or at all.",
