@@ -14,11 +14,10 @@ from base64 import b64encode
 from collections.abc import Callable
 
 from gateway.broker.connection import Authentication, Connection, State
-from gateway.broker.identity import answer_late, count_wrong, refuse, refuse_busy
-from gateway.broker.logins import place
+from gateway.broker.identity import WRONG, answer_late, count_wrong, refuse, refuse_busy
+from gateway.broker.logins import place_of
 from gateway.broker.scram import METHOD, Exchange, Step
 from gateway.errors import ProtocolError
-from gateway.limits import CONNECT_TIMEOUT_S
 from gateway.mqtt.encode import encode
 from gateway.mqtt.packets import Auth, Connect, Packet, Version
 from gateway.mqtt.properties import Properties
@@ -86,14 +85,15 @@ def _begin(connection: Connection, data: bytes | None) -> None:
         broker.at(now)
         _refuse(connection, Reason.NOT_AUTHORIZED, "its authentication took too long")
 
-    number = broker.logins.exchanges.enter(place(connection.address), give_up)
+    number = broker.logins.exchanges.enter(place_of(connection.address), give_up)
     if not number:
         give_up()
         return
     nonce = b64encode(broker.random.getrandbits(NONCE_BITS).to_bytes(NONCE_BITS // 8, "big"))
     authentication.number = number
     authentication.exchange = Exchange(nonce.decode(), broker.logins.keys)
-    authentication.timer = broker.timers.set(broker.now + CONNECT_TIMEOUT_S, too_late)
+    until = broker.now + broker.settings.connect_timeout_s
+    authentication.timer = broker.timers.set(until, too_late)
     if data is None:
         _say(connection, Reason.CONTINUE_AUTHENTICATION, None)  # its first message is asked for
     else:
@@ -127,8 +127,9 @@ def _look(connection: Connection) -> None:
         broker.at(now)
         _look(connection)
 
-    opens_at = broker.logins.opens_at(connection.address, exchange.user, broker.now)
-    if opens_at > broker.now:
+    address, logins = connection.address, broker.logins
+    opens_at = logins.opens_at(address)
+    if opens_at > broker.now and not logins.was_right(address, exchange.user, broker.now):
         if connection.state is not State.OPEN:
             connection.opening()
         broker.timers.set(opens_at, due)
@@ -139,11 +140,11 @@ def _look(connection: Connection) -> None:
         _refuse(connection, Reason.NOT_AUTHORIZED, f"{METHOD}: {error}")
         return
     ended(connection)
-    if not broker.logins.are_keys_of(exchange.keys, exchange.user):
+    if not logins.are_keys_of(exchange.keys, exchange.user):
         signature = None  # decoys fit nothing, and these may be of an old password
-    broker.logins.proved(connection.address, exchange.user, signature is not None, broker.now)
+    logins.proved(address, exchange.user, signature is not None, broker.now)
     if signature is None:
-        _answer_wrong(connection, exchange.user)
+        _answer_wrong(connection, exchange.user, max(opens_at - broker.now, 0.0))
     else:
         _proved(connection, authentication, exchange.user, signature)
 
@@ -167,17 +168,26 @@ def _proved(
         go_on()
 
 
-def _answer_wrong(connection: Connection, user: str) -> None:
+def _answer_wrong(connection: Connection, user: str, spared_s: float) -> None:
+    """As late as if the proof had waited for its turn: who was right here before is not to be seen."""
     broker = connection.broker
     known = broker.logins.users.get(user)
     if known is not None and known.keys is None:
         text = f"of {user} no keys for {METHOD} are kept; set his password again: gwctl user passwd"
         broker.note("warning", text)
-    if connection.state is State.OPEN:  # [MQTT-4.12.1-2]
-        count_wrong(connection)
-        _refuse(connection, Reason.NOT_AUTHORIZED, "no such user, or another password")
-    else:  # [MQTT-4.12.0-4]
-        answer_late(connection, Reason.NOT_AUTHORIZED, count_wrong(connection))
+    delay_s = count_wrong(connection)
+    if connection.state is not State.OPEN:  # [MQTT-4.12.0-4]
+        answer_late(connection, Reason.NOT_AUTHORIZED, spared_s + delay_s)
+        return
+
+    def due(now: float) -> None:
+        broker.at(now)
+        connection.refuse(Reason.NOT_AUTHORIZED, WRONG)  # [MQTT-4.12.1-2]
+
+    if spared_s:
+        broker.timers.set(broker.now + spared_s, due)
+    else:
+        due(broker.now)
 
 
 def _refuse(connection: Connection, reason: Reason, why: str) -> None:

@@ -20,6 +20,8 @@ from gateway.effects import CheckPassword
 from gateway.mqtt.packets import Connect
 from gateway.mqtt.reasons import Reason
 
+WRONG = "no such user, or another password"
+
 
 def identify(connection: Connection, packet: Connect, go_on: Callable[[], None]) -> None:
     """Calls `go_on`, now or later, when `connection.user` is who it proved to be; else refuses."""
@@ -100,7 +102,7 @@ def answer_late(connection: Connection, reason: Reason, delay_s: float) -> None:
 
     def due(now: float) -> None:
         connection.broker.at(now)
-        refuse(connection, reason, "no such user, or another password")
+        refuse(connection, reason, WRONG)
 
     connection.opening()
     connection.broker.timers.set(connection.broker.now + delay_s, due)

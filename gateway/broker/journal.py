@@ -45,6 +45,7 @@ REST_MAX_S = 0.020  # between two commits: the slower the card, the more are put
 RETRY_S = 1.0  # a disk that failed is tried again this often
 ASK_AGAIN_S = 5.0  # a full disk is asked this often whether there is room again
 REWRITE_BYTES_MAX = 131_072  # of what is written again, in one batch: others wait behind it
+LEFT_MAX = 1_000  # while the disk is slow, what it need not have must not pile up before it
 _SMOOTHING = 0.2  # share of the newest commit in the smoothed time
 
 
@@ -101,6 +102,7 @@ class Journal:
         self._done: dict[int, list[int]] = {}
         self._tickets: list[Ticket] = []
         self._waiters: list[tuple[Waiter, int]] = []
+        self._left = 0  # runs among the entries that need no disk any more
         self._due = FOREVER
         self._rested = 0.0
         self._commit_s = 0.0
@@ -174,6 +176,11 @@ class Journal:
         run.done.setdefault(session, set()).add(mid)
         if run.finished():
             self._leave(run)
+
+    def ticket_of(self, mid: int) -> Ticket | None:
+        """Who waits for this message to be on disk, if it is not yet on its way there."""
+        run = self._run(mid)
+        return None if run is None else run.ticket
 
     def stored(self, session: int, packet_id: int, message: Message, wait: Ticket) -> None:
         """A client handed over a QoS 2 message; PUBREC waits."""
@@ -288,6 +295,11 @@ class Journal:
         del self._firsts[at], self._runs[at]
         run.targets.clear()
         self.never_written += len(run.messages)
+        run.messages = ()
+        self._left += 1
+        if self._left > LEFT_MAX and 2 * self._left > len(self._entries):
+            self._entries = [e for e in self._entries if not isinstance(e, _Run) or e.targets]
+            self._left = 0
         if run.ticket is not None:
             run.ticket.release()
         if not (self._runs or self._tickets or self._waiters or self._rewriting):
@@ -307,7 +319,7 @@ class Journal:
         records += [Done(session, _ranges(mids)) for session, mids in self._done.items()]
         rewrite = self._rewrite(records)
         batch = Batch(records, rewrite, tickets, self._waiters)
-        self._entries, self._runs, self._firsts = [], [], []
+        self._entries, self._runs, self._firsts, self._left = [], [], [], 0
         self._rows, self._done, self._tickets, self._waiters = {}, {}, [], []
         self._due = FOREVER
         return batch

@@ -38,6 +38,7 @@ from gateway.broker.records import (
     Stored,
     Target,
 )
+from gateway.broker.replay import replay_again
 from gateway.broker.session import Session
 from gateway.broker.sharing import left
 from gateway.broker.state import BrokerState
@@ -72,6 +73,7 @@ class _Reading:
     sessions: dict[int, Session]
     waiting: dict[int, dict[int, _Waiting]] = field(default_factory=dict)
     stored: dict[int, tuple[int, int, Message]] = field(default_factory=dict)
+    unshown: list[tuple[Session, Subscription]] = field(default_factory=list)
 
 
 def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) -> None:
@@ -93,6 +95,10 @@ def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) ->
             _APPLY[type(record)](reading, record)
     for session in sessions.values():
         left(broker, session)
+    for session, subscription in reading.unshown:
+        waiting = reading.waiting.get(session.number, {})
+        known = [each.message.topic for each in waiting.values() if each.retain]
+        replay_again(broker, session, subscription, known)
     for number, messages in reading.waiting.items():
         _fill(sessions[number], [messages[mid] for mid in sorted(messages)])
     for mid in sorted(reading.stored):
@@ -100,6 +106,7 @@ def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) ->
         if number in sessions:
             sessions[number].unreleased[packet_id] = message
             sessions[number].unreleased_bytes += message.bytes_held()
+            broker.room.hold(message)
         else:  # its session ended with the boot before
             release(broker, message)
 
@@ -121,9 +128,8 @@ def _collect(session: Session, found: dict[int, Living]) -> None:
     for packet_id, delivery in session.inflight.items():
         if delivery is not None:
             _add(found, session, *delivery, packet_id)
-    for waiting in session.queue:
-        if waiting[1]:  # QoS 0 is queued in memory only
-            _add(found, session, *waiting)
+    for waiting in session.backlog.line:
+        _add(found, session, *waiting)
     for packet_id, mid in session.received_mids.items():
         living = found.get(mid) or Living(mid, Message("", b"\0\0", b"", 2))
         living.targets.append(Target(session.number, 2, packet_ids=[packet_id]))
@@ -179,12 +185,14 @@ def _subscription(reading: _Reading, key: str, value: bytes) -> None:
         row.identifier,
     )
     route_to(reading.broker, session, subscription)
+    if row.unshown:
+        reading.unshown.append((session, subscription))
 
 
 def _retained(reading: _Reading, key: str, value: bytes) -> None:
     row, broker = read(value, MessageRow), reading.broker
     message = None if row.payload is None else message_of(broker.journal, row)
-    broker.retained.put(key, message, Stamp(*row.stamp))
+    broker.retained.put(key, message, Stamp(*row.stamp), bounded=False)
 
 
 def _will(reading: _Reading, key: str, value: bytes) -> None:
@@ -285,10 +293,13 @@ def _fill(session: Session, messages: list[_Waiting]) -> None:
     for waiting in messages:
         message, packet_id = waiting.message, waiting.packet_id
         if not packet_id:
-            session.line().append((message, waiting.qos, waiting.retain))
-            session.queue_bytes += message.bytes_held()
+            session.backlog.push(message, waiting.qos, waiting.retain)
+            session.room.hold(message)
         elif waiting.received:
             session.inflight[packet_id] = None
+            session.room.free(-1)
             session.received_mids[packet_id] = message.mid
         else:
             session.inflight[packet_id] = (message, waiting.qos, waiting.retain)
+            session.large |= message.is_large()
+            session.room.hold(message)

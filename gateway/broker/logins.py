@@ -145,7 +145,7 @@ class Logins:
         self, address: str, user: str, password: bytes, digest: bytes, tell: Tell
     ) -> bool:
         """A login is to be checked when it is its turn (`next_check`); False: there is no room."""
-        token = self._line.enter(place(address), lambda: self._push_out(digest))
+        token = self._line.enter(place_of(address), lambda: self._push_out(digest))
         if token:
             self._checks[token] = Check(user, password, self.stored(user), digest, [tell])
             self._by_digest[digest] = token
@@ -181,7 +181,7 @@ class Logins:
 
     def failed(self, address: str, now: float) -> float:
         """Counts a wrong login; for how many seconds its answer and the next try are to wait."""
-        where = place(address)
+        where = place_of(address)
         count, at = self._failures.get(where, (0, now))
         count = 1 if now - at > FORGIVEN_S else count + 1
         _keep(self._failures, ADDRESSES_MAX, where, (count, now))
@@ -189,22 +189,24 @@ class Logins:
 
     def delay_s(self, address: str) -> float:
         """For how long the answer to what is known to be wrong is to wait."""
-        return _delay_s(self._failures.get(place(address), (1, 0.0))[0])
+        return _delay_s(self._failures.get(place_of(address), (1, 0.0))[0])
 
     def proved(self, address: str, user: str, right: bool, now: float) -> None:
         """A proof of SCRAM was looked at. Each is another: what is remembered is who was right where."""
-        who = (place(address), user)
+        who = (place_of(address), user)
         if right:
             _keep(self._proved, REMEMBERED_MAX, who, now + REMEMBERED_S)
         else:
             self._proved.pop(who, None)
 
-    def opens_at(self, address: str, user: str, now: float) -> float:
-        """From when on a proof of this user may be looked at here; 0: always. Who was right here last
-        time does not wait for the mistakes of others."""
-        where = place(address)
-        known = self._proved.get((where, user), 0.0) > now
-        return 0.0 if known else self._opens_at(where)
+    def was_right(self, address: str, user: str, now: float) -> bool:
+        """Whether this user's last proof from here was right, and not long ago: the mistakes of others
+        are not his."""
+        return self._proved.get((place_of(address), user), 0.0) > now
+
+    def opens_at(self, address: str) -> float:
+        """From when on a login from here may be looked at again; 0: always."""
+        return self._opens_at(place_of(address))
 
     def _opens_at(self, where: str) -> float:
         count, at = self._failures.get(where, (0, 0.0))
@@ -223,7 +225,7 @@ def _delay_s(count: int) -> float:
     return min(DELAY_MIN_S * 2.0 ** min(count - 1, 10), DELAY_MAX_S)
 
 
-def place(address: str) -> str:
+def place_of(address: str) -> str:
     """What one stranger cannot have many of: an IPv4 address, or a /64 of IPv6."""
     try:
         ip = ipaddress.ip_address(address.split("%")[0])

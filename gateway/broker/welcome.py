@@ -40,11 +40,11 @@ def connack(
     if packet.version is Version.MQTT5:
         properties = _properties(connection, session, packet, assigned, asked_s)
     bytes_max = connection.outbox.packet_bytes_max
-    for each in (properties, replace(properties, response_information=None)):
-        frame = encode(ConnAck(present, Reason.SUCCESS, each), packet.version)
-        if not bytes_max or len(frame) <= bytes_max:
-            return frame
-    return None
+    frame = encode(ConnAck(present, Reason.SUCCESS, properties), packet.version)
+    if 0 < bytes_max < len(frame) and properties.response_information is not None:
+        properties = replace(properties, response_information=None)
+        frame = encode(ConnAck(present, Reason.SUCCESS, properties), packet.version)
+    return None if 0 < bytes_max < len(frame) else frame
 
 
 def _properties(

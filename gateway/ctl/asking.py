@@ -1,6 +1,7 @@
 """Commands that ask gatewayd one thing, or follow a stream of it, and show what comes.
 
-What a document looks like to a person is in `views.py`. Must not know what the commands are.
+What a document looks like to a person is in `views.py` and `streams.py`. Must not know what the
+commands are.
 """
 
 import argparse
@@ -8,7 +9,7 @@ import json
 import sys
 from typing import Any
 
-from gateway.control_commands import Command, Kind
+from gateway.control_commands import TRACE, Command, Kind
 from gateway.control_lines import (
     ControlError,
     RefusedError,
@@ -18,7 +19,7 @@ from gateway.control_lines import (
     encode_request,
     misfit,
 )
-from gateway.ctl import views
+from gateway.ctl import streams, views
 from gateway.ctl.client import UnreachableError, ask, find_socket, follow
 from gateway.ctl.exits import DEGRADED, DONE, UNREACHABLE
 from gateway.ctl.parser import arguments_of
@@ -65,10 +66,12 @@ def _follow(command: Command, path: str, request: bytes, as_json: bool) -> int:
             if not begun:
                 decode_stream(line)
                 begun = True
+                if command.words == TRACE and screen.is_terminal:  # which may stay empty for long
+                    print("gwctl: watching; Ctrl-C ends it", file=sys.stderr)
             elif as_json:
                 print(json.dumps(decode_item(line), separators=(",", ":")), flush=True)
             else:
-                screen.show(views.lines(command.words, decode_item(line), screen.width))
+                screen.show(streams.lines(command.words, decode_item(line)))
     except KeyboardInterrupt:
         return DONE
     return DONE

@@ -16,11 +16,12 @@ from gateway.mesh import conversation, membership, presence, tables
 from gateway.mesh.dialling import Dialling
 from gateway.mesh.frames import Bye, Member, Refuse, Taken, Vitals
 from gateway.mesh.identity import Identity
+from gateway.mesh.life import Life
 from gateway.mesh.link import Link, LinkState
 from gateway.mesh.local import Local
 from gateway.mesh.losses import Losses
 from gateway.mesh.outlet import PeerOutlet
-from gateway.mesh.peer import TABLES_AND_CLIENTS, Life, Peer
+from gateway.mesh.peer import TABLES_AND_CLIENTS, Peer
 from gateway.mesh.refusals import Refusal
 from gateway.mesh.state import BOOT, MeshState
 from gateway.table import Row

@@ -4,24 +4,16 @@ A peer outlives its links: streams go on where they stopped. Must not know how f
 """
 
 from dataclasses import dataclass, field
-from enum import Enum
 
 from gateway.ids import Stamp
 from gateway.mesh.frames import Hello, Vitals
+from gateway.mesh.life import Life
 from gateway.mesh.link import Link
 from gateway.mesh.stream import Incoming, Outgoing
 
 NEVER = float("-inf")
 TABLES_AND_CLIENTS = 2  # since this version of the link protocol there are their frames
 INTEREST, RETAINED = "interest", "retained"  # what is awaited of a peer, beside tables
-
-
-class Life(Enum):
-    """What heartbeats say of a gateway."""
-
-    ALIVE = "alive"
-    SUSPECT = "suspect"
-    DEAD = "dead"
 
 
 @dataclass(slots=True, eq=False)

@@ -102,10 +102,11 @@ class _People:
         user, action = arguments["user"], Action(arguments["action"])
         rights = self._people.access().rights(user, arguments["client"])
         if rights is None:
-            return {"done": f"yes: no rule is for {user or 'clients without a user name'}"}
+            why = f"yes: no rule is for {user or 'clients without a user name'}"
+            return {"done": why, "allowed": True}
         allowed, rule = rights.decide(action, arguments["topic"])
         why = "no rule says so" if rule is None else f"by the rule: {rule}"
-        return {"done": f"{'yes' if allowed else 'no'}: {why}"}
+        return {"done": f"{'yes' if allowed else 'no'}: {why}", "allowed": allowed}
 
     def _known(self, name: str) -> User:
         user = self._people.users.get(name)

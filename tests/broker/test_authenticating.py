@@ -11,7 +11,6 @@ from gateway.broker.logins import DELAY_MIN_S, EXCHANGES_MAX, User
 from gateway.broker.scram import METHOD, make_keys
 from gateway.config import MqttSection
 from gateway.effects import CheckPassword
-from gateway.limits import CONNECT_TIMEOUT_S
 from gateway.mqtt.packets import (
     Auth,
     ConnAck,
@@ -29,6 +28,7 @@ from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
 from tests.broker.world import V5, Client, World
 
+CONNECT_TIMEOUT_S = MqttSection().connect_timeout_s
 CONTINUE, AGAIN = Reason.CONTINUE_AUTHENTICATION, Reason.RE_AUTHENTICATE
 SALT = bytes(range(16))
 PENCIL, STAPLE = make_keys("pencil", SALT, 4_096), make_keys("staple", SALT[::-1], 4_096)
@@ -215,6 +215,30 @@ def test_who_was_right_here_does_not_wait_for_the_mistakes_of_others_but_for_his
             again.hear_welcome()
         else:
             assert again.mqtt.take() == []
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_nobody_learns_by_a_wrong_proof_who_was_right_here(live: bool) -> None:
+    told_after = {}
+    for user in ("ann", "bob"):
+        world = world_of_users()
+        guesser = opened(world, user="bob", password="staple", client_id="guesser")
+        world.broker.state.logins.proved(HERE, "bob", False, world.now)
+        opened(world).mqtt.lose()
+        Caller(world, "eve", "wrong", client_id="eve").exchange()
+        if live:
+            guesser.begin_anew(user, "wrong")
+            guesser.again()
+            guesser.hear_challenge()
+            guesser.prove()
+        else:
+            guesser = Caller(world, user, "wrong", client_id="other")
+            guesser.exchange()
+        told_after[user] = 0
+        while not guesser.mqtt.closed:
+            world.pass_s(0.01)
+            told_after[user] += 1
+    assert abs(told_after["ann"] - told_after["bob"]) <= 1 and told_after["ann"] >= 20
 
 
 def test_nobody_learns_by_asking_who_exists() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from gateway.broker.access import Access, Rule
+from gateway.broker.backlog import DROP_QOS0_FIRST
 from gateway.broker.connection import State
 from gateway.broker.logins import (
     ADDRESSES_MAX,
@@ -18,7 +19,6 @@ from gateway.broker.logins import (
     Logins,
     User,
 )
-from gateway.broker.session import DROP_QOS0_FIRST
 from gateway.config import MqttSection
 from gateway.effects import CheckPassword
 from gateway.mqtt.packets import (
@@ -321,7 +321,7 @@ def test_where_sessions_belong_to_nobody_another_user_gets_it_without_what_he_ma
     assert isinstance(connack, ConnAck) and connack.session_present
     assert [each.topic for each in messages if isinstance(each, Publish)] == ["t/open", "t/open"]
     session = world.broker.state.sessions["same"]
-    assert not session.queue and not session.queue_bytes and not session.queued_qos0
+    assert not session.backlog and not session.backlog.bytes
     publisher.publish("t/s", b"later", 1)
     publisher.publish("t/open", b"later", 0)
     assert bob.payloads() == [b"later"]

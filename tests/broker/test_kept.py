@@ -199,8 +199,8 @@ def test_qos_2_that_was_sent_keeps_its_packet_id_over_a_power_cut() -> None:
     assert (again.packet_id, again.dup, again.payload) == (sent.packet_id, True, b"1")
 
 
-def test_pubrel_waits_until_the_disk_knows_of_pubrec() -> None:
-    world = KeptWorld()
+def with_a_message_of_qos_2(world: KeptWorld) -> tuple[Client, Publish]:
+    """A persistent subscriber, and what it has just been sent."""
     subscriber = persistent(world, "s")
     subscribed(world, subscriber, "t", 2)
     publisher = world.connected("p")
@@ -208,7 +208,13 @@ def test_pubrel_waits_until_the_disk_knows_of_pubrec() -> None:
     world.settle()
     publisher.send(PubRel(1))
     world.settle()
-    message = subscriber.messages()[0]
+    (message,) = subscriber.messages()
+    return subscriber, message
+
+
+def test_pubrel_waits_until_the_disk_knows_of_pubrec() -> None:
+    world = KeptWorld()
+    subscriber, message = with_a_message_of_qos_2(world)
     subscriber.send(PubRec(message.packet_id))
     assert subscriber.take() == []
     world.now += 1
@@ -325,6 +331,7 @@ def test_a_delayed_will_survives_and_is_sent_once() -> None:
 
 
 @pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5.0"])
+# [MQTT-4.8.0-2 of 3.1.1]
 def test_a_full_disk_refuses_what_must_be_kept_and_goes_on_with_the_rest(version: Version) -> None:
     world = KeptWorld()
     away(world)
@@ -334,13 +341,13 @@ def test_a_full_disk_refuses_what_must_be_kept_and_goes_on_with_the_rest(version
     publisher.publish("t", b"lost", 1)
     world.fail()
     assert publisher.closed  # not answered: it is to come again
-    publisher = world.connected("p", version)
+    publisher = world.connected("q", version)  # the first has to wait before it is back
     publisher.publish("t", b"refused", 1)
     if version is V5:
         assert publisher.take() == [PubAck(1, Reason.QUOTA_EXCEEDED)]
     else:
         assert publisher.closed
-        publisher = world.connected("p", version)
+        publisher = world.connected("r", version)
     publisher.publish("u", b"also", 0)
     live.take()
     world.now += 2
@@ -387,7 +394,7 @@ def test_all_that_lives_can_be_written_again_and_nothing_else_is_needed() -> Non
             publisher.take()
     publisher.publish("t", b"stored", 2, packet_id=999)
     world.settle()
-    before = len(world.log)
+    before = len(world.card.log)
     publisher.publish("t", b"last", 1)
     world.now += 1
     world.sync(wants_rewrite=True)
@@ -396,7 +403,7 @@ def test_all_that_lives_can_be_written_again_and_nothing_else_is_needed() -> Non
     for packet in taken:
         subscriber.send(PubAck(packet.packet_id))  # type: ignore[union-attr]
     world.settle()
-    assert len(world.log) < before
+    assert len(world.card.log) < before
     world.now += 60
     world.settle()
     world.power_cut()
@@ -488,7 +495,7 @@ def test_after_a_planned_stop_no_will_is_sent() -> None:
     last = world.broker.journal.last()
     for record in last:
         if isinstance(record, Row) and record.value is not None:
-            world.rows[record.kind, record.key] = record.value
+            world.card.rows[record.kind, record.key] = record.value
     world.power_cut()
     world.pass_s(60)
     assert world.broker.waiting() == 0

@@ -96,7 +96,7 @@ def test_a_row_that_cannot_be_read_costs_only_itself() -> None:
     world = KeptWorld()
     change(world, user_row("ann", ANN), user_row("bob", ANN))
     world.settle()
-    world.rows[PEOPLE, "user/bob"] = b"\xc1"
+    world.card.rows[PEOPLE, "user/bob"] = b"\xc1"
     world.power_cut()
     assert world.broker.people.users == {"ann": ANN}
     notes = [effect for effect in world.broker.drain()[1] if isinstance(effect, Note)]

@@ -68,6 +68,8 @@ SETTINGS = MqttSection(
     queue_messages_max=50,
     queue_bytes_max=100_000,
     inflight_max=20,
+    waiting_bytes_max=150_000,
+    unfinished_bytes_max=20_000,
     session_expiry_max_s=SESSION_S,
 )
 USERS = {USER: User("hash", keys=make_keys(PASSWORD, bytes(16), 4_096))}
@@ -158,6 +160,8 @@ class Inside:
             case ["fail"]:
                 if world.take() is not None:
                     world.fail()
+            case ["rewrite"]:
+                world.sync(wants_rewrite=True)
             case ["cut"]:
                 self.lines.clear()
                 world.power_cut()
@@ -212,21 +216,25 @@ class Inside:
         sessions = self.world.broker.state.sessions
         assert len(sessions) <= SESSIONS, sorted(sessions)
         for session in sessions.values():
-            in_queue = sum(entry[0].bytes_held() for entry in session.queue)
-            assert session.queue_bytes == in_queue
-            assert session.queued_qos0 == sum(entry[1] == 0 for entry in session.queue)
-            again = sum(1 for entry in session.queue if len(entry) == 4)
-            assert len(session.queue) - again <= SETTINGS.queue_messages_max
+            backlog = session.backlog
+            assert backlog.bytes == sum(entry[0].bytes_held() for entry in backlog)
+            assert all(entry[1] for entry in backlog.line)
+            again = sum(1 for entry in backlog.line if len(entry) == 4)
+            assert len(backlog) - again <= SETTINGS.queue_messages_max
             assert len(session.inflight) <= SETTINGS.inflight_max
             assert all(0 < packet_id < 65_536 for packet_id in session.inflight)
             held = sum(message.bytes_held() for message in session.unreleased.values())
             assert session.unreleased_bytes == held <= SETTINGS.queue_bytes_max
+        assert self.world.broker.state.room.used == self.world.held_bytes()
+        unread = [each.connection for each in self.lines.values() if each.connection._chunks]
+        assert set(self.world.broker.state.unfinished._held) == set(unread)
 
     def _good_client(self) -> None:
         world = self.world
         for client in list(self.lines):
             self._lose(client)
         world.pass_s(10.0)  # the disk is tried again after a failure
+        world.broker.state.room.bytes_max = 10_000_000  # for what waits may have filled it
         world.settle()
         world.broker.drain()
         good = world.connected("good")

@@ -11,8 +11,8 @@ from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
+from gateway.broker.backlog import DROP_OLDEST, DROP_QOS0_FIRST, REFUSE_NEW
 from gateway.broker.scram import METHOD
-from gateway.broker.session import DROP_OLDEST, DROP_QOS0_FIRST, REFUSE_NEW
 from gateway.mqtt.encode import encode
 from gateway.mqtt.packets import (
     Auth,
@@ -70,7 +70,7 @@ def make(seed: int, steps: int) -> list[Action]:
             case 4:
                 actions.append(["deaf", client, random.random() < 0.5])
             case 5:
-                actions.append([random.choice(("fail", "cut"))])
+                actions.append([random.choice(("fail", "cut", "rewrite"))])
             case 6:
                 actions += [["again", client], ["prove", client, random.random() < 0.9]]
     return actions
@@ -116,7 +116,8 @@ def _opening(random: Random, client: int, versions: list[Version]) -> list[Actio
     if random.random() < 0.4:
         delay = Properties(will_delay_interval_s=random.choice((1, 30)))
         of_will = delay if version is Version.MQTT5 and random.random() < 0.5 else NO_PROPERTIES
-        will = Will(random.choice(TOPICS), b"will", random.randrange(3), False, of_will)
+        retain = random.random() < 0.2
+        will = Will(random.choice(TOPICS), b"will", random.randrange(3), retain, of_will)
     name = random.choice(("c", "d", f"own{client}"))
     keep_alive_s = random.choice((0, 0, 60, 65_535))
     packet = Connect(version, name, clean, keep_alive_s, will, None, None, properties)
@@ -171,7 +172,9 @@ def _packet(random: Random, version: Version) -> Packet:
         case 7:
             return PingReq()
         case 8:
-            return Disconnect()
+            with_will = new and random.random() < 0.5
+            reason = Reason.DISCONNECT_WITH_WILL_MESSAGE if with_will else Reason.SUCCESS
+            return Disconnect(reason)
         case _:
             return _auth(random)
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from paho.mqtt import publish
 
 from gateway.ctl.shell import HELP, REFUSED
 from gateway.setup.main import set_up
@@ -192,6 +193,42 @@ def test_the_environment_of_a_client_changes_nothing(operator: Operator) -> None
     shown = run(command, GWCTL_SOCKET="/x", PYTHONPATH="/x", LC_ALL="$(id)")
     assert shown.returncode == 0, shown.stderr
     assert "uid=" not in shown.stdout
+
+
+def test_doctor_checks_by_what_gatewayd_says_where_this_user_may_not_read(
+    operator: Operator,
+) -> None:
+    done = operator.ssh(
+        "gwctl", "doctor", "--json", "--config", f"{operator.folder}/root/gatewayd.toml"
+    )
+    assert done.stdout, done.stderr
+    checks = {check["check"]: check for check in json.loads(done.stdout)["checks"]}
+    assert "this user may not read" in checks["configuration"]["text"]
+    well = ("configuration", "gatewayd", "MQTT port 18864", "TLS port 18865", "state directory")
+    assert {name: checks[name]["level"] for name in well} == dict.fromkeys(well, "ok")
+    assert checks["certificate on port 18865"]["text"] == "valid until 9999-12-31"
+
+
+def test_a_trace_comes_through_and_ends_with_the_line(operator: Operator) -> None:
+    def traced() -> bool:
+        return "somebody runs gwctl trace" in operator.ssh("gwctl", "status", "--json").stdout
+
+    def wait(there: bool) -> None:
+        end = time.monotonic() + WAIT_S
+        while traced() is not there:
+            assert time.monotonic() < end
+
+    for end_it in (True, False):
+        command = operator.command("gwctl", "trace", "'plant/#'", "--count", "1" if end_it else "0")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as line:
+            wait(there=True)
+            if end_it:
+                publish.single("plant/level", "7.5", hostname=ADDRESS, port=18864)
+                out, _ = line.communicate(timeout=WAIT_S)
+                assert b"plant/level 3B 7.5" in out
+            else:
+                line.kill()
+        wait(there=False)
 
 
 # At a terminal.
