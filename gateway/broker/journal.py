@@ -205,9 +205,16 @@ class Journal:
         self._offered = True
         return self._under_way
 
-    def committed(self, seconds: float, rewrite_wanted: Callable[[], "Rewriter"] | None) -> None:
-        """The batch under way is on disk; what waited for it goes on before this returns."""
-        self.refusing = ""
+    def committed(
+        self, seconds: float, rewrite_wanted: Callable[[], "Rewriter"] | None, refusing: str
+    ) -> None:
+        """The batch under way is on disk; what waited for it goes on before this returns.
+
+        `refusing` says why no new message can be kept, though the disk still trims; empty: it can.
+        """
+        self.refusing = refusing
+        if refusing:
+            self._by(self.now + ASK_AGAIN_S)  # nothing else may come that would show the room
         batch, self._under_way, self._offered = self._under_way, None, False
         assert batch is not None, "nothing was under way"
         self._commit_s += _SMOOTHING * (seconds - self._commit_s)
@@ -239,12 +246,6 @@ class Journal:
         under_way = self._under_way.records if self._under_way is not None else []
         self._rewriting = None
         return [*under_way, *self._close().records]
-
-    def refuse(self, why: str) -> None:
-        """No message can be kept until the next batch says otherwise, though the disk still trims."""
-        self.refusing = why
-        if why:
-            self._by(self.now + ASK_AGAIN_S)  # nothing else may come that would show the room
 
     def mesh_ms(self, when: float | None) -> int | None:
         """A monotonic time as the disk keeps it."""

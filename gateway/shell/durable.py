@@ -72,13 +72,13 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One commit. `free` is false when no new durable work should be taken."""
+    """One commit. `refusing` says why no new message should be taken, and the remedy; or nothing."""
 
     written_bytes: int
     seconds: float
     log_bytes: int
     wants_rewrite: bool
-    free: bool
+    refusing: str
 
 
 @dataclass(slots=True)
@@ -366,7 +366,8 @@ class DurableStore:
         limit = max(self._settings.rewrite_bytes_min, 2 * self._rewritten_bytes)
         wants = not self._begin and not self._to_free
         wants = wants and (size > limit or len(self._log.segments) > SEGMENTS_MAX)
-        return Report(written, seconds, size, wants, vitals.state is None)
+        refusing = f"{vitals.words}; {vitals.remedy}" if vitals.state else ""
+        return Report(written, seconds, size, wants, refusing)
 
     def _failed(self, problem: StoreFailure) -> None:
         vitals = self.vitals
@@ -425,7 +426,8 @@ class DurableStore:
         if self._rows_problem:
             return
         if vitals.free_bytes < self._settings.free_bytes_min:
-            text = f"{vitals.free_bytes >> 20} MB are free, storage.free_bytes_min asks for more"
+            least = self._settings.free_bytes_min >> 20
+            text = f"less than {least} MB are free (storage.free_bytes_min)"
             problem = StoreFailure(FailureKind.FULL, text)
             vitals.state, vitals.words, vitals.remedy = problem.kind, text, problem.remedy
             return

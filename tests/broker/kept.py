@@ -52,8 +52,8 @@ class KeptWorld(World):
             self._taken = self.broker.journal.take(self.now)
         return self._taken
 
-    def sync(self, wants_rewrite: bool = False) -> list[Record]:
-        """What is due now is on disk, and the broker knows; returns it."""
+    def sync(self, wants_rewrite: bool = False, refusing: str = "") -> list[Record]:
+        """What is due now is on disk, and the broker knows; returns it. `refusing`: no room for more."""
         batch = self.take()
         if batch is None:
             return []
@@ -69,7 +69,7 @@ class KeptWorld(World):
                     self.rows.pop((record.kind, record.key), None)
                 else:
                     self.rows[record.kind, record.key] = record.value
-        self.broker.committed(0.001, wants_rewrite, self.now)
+        self.broker.committed(0.001, wants_rewrite, self.now, refusing)
         return batch.records
 
     def settle(self) -> None:

@@ -141,7 +141,8 @@ def test_unsuback_says_no_more_than_fits() -> None:
 
 def test_what_the_operator_should_do_is_not_for_clients() -> None:
     world = KeptWorld()
-    world.broker.refuse("the disk is full; delete something", world.now)
+    world.client("kept").connect(session_expiry_interval_s=600)
+    world.sync(refusing="the disk is full; delete something")
     client = world.connected("c")
     client.publish("t", b"", 1, retain=True)
     assert client.take() == [PubAck(1, Reason.QUOTA_EXCEEDED)]

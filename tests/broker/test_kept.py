@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.broker.journal import ASK_AGAIN_S
 from gateway.broker.records import Done, Enqueued, Received, Row
 from gateway.mqtt.packets import (
     ConnAck,
@@ -350,6 +351,28 @@ def test_a_full_disk_refuses_what_must_be_kept_and_goes_on_with_the_rest(version
     assert isinstance(publisher.take()[-1], PubAck)
     world.power_cut()
     assert persistent(world, "s").acknowledge() == [b"lost", b"kept"]
+
+
+def test_the_log_says_once_that_the_disk_is_full_and_once_that_it_takes_messages_again() -> None:
+    world = KeptWorld()
+    away(world)
+    publisher = world.connected("p")
+    publisher.publish("t", b"before", 1)
+    full, failed = "less than 64 MB are free; make room", "the disk refused a write; make room"
+    world.sync(refusing=full)
+    for _ in range(5):
+        world.now += ASK_AGAIN_S
+        assert world.take() is not None, "nobody asks whether there is room"
+        world.fail(failed)
+        world.now += ASK_AGAIN_S
+        world.sync(refusing=full)
+    assert world.notes() == [full, failed]
+    world.now += ASK_AGAIN_S
+    world.sync()
+    assert world.notes()[2:] == ["the disk takes new messages again"]
+    packet_id = publisher.publish("t", b"behind", 1)
+    world.settle()
+    assert publisher.take()[-1] == PubAck(packet_id, Reason.SUCCESS)
 
 
 # [MQTT-4.3.3-9]

@@ -330,7 +330,7 @@ def test_rows_that_cannot_be_written_hold_the_log_and_are_told(tmp_path: Path) -
     store.commit([Row("s", "a", b"1"), message(1, 3000)]).result()
     store.commit([message(1)], Rewrite.BEGIN).result()
     report = store.commit([], Rewrite.END).result()
-    assert not report.free
+    assert report.refusing.startswith("broker.db cannot be written")
     assert store.vitals.state is FailureKind.BROKEN and store.vitals.remedy
     assert len(segments(tmp_path)) == 2
     assert read(tmp_path)[0] == {("s", "a"): b"1"}
@@ -410,7 +410,7 @@ def fill():
     for number in range(1, 500):
         report = store.commit([message(number, 32_000)]).result()
         good.append(number)
-        if not report.free and sys.argv[1] == "low":
+        if report.refusing and sys.argv[1] == "low":
             return report
 if sys.argv[1] == "read-only":
     store.commit([message(1)]).result()
