@@ -268,7 +268,9 @@ def _find_session(
 def _is_back(broker: BrokerState, client_id: str) -> bool:
     """Nobody waits for this client any more; whether the disk says that it is away."""
     broker.away.pop(client_id, None)
-    return client_id in broker.written_away and broker.written_away.pop(client_id) is None
+    written = client_id in broker.written_away
+    broker.written_away.discard(client_id)
+    return written
 
 
 def write_away(broker: BrokerState) -> None:
@@ -276,7 +278,7 @@ def write_away(broker: BrokerState) -> None:
     for client_id, since in list(broker.away.items()):
         if since + AWAY_WRITTEN_S <= broker.now and client_id not in broker.written_away:
             session = broker.sessions[client_id]
-            broker.written_away[client_id] = None
+            broker.written_away.add(client_id)
             keep_session(broker.journal, session, None, broker.journal.mesh_ms(since))
 
 

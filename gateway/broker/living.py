@@ -21,6 +21,7 @@ from gateway.broker.keeping import (
     MessageRow,
     SessionRow,
     SubscriptionRow,
+    keep_session,
     message_of,
     properties_of,
     read,
@@ -39,7 +40,7 @@ from gateway.broker.records import (
 from gateway.broker.session import Session
 from gateway.broker.sharing import left
 from gateway.broker.state import BrokerState
-from gateway.broker.subscribing import subscribe
+from gateway.broker.subscribing import route_to
 from gateway.errors import ProtocolError
 from gateway.ids import Stamp
 from gateway.mqtt.message import Message
@@ -153,11 +154,14 @@ def _session(reading: _Reading, key: str, value: bytes) -> None:
     reading.sessions[session.number] = session
     since = broker.journal.monotonic_s(row.away_ms)
     if since is not None:
-        broker.written_away[row.client_id] = None
+        broker.written_away.add(row.client_id)
     broker.away[row.client_id] = broker.now if since is None else since
     expire_at(broker, session, broker.away[row.client_id] + row.expiry_s)
     if row.will is not None:
         leave_will(broker, session, will_of(row.will), RESTART_GRACE_S)
+        keep_session(
+            broker.journal, session, None, row.away_ms
+        )  # the will has a row of its own now
 
 
 def _subscription(reading: _Reading, key: str, value: bytes) -> None:
@@ -172,7 +176,7 @@ def _subscription(reading: _Reading, key: str, value: bytes) -> None:
         row.retain_handling,
         row.identifier,
     )
-    subscribe(reading.broker, session, subscription, None)
+    route_to(reading.broker, session, subscription)
 
 
 def _retained(reading: _Reading, key: str, value: bytes) -> None:

@@ -55,7 +55,7 @@ class BrokerState:
     wills: dict[str, tuple[int, Message]] = field(default_factory=dict)
     expiries: dict[str, int] = field(default_factory=dict)
     away: dict[str, float] = field(default_factory=dict)
-    written_away: dict[str, None] = field(default_factory=dict)
+    written_away: set[str] = field(default_factory=set)
     silent: dict[Session, int] = field(default_factory=dict)
     crowding: dict[str, Callable[[], None]] = field(default_factory=dict)
     present: Callable[[str], Iterable[Message]] = lambda topic_filter: ()

@@ -93,10 +93,15 @@ def subscribe(
     """
     if session.number:
         keep_subscription(broker.journal, session, subscription, ticket)
-    if broker.routes.add(session, subscription):
-        broker.elsewhere.subscribed(split_share(subscription.topic_filter)[1])
+    route_to(broker, session, subscription)
     if session.outbox is not None:
         came(broker, session)
+
+
+def route_to(broker: BrokerState, session: Session, subscription: Subscription) -> None:
+    """Has messages find the session from now on; what the disk has of it stays as it is."""
+    if broker.routes.add(session, subscription):
+        broker.elsewhere.subscribed(split_share(subscription.topic_filter)[1])
 
 
 def unsubscribe(

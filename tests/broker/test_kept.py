@@ -463,6 +463,46 @@ def test_a_client_that_comes_back_after_a_crash_cancels_its_will() -> None:
     assert world.broker.waiting() == 0
 
 
+def test_a_will_that_was_sent_after_a_crash_is_not_sent_after_the_next() -> None:
+    world = KeptWorld()
+    away(world)
+    with_will(world)
+    world.power_cut()
+    world.pass_s(11)
+    world.settle()
+    world.power_cut()
+    world.pass_s(60)
+    assert persistent(world, "s").acknowledge() == [b"will"]
+
+
+def test_a_client_that_comes_back_without_its_will_has_none_after_the_next_crash() -> None:
+    world = KeptWorld()
+    away(world)
+    with_will(world)
+    world.power_cut()
+    persistent(world, "w")
+    world.now += 11
+    world.settle()
+    world.power_cut()
+    world.pass_s(60)
+    assert world.broker.waiting() == 0
+
+
+def test_a_start_writes_nothing_about_what_is_on_disk_already() -> None:
+    world = KeptWorld()
+    client = persistent(world, "s")
+    subscribed(world, client, "a/+", 1)
+    subscribed(world, client, "$share/g/b", 2)
+    world.power_cut()
+    world.pass_s(10)
+    assert world.sync() == []
+    publisher = world.connected("p")
+    for topic in ("a/1", "b"):
+        publisher.publish(topic, topic.encode(), 1)
+    world.settle()
+    assert persistent(world, "s").acknowledge() == [b"a/1", b"b"]
+
+
 def test_after_a_planned_stop_no_will_is_sent() -> None:
     world = KeptWorld()
     away(world)
