@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from gateway.broker.connecting import delay_will, expire_at, leave_will, new_session, release
-from gateway.broker.journal import Living
 from gateway.broker.keeping import (
     RETAINED,
     SESSION,
@@ -37,6 +36,7 @@ from gateway.broker.records import (
     Stored,
     Target,
 )
+from gateway.broker.rewriting import Living
 from gateway.broker.session import Session
 from gateway.broker.sharing import left
 from gateway.broker.state import BrokerState

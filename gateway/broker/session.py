@@ -8,15 +8,15 @@ sockets, other sessions or how messages are routed.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice, repeat
 from typing import Any, Protocol
 
 from gateway.broker.access import Rights
 from gateway.broker.journal import Journal
 from gateway.broker.outbox import Outbox
 from gateway.broker.vitals import Vitals
-from gateway.mqtt.message import Message
+from gateway.mqtt.message import Message, run_bytes_held
 from gateway.mqtt.packets import Subscription
 from gateway.tickets import Ticket
 
@@ -203,18 +203,22 @@ class Session:
         self._next_id = packet_id
         return list(islice(reversed(inflight), len(messages)))[::-1] if self.number else []
 
-    def acknowledged(self, packet_id: int, now: float) -> bool:
-        """PUBACK or PUBCOMP came (or a PUBREC that refuses): the id is free, the next may go."""
-        if packet_id not in self.inflight:
-            return False
-        delivery = self.inflight.pop(packet_id)
-        if self.number:
+    def acknowledged(self, packet_ids: Sequence[int], now: float) -> None:
+        """PUBACK or PUBCOMP came (or a PUBREC that refuses): the ids are free, the next may go."""
+        inflight, mids = self.inflight, []
+        for packet_id in packet_ids:
+            if packet_id in inflight:
+                delivery = inflight.pop(packet_id)
+                if delivery is not None:
+                    mids.append(delivery[0].mid)
+                elif packet_id in self.received_mids:
+                    mids.append(self.received_mids.pop(packet_id))
+        for packet_id in packet_ids if self.unsent else ():
             self.unsent.pop(packet_id, None)
-            mid = self.received_mids.pop(packet_id, 0) if delivery is None else delivery[0].mid
-            self.journal.done(self.number, mid)
+        if mids and self.number:
+            self.journal.done(self.number, mids)
         if self.queue or self.replay is not None:
             self.send_waiting(now)
-        return True
 
     def received(self, packet_id: int, ticket: Callable[[], Ticket]) -> bool:
         """PUBREC came: only PUBREL may follow under this id [MQTT-4.3.3-4].
@@ -360,11 +364,11 @@ class Session:
 
     def _enqueue_run(self, messages: list[Message], qos: int) -> list[int]:
         """Nobody is connected: the messages wait, in one step if there is room for all."""
-        size = sum([message.bytes_held() for message in messages])
+        size = run_bytes_held(messages)
         full = len(self.queue) + len(messages) > self.queue_messages_max
         if full or self.queue_bytes + size > self.queue_bytes_max:
             return [self._enqueue(message, qos, False) for message in messages]
-        self.line().extend([(message, qos, False) for message in messages])
+        self.line().extend(zip(messages, repeat(qos), repeat(False), strict=False))
         self.queue_bytes += size
         return [WAITS] * len(messages)
 
@@ -381,7 +385,7 @@ class Session:
 
     def _give_up(self, message: Message) -> None:
         if self.number and message.mid:
-            self.journal.done(self.number, message.mid)
+            self.journal.done(self.number, [message.mid])
 
     def _send_at_most_once(
         self, outbox: Outbox, message: Message, retain: bool, now: float

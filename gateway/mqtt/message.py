@@ -15,6 +15,7 @@ from gateway.mqtt.properties import NO_PROPERTIES, Properties, encode_properties
 
 MQTT3 = 0
 MQTT5 = 1
+_HELD_BYTES = 200  # of the object and its place in a queue
 _LENGTHS = tuple(encode_length(length) for length in range(512))
 
 
@@ -110,4 +111,10 @@ class Message(msgspec.Struct, eq=False, gc=False):
 
     def bytes_held(self) -> int:
         """What it costs a queue, near enough, in bytes."""
-        return len(self.payload) + len(self.topic_field) + 200
+        return len(self.payload) + len(self.topic_field) + _HELD_BYTES
+
+
+def run_bytes_held(messages: list[Message]) -> int:
+    """The same for messages of one topic together."""
+    each = len(messages[0].topic_field) + _HELD_BYTES
+    return sum([len(message.payload) for message in messages]) + each * len(messages)

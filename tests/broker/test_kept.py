@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.broker.journal import ASK_AGAIN_S
+from gateway.broker.journal import ASK_AGAIN_S, LAZY_S
 from gateway.broker.records import Done, Enqueued, Received, Row
 from gateway.mqtt.packets import (
     ConnAck,
@@ -19,6 +19,7 @@ from gateway.mqtt.packets import (
 )
 from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
+from gateway.timers import FOREVER
 from tests.broker.kept import KeptWorld
 from tests.broker.world import V5, V311, Client
 
@@ -351,6 +352,31 @@ def test_a_full_disk_refuses_what_must_be_kept_and_goes_on_with_the_rest(version
     assert isinstance(publisher.take()[-1], PubAck)
     world.power_cut()
     assert persistent(world, "s").acknowledge() == [b"lost", b"kept"]
+
+
+def test_what_is_acknowledged_at_once_is_neither_written_nor_held_and_the_rest_is_not_delayed() -> (
+    None
+):
+    world = KeptWorld()
+    client = persistent(world, "s")
+    subscribed(world, client, "#", 1)
+    publisher = world.connected("p")
+    journal = world.broker.journal
+    world.now += LAZY_S
+    world.settle()
+    world.broker.state.at(world.now)
+    journal.put("kind", "key", b"nobody waits for it")
+    late = world.now + LAZY_S
+    while world.now < late:
+        publisher.publish("t", b"x" * 1000, 1)
+        assert client.acknowledge() == [b"x" * 1000]
+        assert isinstance(publisher.take()[-1], PubAck)
+        assert not journal._entries
+        assert journal.deadline() == late
+        world.now += 0.1
+    assert world.sync() == [Row("kind", "key", b"nobody waits for it")]
+    assert journal.deadline() == FOREVER
+    assert journal.never_written >= 100
 
 
 def test_the_log_says_once_that_the_disk_is_full_and_once_that_it_takes_messages_again() -> None:
