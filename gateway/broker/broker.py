@@ -19,7 +19,7 @@ from gateway.broker.keeping import forget_retained, keep_session
 from gateway.broker.living import living, restore
 from gateway.broker.logins import Logins, User
 from gateway.broker.outbox import Outbox
-from gateway.broker.records import Record
+from gateway.broker.records import Record, Wish
 from gateway.broker.retained import Retained
 from gateway.broker.routes import Routes
 from gateway.broker.state import BrokerState
@@ -245,17 +245,17 @@ class Broker:
         """What is on its way to the disk."""
         return self.state.journal
 
-    def committed(
-        self, seconds: float, rewrite_wanted: bool, now: float, refusing: str = ""
-    ) -> None:
+    def committed(self, seconds: float, rewrite: Wish, now: float, refusing: str = "") -> None:
         """The batch that was taken is on disk, after that many seconds; what waited for it goes on.
 
         `refusing` says why the disk takes no new message, and what to do; empty: it does.
         """
         self.state.at(now)
         self._note_disk(refusing)
-        wanted = (lambda: living(self.state)) if rewrite_wanted else None
-        self.state.journal.committed(seconds, wanted, refusing)
+        journal = self.state.journal
+        worth = rewrite is Wish.IF_WORTH and journal.balance.is_worth_it()
+        wanted = (lambda: living(self.state)) if worth or rewrite is Wish.NOW else None
+        journal.committed(seconds, wanted, refusing)
 
     def commit_failed(self, why: str, now: float) -> None:
         """The batch that was taken could not be written; `why` says so and what to do."""

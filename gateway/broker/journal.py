@@ -32,7 +32,7 @@ from gateway.broker.records import (
     Sent,
     Target,
 )
-from gateway.broker.rewriting import Living, Rewriting
+from gateway.broker.rewriting import Balance, Living, Rewriting
 from gateway.clock import MeshClock
 from gateway.mqtt.message import Message
 from gateway.tickets import Ticket
@@ -92,6 +92,7 @@ class Journal:
         self._under_way: Batch | None = None
         self._offered = False
         self._rewriting: Rewriting | None = None
+        self.balance = Balance()
 
     # what the broker reports
 
@@ -219,6 +220,7 @@ class Journal:
             self._rewriting = None
         elif rewrite_wanted is not None and self._rewriting is None:
             self._rewriting = Rewriting(rewrite_wanted())
+            self.balance = Balance()
         if self._rewriting is not None:
             self._by(self.now)
         for waiter, packet_id in batch.waiters:
@@ -309,6 +311,7 @@ class Journal:
         rewrite = Rewrite.NONE
         if self._rewriting is not None:
             rewrite = self._rewriting.slice(records, self.mesh_ms)
+        self.balance.count(records)
         batch = Batch(records, rewrite, tickets, self._waiters)
         self._entries, self._runs, self._firsts = {}, [], []
         self._rows, self._done, self._tickets, self._waiters = {}, {}, [], []

@@ -11,11 +11,21 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from gateway.broker.collected import MeshTime, enqueued, stored
-from gateway.broker.records import Received, Record, Rewrite, Target
+from gateway.broker.records import (
+    Done,
+    Enqueued,
+    Received,
+    Record,
+    Released,
+    Rewrite,
+    Stored,
+    Target,
+)
 from gateway.mqtt.message import Message
+from gateway.mqtt.properties import NO_PROPERTIES
 
 SLICE_BYTES_MAX = 131_072  # in one batch: others wait behind it
-SLICE_MESSAGES_MAX = 500  # and behind the loop, which makes records of them
+SLICE_MESSAGES_MAX = 250  # and behind the loop, which makes records of them
 
 
 @dataclass(slots=True)
@@ -31,6 +41,38 @@ class Living:
     targets: list[Target] = field(default_factory=list)
     stored: tuple[int, int] | None = None
     received_by: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Balance:
+    """What the log holds, and how much of it is needed, in messages of a session.
+
+    Any other record counts as one that is over. What is not known (how long the messages are, and those
+    of a session that ended under way) makes it wrong by a share, until all is written again.
+    """
+
+    logged: int = 0
+    alive: int = 0
+
+    def count(self, records: list[Record]) -> None:
+        """These are on disk, or on their way."""
+        for record in records:
+            messages = 1
+            match record:
+                case Enqueued():
+                    messages = len(record.payloads) * len(record.targets)
+                    self.alive += messages
+                case Stored():
+                    self.alive += 1
+                case Done():
+                    self.alive -= sum([last - first + 1 for first, last in record.ranges])
+                case Released():
+                    self.alive -= 1
+            self.logged += messages
+
+    def is_worth_it(self) -> bool:
+        """Whether writing all that lives again frees about as much as it writes."""
+        return 2 * self.alive <= self.logged
 
 
 class Rewriting:
@@ -84,6 +126,26 @@ class Rewriting:
             targets.append(target)
             if target.session in item.received_by or key in self._received:
                 received.append(Received(*key))
-        if targets:
+        if not targets:
+            return
+        if not (records and _goes_with(records[-1], mid, item.message, targets)):
             records.append(enqueued(mid, [item.message], targets, mesh_ms))
-            records += received
+        records += received
+
+
+def _goes_with(record: Record, mid: int, message: Message, targets: list[Target]) -> bool:
+    """Adds the message to the record before it, if they differ in the payload only."""
+    if not isinstance(record, Enqueued) or record.properties:
+        return False
+    alike = (
+        record.first + len(record.payloads) == mid
+        and record.field == message.topic_field
+        and message.properties is NO_PROPERTIES
+        and (record.qos, record.retain) == (message.qos, message.retain)
+        and record.publisher == message.publisher
+        and record.targets == targets
+        and all(target.packet_ids is None for target in targets)
+    )
+    if alike:
+        record.payloads.append(message.payload)
+    return alike

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.broker.records import Record, Rewrite, Row
+from gateway.broker.records import Record, Rewrite, Row, Wish
 from gateway.shell.disk import Disk, FailureKind, StoreFailure, failure
 from gateway.shell.recovery import Recovery
 from gateway.shell.room import Room
@@ -35,6 +35,7 @@ CHECKPOINT_S = 30.0  # a crash replays at most this much of rows
 BALLAST_BYTES = 8_388_608  # thousands of acknowledgements, and one write of broker.db
 SEGMENT_BYTES = 8_388_608  # a preallocation every 100,000 small messages
 REWRITE_BYTES_MIN = 33_554_432  # below this a rewrite costs the card more than it gives back
+REWRITE_FACTOR_MAX = 4  # times as much: whether it is worth it is an estimate of the broker
 SEGMENTS_MAX = 64  # each start leaves one, and recovery opens them all
 
 
@@ -64,7 +65,7 @@ class Report:
     written_bytes: int
     seconds: float
     log_bytes: int
-    wants_rewrite: bool
+    rewrite: Wish
     refusing: str
 
 
@@ -233,11 +234,17 @@ class DurableStore:
         self._count()
         if vitals.state is not None or self._room.is_to_be_looked_at():
             self._look()
-        limit = max(self._settings.rewrite_bytes_min, 2 * self._rewritten_bytes)
-        wants = not self._begin and not self._to_free
-        wants = wants and (vitals.log_bytes > limit or len(self._log.segments) > SEGMENTS_MAX)
         refusing = f"{vitals.words}; {vitals.remedy}" if vitals.state else ""
-        return Report(written, seconds, vitals.log_bytes, wants, refusing)
+        return Report(written, seconds, vitals.log_bytes, self._wish(), refusing)
+
+    def _wish(self) -> Wish:
+        if self._begin or self._to_free:
+            return Wish.NONE  # it is under way
+        limit = max(self._settings.rewrite_bytes_min, 2 * self._rewritten_bytes)
+        size = self._log.log_bytes
+        if size > REWRITE_FACTOR_MAX * limit or len(self._log.segments) > SEGMENTS_MAX:
+            return Wish.NOW
+        return Wish.IF_WORTH if size > limit else Wish.NONE
 
     def _failed(self, problem: StoreFailure) -> None:
         vitals = self.vitals

@@ -10,7 +10,7 @@ import msgspec
 from gateway.broker.broker import Broker
 from gateway.broker.elsewhere import Nowhere
 from gateway.broker.journal import Batch, Journal
-from gateway.broker.records import Record, Rewrite, Row
+from gateway.broker.records import Record, Rewrite, Row, Wish
 from gateway.clock import MeshClock
 from gateway.config import MqttSection
 from tests.broker.world import World
@@ -52,7 +52,7 @@ class KeptWorld(World):
             self._taken = self.broker.journal.take(self.now)
         return self._taken
 
-    def sync(self, wants_rewrite: bool = False, refusing: str = "") -> list[Record]:
+    def sync(self, wish: Wish = Wish.NONE, refusing: str = "") -> list[Record]:
         """What is due now is on disk, and the broker knows; returns it. `refusing`: no room for more."""
         batch = self.take()
         if batch is None:
@@ -69,8 +69,12 @@ class KeptWorld(World):
                     self.rows.pop((record.kind, record.key), None)
                 else:
                     self.rows[record.kind, record.key] = record.value
-        self.broker.committed(0.001, wants_rewrite, self.now, refusing)
+        self.broker.committed(0.001, wish, self.now, refusing)
         return batch.records
+
+    def records(self) -> list[Record]:
+        """All that is on disk, but rows."""
+        return [r for data in self.log for r in _RECORDS.decode(data) if not isinstance(r, Row)]
 
     def settle(self) -> None:
         """The disk is idle, and has all that somebody waits for."""

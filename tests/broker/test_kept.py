@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.broker.journal import ASK_AGAIN_S, LAZY_S
-from gateway.broker.records import Done, Enqueued, Received, Row
+from gateway.broker.records import Done, Enqueued, Received, Row, Wish
 from gateway.mqtt.packets import (
     ConnAck,
     PubAck,
@@ -439,7 +439,7 @@ def test_all_that_lives_can_be_written_again_and_nothing_else_is_needed() -> Non
     before = len(world.log)
     publisher.publish("t", b"last", 1)
     world.now += 1
-    world.sync(wants_rewrite=True)
+    world.sync(wish=Wish.NOW)
     subscriber = persistent(world, "s")  # it takes some while all is written again
     taken = subscriber.take()[:10]
     for packet in taken:

@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from gateway.broker.records import Wish
 from gateway.mqtt.packets import (
     ConnAck,
     Disconnect,
@@ -218,7 +219,7 @@ def _step(
     elif dice < 0.72:
         world.take()
     elif dice < 0.84:
-        world.sync(wants_rewrite=random.random() < 0.4)
+        world.sync(wish=Wish.NOW if random.random() < 0.4 else Wish.NONE)
     elif dice < 0.86:
         if world.disk_may_fail and world.take() is not None:
             world.fail()

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.broker.records import Done, Enqueued, Record, Released, Rewrite, Row, Target
+from gateway.broker.records import Done, Enqueued, Record, Released, Rewrite, Row, Target, Wish
 from gateway.shell.disk import Disk, FailureKind, StoreFailure
 from gateway.shell.durable import DurableStore, Recovered, Settings
 from gateway.shell.segments import read_header, scan
@@ -220,7 +220,7 @@ def test_a_rewrite_frees_the_log_and_loses_nothing_at_any_call(tmp_path: Path) -
     for number in range(1, 5):
         store.commit([message(number, 3000)]).result()
     report = store.commit([Done(1, [(1, 1), (3, 3)])]).result()
-    assert report.wants_rewrite
+    assert report.rewrite is Wish.IF_WORTH
     watching = True
     store.commit([message(2)], Rewrite.BEGIN).result()
     store.commit([message(4)], Rewrite.END).result()
