@@ -14,8 +14,8 @@
 
 Numbers are little endian. The CRC of a batch starts from store id and serial, so that what an
 earlier use of the file left, or what a client put into a payload, is never taken for a batch.
-Behind a small batch zeros are written, for the next ones to overwrite: where a file was never written,
-ext4 has its journal written and flushed with every sync, 12 kB more for one message (decision 0006).
+Behind a small batch zeros are written, for the next ones to overwrite: the first sync of a page that
+was reserved and never written costs ext4 12 kB of its journal and a second flush (decision 0006).
 After a failed write or sync a segment is left: the next begins with the number that failed, and
 what the old one holds from that number on does not count. Must not know what records are.
 """
