@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from gateway.broker import rewriting
 from gateway.broker.records import Wish
 from gateway.mqtt.packets import (
     ConnAck,
@@ -252,6 +253,9 @@ def _end(world: KeptWorld, parties: list[Party]) -> None:
 
 
 @pytest.mark.slow
-def test_any_story_ends_well() -> None:
-    for seed in range(SEEDS):
+@pytest.mark.parametrize("at_once", [2, rewriting.SLICE_MESSAGES_MAX])
+def test_any_story_ends_well(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`at_once` messages are written again in a batch: many batches, or one."""
+    monkeypatch.setattr(rewriting, "SLICE_MESSAGES_MAX", at_once)
+    for seed in range(int(at_once == 2), SEEDS, 2):
         story(seed)

@@ -1,16 +1,18 @@
 """All that lives is written again in slices, each message once, and only when that frees something."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from gateway.broker import rewriting
 from gateway.broker.records import Enqueued, Record, Rewrite, Target, Wish
 from gateway.broker.rewriting import SLICE_MESSAGES_MAX, Living, Rewriting
 from gateway.mqtt.message import Message, topic_field
-from gateway.mqtt.packets import PubAck
+from gateway.mqtt.packets import PubAck, PubComp, Publish, PubRec, PubRel
 from gateway.mqtt.properties import Properties
 from tests.broker.kept import KeptWorld
-from tests.broker.test_kept import away, persistent, subscribed
+from tests.broker.test_kept import WEEK_S, away, persistent, subscribed
 
 
 def mesh_ms(when: float | None) -> int | None:
@@ -72,10 +74,10 @@ def test_a_slice_is_bounded_and_looks_at_no_more_than_it_takes() -> None:
             looked_at += 1
             yield living(mid)
 
-    rewriting, slices = Rewriting(items()), []
+    slowly, slices = Rewriting(items()), []
     for number, last in enumerate((Rewrite.BEGIN, Rewrite.NONE, Rewrite.END), 1):
         records: list[Record] = []
-        assert rewriting.slice(records, mesh_ms) is last
+        assert slowly.slice(records, mesh_ms) is last
         slices.append(records)
         assert looked_at == min(number * SLICE_MESSAGES_MAX, 2 * SLICE_MESSAGES_MAX + 1)
     assert [len(records) for records in slices] == [1, 1, 1]
@@ -149,3 +151,42 @@ def test_a_long_log_is_written_again_when_half_of_it_is_over_and_not_before() ->
     away(world)
     subscribed(world, persistent(world, "s", clean=True), "#", 1)  # with its session all is over
     assert begins()
+
+
+def test_what_becomes_of_a_message_before_its_slice_is_what_a_power_cut_finds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rewriting, "SLICE_MESSAGES_MAX", 1)
+    world = KeptWorld()
+    away(world, 2)
+    publisher = world.connected("p")
+    ids = [publisher.publish("t", b"%d" % number, 2) for number in range(40)]
+    world.settle()
+    publisher.send(*map(PubRel, ids))
+
+    def batches(count: int) -> None:
+        for _ in range(count):
+            world.now += 0.03
+            world.sync()
+
+    assert world.sync(wish=Wish.NOW)
+    batches(1)
+    client = world.client("s")
+    client.connect(False, session_expiry_interval_s=WEEK_S)
+    batches(2)
+    came = [packet for packet in client.take() if isinstance(packet, Publish)]
+    assert len(came) == 40
+    completed, received, sent = came[35:], came[30:35], came[:30]
+    client.send(*[PubRec(packet.packet_id) for packet in completed + received])
+    batches(2)
+    client.send(*[PubComp(packet.packet_id) for packet in completed])
+    batches(1)
+    before = len(world.log)
+    world.now += 11
+    world.settle()
+    assert len(world.log) < before + 34, "nothing was freed"
+    world.power_cut()
+    again = persistent(world, "s").take()
+    assert again == [replace(packet, dup=True) for packet in sent] + [
+        PubRel(packet.packet_id) for packet in received
+    ]
