@@ -122,20 +122,16 @@ class Session:
         """A client is here: sends again what it has not acknowledged, then what waits.
 
         [MQTT-4.4.0-1]: original packet ids, DUP set on PUBLISH, in the original order. A window that
-        is smaller than before holds for these too [MQTT-3.3.4-9]: the rest goes before the queue.
+        is smaller than before holds for these too [MQTT-3.3.4-9], also for those whose packet id is on
+        its way to the disk: the rest goes before the queue.
         """
         self.outbox = outbox
         self.window = window
-        sent = [
-            each
-            for each in self.inflight.items()
-            if each[1] is not None and each[0] not in self.unsent
-        ]
-        for packet_id, delivery in reversed(sent[window:]):
-            assert delivery is not None
-            del self.inflight[packet_id]
-            self.line().appendleft((*delivery, packet_id))
-            self.queue_bytes += delivery[0].bytes_held()
+        sent = [(*each, key) for key, each in self.inflight.items() if each is not None]
+        for redelivery in reversed(sent[window:]):
+            del self.inflight[redelivery[3]]
+            self.line().appendleft(redelivery)
+            self.queue_bytes += redelivery[0].bytes_held()
         for packet_id, delivery in list(self.inflight.items()):
             # [MQTT-4.3.3-5] [MQTT-4.3.3-6]
             if delivery is None:
@@ -260,7 +256,10 @@ class Session:
             delivery = self.queue.popleft()
             self.queue_bytes -= delivery[0].bytes_held()
             if len(delivery) == 4:
-                self._send_again(outbox, delivery[3], delivery[:3], now)
+                if self.unsent.get(delivery[3], True):
+                    self._send_again(outbox, delivery[3], delivery[:3], now)
+                else:
+                    self.inflight[delivery[3]] = delivery[:3]  # `committed` sends it
             elif delivery[0].expired(now):
                 self.vitals.dropped_expired += 1
                 self._give_up(delivery[0])
@@ -295,6 +294,8 @@ class Session:
         waiting, self.queue = self.queue, _NOTHING
         for each in waiting:
             if each[0] in given:
+                if len(each) == 4:
+                    self.unsent.pop(each[3], None)
                 self.queue_bytes -= each[0].bytes_held()
                 self._give_up(each[0])
             else:

@@ -379,6 +379,45 @@ def test_what_is_acknowledged_at_once_is_neither_written_nor_held_and_the_rest_i
     assert journal.never_written >= 100
 
 
+# [MQTT-3.3.4-9] [MQTT-4.6.0-1]
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_a_smaller_window_holds_also_for_what_waited_for_the_disk(on_disk: bool) -> None:
+    world = KeptWorld()
+    subscriber = persistent(world, "s")
+    subscribed(world, subscriber, "#", 2)
+    publisher = world.connected("p")
+
+    def publishes(numbers: range) -> None:
+        ids = [publisher.publish("t", b"%d" % number, 2) for number in numbers]
+        world.settle()
+        publisher.send(*map(PubRel, ids))
+
+    publishes(range(3))
+    world.settle()
+    assert [packet.payload for packet in subscriber.messages()] == [b"0", b"1", b"2"]
+    publishes(range(3, 6))  # the disk has their packet ids soon
+    subscriber.lose()
+    if on_disk:
+        world.settle()
+    back = world.client("s")
+    back.connect(False, session_expiry_interval_s=WEEK_S, receive_maximum=2)
+    came: list[bytes] = []
+    for _ in range(30):
+        world.now += 0.03
+        world.sync()
+        packets = back.take()
+        fresh = [packet for packet in packets if isinstance(packet, Publish)]
+        assert len(fresh) <= 2
+        came += [packet.payload for packet in fresh]
+        for packet in packets:
+            if isinstance(packet, Publish):
+                assert packet.dup == (packet.payload in (b"0", b"1", b"2"))
+                back.send(PubRec(packet.packet_id))
+            elif isinstance(packet, PubRel):
+                back.send(PubComp(packet.packet_id))
+    assert came == [b"%d" % number for number in range(6)]
+
+
 def test_the_log_says_once_that_the_disk_is_full_and_once_that_it_takes_messages_again() -> None:
     world = KeptWorld()
     away(world)
