@@ -162,7 +162,10 @@ class Journal:
             begin, run = at, self._run(mids[at])
             at += 1
             if run is None:
-                self._done.setdefault(session, []).append(mids[begin])
+                oldest = self._firsts[0] if self._firsts else FOREVER
+                while at < end and mids[at] < oldest:
+                    at += 1
+                self._done.setdefault(session, []).extend(mids[begin:at])
                 self._want(None)
                 continue
             while at < end and run.first <= mids[at] <= run.last:
