@@ -25,7 +25,7 @@ from gateway.mqtt.message import Message
 from gateway.mqtt.properties import NO_PROPERTIES
 
 SLICE_BYTES_MAX = 131_072  # in one batch: others wait behind it
-SLICE_MESSAGES_MAX = 250  # and behind the loop, which makes records of them
+SLICE_MESSAGES_MAX = 250  # of sessions: and behind the loop, which makes records of them
 
 
 @dataclass(slots=True)
@@ -47,8 +47,8 @@ class Living:
 class Balance:
     """What the log holds, and how much of it is needed, in messages of a session.
 
-    Any other record counts as one that is over. What is not known (how long the messages are, and those
-    of a session that ended under way) makes it wrong by a share, until all is written again.
+    Any other record counts as one that is over. It is an estimate: messages have any length, and what a
+    session had when it ended may not have been on disk yet.
     """
 
     logged: int = 0
@@ -99,12 +99,13 @@ class Rewriting:
 
     def slice(self, records: list[Record], mesh_ms: MeshTime) -> Rewrite:
         """Adds the next slice; says whether it is the first, the last, or both."""
-        begins, size = not self._begun, 0
+        begins, size, messages = not self._begun, 0, 0
         self._begun = True
-        for count, item in enumerate(self._items, 1):
+        for item in self._items:
             size += len(item.message.payload) + len(item.message.topic_field) + 100
+            messages += max(len(item.targets), 1)
             self._add(records, item, mesh_ms)
-            if size > SLICE_BYTES_MAX or count == SLICE_MESSAGES_MAX:
+            if size > SLICE_BYTES_MAX or messages >= SLICE_MESSAGES_MAX:
                 return Rewrite.BEGIN if begins else Rewrite.NONE
         return Rewrite.WHOLE if begins else Rewrite.END
 

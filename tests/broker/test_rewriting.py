@@ -83,6 +83,16 @@ def test_a_slice_is_bounded_and_looks_at_no_more_than_it_takes() -> None:
     assert [len(records) for records in slices] == [1, 1, 1]
 
 
+def test_a_message_of_many_sessions_counts_for_each_of_them() -> None:
+    items = [living(mid) for mid in (1, 2)]
+    for item in items:
+        item.targets = [Target(session, 1) for session in range(SLICE_MESSAGES_MAX)]
+    slowly = Rewriting(iter(items))
+    assert slowly.slice([], mesh_ms) is Rewrite.BEGIN
+    assert slowly.slice([], mesh_ms) is Rewrite.NONE
+    assert slowly.slice([], mesh_ms) is Rewrite.END
+
+
 def test_what_several_sessions_have_is_written_once() -> None:
     world = KeptWorld()
     for name in ("a", "b", "c"):
