@@ -5,6 +5,7 @@ folder. A broker runs on one core, the generator on another. Two brokers share t
 unless the machine has a third. Knows command lines and configuration files; must not know loads.
 """
 
+import dataclasses
 import os
 import shutil
 import socket
@@ -17,54 +18,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import settings
+from bench.settings import Site
 from bench.wire import BrokerError
 
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 5.0
-POLL_S = 0.01
+POLL_S = 0.001  # a start is measured with it
 ADDRESSES = ("127.0.0.1", "127.0.0.2")
-
-# No limit that makes it wait or drop, nothing on disk. set_tcp_nodelay stays off, as it comes:
-# with it, the same loads ran at two thirds of the speed.
-MOSQUITTO_SETTINGS = """\
-allow_anonymous true
-persistence false
-log_type error
-max_inflight_messages 0
-max_queued_messages 0
-"""
-MOSQUITTO_BRIDGE = """\
-connection bench
-address {peer}
-topic bench/# both 2
-bridge_protocol_version mqttv311
-cleansession true
-notifications false
-restart_timeout 1
-"""
-GATEWAY_SETTINGS = """\
-[gateway]
-name = "bench{index}"
-address = "{address}"
-state_dir = "{folder}/state{index}"
-control_socket = "{folder}/control{index}.sock"
-serial_number = "bench-{index}"
-log_level = "warning"
-
-[mqtt]
-port = {port}
-tls_port = 0
-queue_messages_max = 10_000_000
-queue_bytes_max = 4_000_000_000
-"""
-GATEWAY_CLUSTER = """
-[cluster]
-name = "bench"
-key = "a key for the bench alone, on loopback"
-discovery = false
-link_port = {link_port}
-peers = ["{peer}"]
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +47,15 @@ class Cores:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """What one broker's files need to know."""
+class SlowDisk:
+    """A disk on which the gateway is run; see bench/slow_disk.py."""
 
-    index: int
-    folder: Path
-    address: str
-    port: int
-    link_port: int
-    peer: "Site | None" = None
+    sync_ms: float
+    stall_ms: float
+
+    def command(self, config: str) -> str:
+        words = f"-m bench.slow_disk {self.sync_ms:g} {self.stall_ms:g} --config {{{config}}}"
+        return f"{sys.executable} {words}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +64,7 @@ class Running:
 
     doors: tuple[tuple[str, int], ...]
     pids: tuple[int, ...]
+    control: Path  # the first one's control socket; not there if it is no gateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +75,20 @@ class Product:
     command: Callable[[Site], Sequence[str]]
 
     @contextmanager
-    def start(self, count: int, cores: Cores) -> Iterator[Running]:
-        """Runs `count` brokers that know each other, until the block ends. Raises BrokerError."""
+    def start(self, count: int, cores: Cores, kept_in: Path | None = None) -> Iterator[Running]:
+        """Runs `count` brokers that know each other, until the block ends. Raises BrokerError.
+
+        What they keep is removed with them, unless it stands in `kept_in`.
+        """
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+            folder = kept_in
+            if folder is None:
+                scratch = tempfile.TemporaryDirectory(prefix="bench-")
+                folder = Path(stack.enter_context(scratch))
             sites = _sites(folder, count)
             processes = []
             for site in reversed(sites):  # a bridge finds its peer at the first attempt
-                log = folder / f"log{site.index}"
+                log = site.folder / f"log{site.index}"
                 process = stack.enter_context(_process(self.command(site), log))
                 if (core := cores.broker(site.index)) is not None:
                     os.sched_setaffinity(process.pid, core)
@@ -129,6 +97,7 @@ class Product:
             yield Running(
                 tuple((site.address, site.port) for site in sites),
                 tuple(process.pid for process in reversed(processes)),
+                sites[0].control,
             )
 
 
@@ -137,24 +106,22 @@ def mosquitto_path() -> str | None:
     return shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
-def mosquitto(path: str) -> Product:
-    return Product("mosquitto", lambda site: (path, "-c", str(_mosquitto_file(site))))
+def mosquitto(path: str, config: str = "mosquitto_config") -> Product:
+    """Mosquitto with one of the files of `settings.mosquitto_files`."""
+    return Product(
+        "mosquitto", lambda site: (path, "-c", str(settings.mosquitto_files(site)[config]))
+    )
 
 
 def gateway(command: str) -> Product:
-    """The gateway by the command line of `--broker-command`; its place holders are filled in."""
+    """The gateway by its command line, in which the place holders are filled in."""
+    words = command.split()
+    if "{" not in command:
+        words += ["--config", "{config}"]
 
     def filled(site: Site) -> list[str]:
-        words = command.split()
-        if "{" not in command:
-            words += ["--config", "{config}"]
-        values = {
-            "config": _gateway_file(site),
-            "mosquitto_config": _mosquitto_file(site),
-            "address": site.address,
-            "port": site.port,
-        }
-        return [word.format(**values) for word in words]
+        files = settings.gateway_files(site) | settings.mosquitto_files(site)
+        return [word.format(**files, address=site.address, port=site.port) for word in words]
 
     return Product("gateway", filled)
 
@@ -163,38 +130,17 @@ def shovel() -> Product:
     return Product("shovel", lambda site: (sys.executable, "-m", "bench.shovel", str(site.port)))
 
 
-def _gateway_file(site: Site) -> Path:
-    text = GATEWAY_SETTINGS.format(
-        index=site.index, address=site.address, folder=site.folder, port=site.port
-    )
-    if site.peer:
-        peer = f"{site.peer.address}:{site.peer.link_port}"
-        text += GATEWAY_CLUSTER.format(link_port=site.link_port, peer=peer)
-    file = site.folder / f"gateway{site.index}.toml"
-    file.write_text(text)
-    return file
-
-
-def _mosquitto_file(site: Site) -> Path:
-    text = f"listener {site.port} {site.address}\n" + MOSQUITTO_SETTINGS
-    if site.peer and site.index == 0:
-        text += MOSQUITTO_BRIDGE.format(peer=f"{site.peer.address}:{site.peer.port}")
-    file = site.folder / f"mosquitto{site.index}.conf"
-    file.write_text(text)
-    return file
-
-
 def _sites(folder: Path, count: int) -> list[Site]:
     assert count in (1, 2)
     first, second = (
-        Site(index, folder, address, _free_port(address), _free_port(address))
+        Site(index, folder, address, *(_free_port(address) for _ in range(3)))
         for index, address in enumerate(ADDRESSES)
     )
     if count == 1:
         return [first]
     return [
-        Site(first.index, folder, first.address, first.port, first.link_port, second),
-        Site(second.index, folder, second.address, second.port, second.link_port, first),
+        dataclasses.replace(first, peer=second),
+        dataclasses.replace(second, peer=first),
     ]
 
 

@@ -29,6 +29,7 @@ class Round:
     late: int = 0  # after a message that was published later
     altered: int = 0  # not what was published
     remarks: list[str] = field(default_factory=list)
+    details: dict[str, float] = field(default_factory=dict)  # what else was measured, by name
 
     @property
     def faults(self) -> str:
@@ -128,6 +129,11 @@ class Phases:
             return True
         self._finish(delivered)
         return False
+
+    @property
+    def measuring(self) -> bool:
+        """Whether the warm-up is over."""
+        return self._measuring
 
     def result(self) -> Round:
         """The rates of the measured time; `publishing` must have returned False."""

@@ -3,6 +3,7 @@
 Pure: knows no clock, no process and no socket.
 """
 
+import textwrap
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
@@ -36,14 +37,21 @@ class Outcome:
         below = middle(self.theirs)
         return middle(self.ours) / below if below and self.ours else None
 
-    @property
-    def reached(self) -> bool | None:
-        """Whether the row's aim is met; None without an aim or without figures."""
-        if self.row.at_least is not None and self.ratio is not None:
-            return self.ratio >= self.row.at_least
-        if self.row.at_most is not None and self.ours:
-            return middle(self.ours) <= self.row.at_most
+    def share(self, outcomes: list["Outcome"]) -> float | None:
+        """Ours of the row that this one is to reach a share of; None where that was not measured."""
+        for other in outcomes:
+            if other.row.name == self.row.share_of and self.ours and middle(other.ours):
+                return middle(self.ours) / middle(other.ours)
         return None
+
+    def reached(self, outcomes: list["Outcome"]) -> bool | None:
+        """Whether the row's aim is met; None without an aim or without figures."""
+        row, share = self.row, self.share(outcomes)
+        if row.at_least is not None and self.ratio is not None:
+            return self.ratio >= row.at_least
+        if row.at_most is not None and self.ours:
+            return middle(self.ours) <= row.at_most
+        return share >= row.share_least if share is not None else None
 
     @property
     def generator_ceiling(self) -> float:
@@ -75,9 +83,9 @@ def middle(rounds: list[Round]) -> float:
 
 
 def figures_table(outcomes: list[Outcome]) -> str:
-    """The ratios, at most 100 columns."""
+    """The ratios, and whether what was aimed at is reached; at most 100 columns."""
     head = (
-        f"{'row':<34}{'':>6}{'gateway':>11}{'mosquitto':>11}{'ratio':>8}{'min..max':>14}{'aim':>9}"
+        f"{'row':<36}{'':>5}{'gateway':>11}{'mosquitto':>10}{'ratio':>7}{'min..max':>13}{'aim':>18}"
     )
     lines = [head, "-" * len(head)]
     for outcome in outcomes:
@@ -86,24 +94,24 @@ def figures_table(outcomes: list[Outcome]) -> str:
         spread = outcome.ratios
         span = f"{min(spread):.2f}..{max(spread):.2f}" if spread else "-"
         lines.append(
-            f"{row.title:<34}{row.unit:>6}{_figure(outcome.ours):>11}{_figure(outcome.theirs):>11}"
-            f"{ratio:>8}{span:>14}{_aim(outcome):>9}"
+            f"{row.title:<36}{row.unit:>5}{_figure(outcome.ours):>11}{_figure(outcome.theirs):>10}"
+            f"{ratio:>7}{span:>13}{_aim(outcome, outcomes):>18}"
         )
     return "\n".join(lines)
 
 
-def shares(outcomes: list[Outcome]) -> list[str]:
-    """One line for each row that is to reach a share of another one of the same run, ours and ours."""
-    by_name = {outcome.row.name: outcome for outcome in outcomes}
+def details(outcomes: list[Outcome]) -> list[str]:
+    """What else was measured, a line for each row and broker: medians."""
     lines = []
     for outcome in outcomes:
-        whole = by_name.get(outcome.row.share_of)
-        if whole is not None and middle(whole.ours):
-            share, least = middle(outcome.ours) / middle(whole.ours), outcome.row.share_least
-            verdict = "ok" if share >= least else "NO"
-            lines.append(
-                f"{outcome.row.title}: {share:.2f} of {whole.row.title} (>={least:g} {verdict})"
-            )
+        for name, rounds in (("gateway", outcome.ours), ("mosquitto", outcome.theirs)):
+            found = _details(rounds)
+            if found:
+                lines.append(f"{outcome.row.title}, {name}")
+                parts = [f"{label} {_number(value)}" for label, value in found.items()]
+                lines += textwrap.wrap(
+                    "; ".join(parts), 98, initial_indent="  ", subsequent_indent="  "
+                )
     return lines
 
 
@@ -146,10 +154,10 @@ def faults(outcomes: list[Outcome]) -> list[str]:
 
 def as_json(outcomes: list[Outcome], settings: dict[str, Any]) -> dict[str, Any]:
     """The same and every round, for programs."""
-    return {"settings": settings, "rows": [_row_as_json(outcome) for outcome in outcomes]}
+    return {"settings": settings, "rows": [_row_as_json(outcome, outcomes) for outcome in outcomes]}
 
 
-def _row_as_json(outcome: Outcome) -> dict[str, Any]:
+def _row_as_json(outcome: Outcome, outcomes: list[Outcome]) -> dict[str, Any]:
     row = outcome.row
     return {
         "name": row.name,
@@ -161,7 +169,11 @@ def _row_as_json(outcome: Outcome) -> dict[str, Any]:
         "ratios": outcome.ratios,
         "at_least": row.at_least,
         "at_most": row.at_most,
-        "reached": outcome.reached,
+        "share_of": row.share_of,
+        "share": outcome.share(outcomes),
+        "share_least": row.share_least,
+        "reached": outcome.reached(outcomes),
+        "details": {"gateway": _details(outcome.ours), "mosquitto": _details(outcome.theirs)},
         "generator_ceiling": outcome.generator_ceiling,
         "doubtful": outcome.doubtful(outcome.ours) or outcome.doubtful(outcome.theirs),
         "failure": outcome.failure,
@@ -174,22 +186,31 @@ def _row_as_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def _figure(rounds: list[Round]) -> str:
-    value = middle(rounds)
-    if not rounds:
-        return "-"
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}"
+    return _number(middle(rounds)) if rounds else "-"
+
+
+def _number(value: float) -> str:
+    """Three digits at least."""
+    return f"{value:,.{0 if value >= 1000 else 1 if value >= 10 else 2}f}"
+
+
+def _details(rounds: list[Round]) -> dict[str, float]:
+    names = dict.fromkeys(name for r in rounds for name in r.details)
+    return {name: median(r.details[name] for r in rounds if name in r.details) for name in names}
 
 
 def _share(rounds: list[Round], name: str) -> str:
     return f"{100 * median(getattr(r, name) for r in rounds):.0f}" if rounds else "-"
 
 
-def _aim(outcome: Outcome) -> str:
+def _aim(outcome: Outcome, outcomes: list[Outcome]) -> str:
     row = outcome.row
     if row.at_least is not None:
         aim = f">={row.at_least:g}"
     elif row.at_most is not None:
-        aim = f"<={row.at_most:g}{row.unit}"
+        aim = f"<={row.at_most:g} {row.unit}"
+    elif (share := outcome.share(outcomes)) is not None:
+        aim = f"{share:.3f}>={row.share_least:g}"
     else:
         return ""
-    return aim + {True: " ok", False: " NO", None: ""}[outcome.reached]
+    return aim + {True: " reached", False: " MISSED", None: ""}[outcome.reached(outcomes)]

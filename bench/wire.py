@@ -98,21 +98,29 @@ def publish(topic: str, qos: int, packet_id: int, payload: bytes) -> bytes:
     return packet(PUBLISH | qos << 1, text(topic) + identifier + payload)
 
 
+def connect(client_id: str, kept: bool) -> bytes:
+    """A CONNECT without keep-alive."""
+    flags = 0 if kept else 2  # clean session
+    return packet(0x10, text("MQTT") + bytes((4, flags, 0, 0)) + text(client_id))
+
+
 class Connection:
     """One client's connection, no keep-alive; blocking until `go` is called.
 
-    A clean session, or with `kept` one that outlives the connection.
+    A clean session, or with `kept` one that outlives the connection, and with `present` one that
+    must be there already.
     """
 
-    def __init__(self, address: tuple[str, int], client_id: str, kept: bool = False) -> None:
+    def __init__(
+        self, address: tuple[str, int], client_id: str, kept: bool = False, present: bool = False
+    ) -> None:
         self.socket = socket.create_connection(address, timeout=ANSWER_TIMEOUT_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._unsent: deque[memoryview] = deque()
-        flags = 0 if kept else 2  # clean session
-        connect = text("MQTT") + bytes((4, flags, 0, 0)) + text(client_id)
-        self.socket.sendall(packet(0x10, connect))
+        self.socket.sendall(connect(client_id, kept))
         answer = self.read_packet()
-        if answer != bytes((CONNACK, 2, 0, 0)):
+        if answer != bytes((CONNACK, 2, present, 0)):
+            self.socket.close()
             raise BrokerError(f"CONNECT was answered with {answer.hex()}")
 
     def subscribe(self, topic_filter: str, qos: int) -> None:
@@ -147,6 +155,11 @@ class Connection:
         """Sends what the socket takes and keeps the rest, in order, for `flush`."""
         self._unsent.append(memoryview(data))
         self.flush()
+
+    @property
+    def idle(self) -> bool:
+        """Whether the socket has taken all that was sent."""
+        return not self._unsent
 
     def flush(self) -> None:
         """Sends what was kept, as far as the socket takes it."""

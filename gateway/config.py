@@ -61,20 +61,34 @@ class GatewaySection:
 class MqttSection:
     """[mqtt]: the broker."""
 
+    # What takes memory adds up to some 420 MB (docs/bounds.md), which is what a box of 512 MB has.
     port: int = 1883
     tls_port: int = 8883  # 0: no TLS
     websocket_port: int = 0  # 0: no WebSocket
     websocket_tls_port: int = 0  # 0: no secure WebSocket
+    unix_socket: str = ""  # for processes on this box; empty: none
+    unix_socket_mode: str = "0660"
+    unix_socket_group: str = ""  # empty: the daemon's
     allow_anonymous: str = "loopback"  # "loopback" or "everywhere"
     connections_max: int = 10_000
     connections_per_address_max: int = 1_000  # loopback and this box itself are not counted
     unauthenticated_max: int = 1_000  # sockets that have not got through CONNECT
+    connect_timeout_s: float = 10.0  # from accept to the end of CONNECT
     packet_bytes_max: int = 1_048_576
+    unsent_bytes_max: int = 25_165_824  # written and not taken, all clients together
+    unfinished_bytes_max: int = 25_165_824  # of packets not yet whole, all connections together
     inflight_max: int = 1_024  # unacknowledged QoS 1 and 2 messages to one client
     queue_messages_max: int = 10_000  # waiting for one session
     queue_bytes_max: int = 16_777_216
+    waiting_bytes_max: int = 67_108_864  # of all sessions together, in memory
     retained_messages_max: int = 100_000
+    retained_bytes_max: int = 50_331_648  # of them in memory, with their topics
+    sessions_max: int = 30_000  # connected or away
+    subscriptions_per_client_max: int = 10_000
+    subscription_bytes_max: int = 50_331_648  # of all subscriptions in memory
+    topic_levels_max: int = 128
     session_expiry_max_s: int = 604_800  # seven days
+    session_belongs_to_user: bool = True  # no other user finds it under its client id
     sys_interval_s: int = 10  # of $SYS; 0: there is none
     keep_alive_max_s: int = 0  # 0: whatever the client says
     topic_aliases_max: int = 16  # from one client; 0: none
@@ -83,6 +97,29 @@ class MqttSection:
     publish_burst_max: int = 1_000  # messages that may come at once all the same
     check_payload_format: bool = False  # whether a payload that says it is UTF-8 is
     response_information: str = ""  # told to 5.0 clients that ask; {client} is the client id
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSection:
+    """[tls]: what clients by TLS are shown, and what they show. The loader makes its paths whole."""
+
+    certificate_file: str = ""  # PEM, the server's first; empty: the gateway makes its own
+    key_file: str = ""  # PEM, no passphrase; empty: it stands in certificate_file
+    client_ca_file: str = ""  # PEM; empty: clients' certificates are not asked for
+    client_crl_file: str = ""  # PEM; empty: no certificate of these authorities is revoked
+    client_certificates: str = "optional"  # or "required"
+    strict_dates: bool = False  # of clients' certificates, also while the clock may be wrong
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySection:
+    """[proxy]: ports for proxies that say by the PROXY protocol whose connection it is."""
+
+    addresses: tuple[str, ...] = ()  # of the proxies: IP addresses or networks
+    port: int = 0  # 0: nowhere; so with the others
+    tls_port: int = 0
+    websocket_port: int = 0
+    websocket_tls_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,3 +182,5 @@ class Config:
     serial: tuple[SerialPort, ...] = ()
     storage: StorageSection = field(default_factory=StorageSection)
     metrics: MetricsSection = field(default_factory=MetricsSection)
+    tls: TlsSection = field(default_factory=TlsSection)
+    proxy: ProxySection = field(default_factory=ProxySection)

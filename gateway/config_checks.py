@@ -16,6 +16,7 @@ SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7) less its closing zero
 PATH_BYTES_MAX = 4095  # PATH_MAX of Linux less its closing zero
 TOPIC_CHARACTERS_MAX = 512  # of 65,535 bytes in MQTT; room for what the placeholders become
 PEERS_MAX = 64  # twice the largest mesh
+PROXIES_MAX = 32  # a pair for each of a few sites
 COLUMNS_MAX = 256  # one line of 4 kB holds no more that is worth a name
 WORD_CHARACTERS_MAX = 64
 
@@ -40,6 +41,33 @@ def address_fault(value: str) -> str:
         ipaddress.ip_address(value)
     except ValueError:
         return f"{shown(value)} is not an IP address"
+    return ""
+
+
+def network_fault(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        try:
+            ipaddress.ip_network(value, strict=False)
+        except ValueError:
+            return f"{shown(value)} is no IP address and no network"
+        return f"{shown(value)} is an address within a network"
+    return ""
+
+
+def mode_fault(value: str) -> str:
+    """Of a socket: to connect is to write."""
+    if not re.fullmatch(r"0?[0-7]{3}", value):
+        return f"{shown(value)} is no mode of a file"
+    if not int(value, 8) & 0o222:
+        return f"{shown(value)} lets nobody connect"
+    return ""
+
+
+def group_fault(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}", value):
+        return f"{shown(value)} is not the name of a group"
     return ""
 
 

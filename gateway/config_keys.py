@@ -15,18 +15,24 @@ from gateway.config import (
     GatewaySection,
     MetricsSection,
     MqttSection,
+    ProxySection,
     SerialPort,
     StorageSection,
+    TlsSection,
 )
 from gateway.config_checks import (
     CLUSTER_KEY_CHARACTERS_MIN,
     COLUMNS_MAX,
     PEERS_MAX,
+    PROXIES_MAX,
     WORD_CHARACTERS_MAX,
     address_fault,
     advertise_fault,
     cluster_key_fault,
+    group_fault,
+    mode_fault,
     name_fault,
+    network_fault,
     no_fault,
     path_fault,
     peer_fault,
@@ -178,6 +184,26 @@ MQTT = Section(
         whole("tls_port", 0, 65535, "Where they connect by TLS; 0: nowhere."),
         whole("websocket_port", 0, 65535, "Where they connect by WebSocket; 0: nowhere."),
         whole("websocket_tls_port", 0, 65535, "Where they do by secure WebSocket; 0: nowhere."),
+        text(
+            "unix_socket",
+            "a path of at most 107 bytes",
+            socket_path_fault,
+            "Where processes on this box connect without a network; empty: nowhere.",
+            True,
+        ),
+        text(
+            "unix_socket_mode",
+            "the mode of a file, such as 0660",
+            mode_fault,
+            "Who may connect there: who may write to the file counts as local.",
+        ),
+        text(
+            "unix_socket_group",
+            "the name of a group that the daemon's user is in",
+            group_fault,
+            "The group of that file; empty: the daemon's own.",
+            True,
+        ),
         choice(
             "allow_anonymous",
             ("loopback", "everywhere"),
@@ -196,7 +222,24 @@ MQTT = Section(
             1_000_000,
             "Connections that have not got through CONNECT; one more closes the oldest of them.",
         ),
+        seconds(
+            "connect_timeout_s", 1, 60, "Seconds from a connection's begin to the end of CONNECT."
+        ),
         whole("packet_bytes_max", 1024, 16_777_216, "The longest MQTT packet, header included."),
+        whole(
+            "unsent_bytes_max",
+            1_048_576,
+            4_294_967_296,
+            "Bytes sent to all clients that they have not read yet; beyond it the rest waits, and"
+            " who reads nothing meanwhile is closed.",
+        ),
+        whole(
+            "unfinished_bytes_max",
+            1_048_576,
+            4_294_967_296,
+            "Bytes of packets that have not come whole, of all connections; beyond it the one"
+            " whose bytes came longest ago is closed.",
+        ),
         whole(
             "inflight_max",
             1,
@@ -205,12 +248,48 @@ MQTT = Section(
         ),
         whole("queue_messages_max", 1, 10_000_000, "Messages that wait for one session."),
         whole("queue_bytes_max", 1024, 4_294_967_296, "Bytes that wait for one session."),
+        whole(
+            "waiting_bytes_max",
+            1_048_576,
+            68_719_476_736,
+            "Bytes of memory for all messages that wait for all sessions together.",
+        ),
         whole("retained_messages_max", 0, 10_000_000, "Retained messages on the gateway."),
+        whole(
+            "retained_bytes_max",
+            1_048_576,
+            68_719_476_736,
+            "Bytes of memory for retained messages and their topics.",
+        ),
+        whole("sessions_max", 1, 1_000_000, "Sessions, whether their clients are here or away."),
+        whole(
+            "subscriptions_per_client_max",
+            1,
+            1_000_000,
+            "Subscriptions of one session; real ones have tens.",
+        ),
+        whole(
+            "subscription_bytes_max",
+            1_048_576,
+            68_719_476_736,
+            "Bytes of memory for the subscriptions of all sessions, some 700 for a short filter.",
+        ),
+        whole(
+            "topic_levels_max",
+            1,
+            128,
+            "Levels of a topic or a filter; each costs a step and memory.",
+        ),
         whole(
             "session_expiry_max_s",
             0,
             4_294_967_294,
             "Seconds that a session is kept after its client left, whatever the client asked for.",
+        ),
+        switch(
+            "session_belongs_to_user",
+            "Refuse a client id whose session is another user's (0x87); if false, the session goes over"
+            " to whoever comes with its client id.",
         ),
         whole(
             "sys_interval_s",
@@ -256,6 +335,71 @@ MQTT = Section(
             "Told to 5.0 clients that ask where answers to them may go.",
             True,
         ),
+    ),
+)
+
+TLS = Section(
+    "tls",
+    TlsSection,
+    "Certificates, for MQTT and WebSocket by TLS. Left out: the gateway makes its own.",
+    (
+        text(
+            "certificate_file",
+            "a PEM file: the certificate of the gateway, then those that lead to its authority",
+            path_fault,
+            "What clients are shown; a relative path begins in this folder.",
+            True,
+        ),
+        text(
+            "key_file",
+            "a PEM file with a private key and no passphrase",
+            path_fault,
+            "The key of that certificate; empty: it stands in `certificate_file`.",
+            True,
+        ),
+        text(
+            "client_ca_file",
+            "a PEM file with the certificates of authorities",
+            path_fault,
+            "Who signs clients' certificates; a certificate's common name is then the user.",
+            True,
+        ),
+        text(
+            "client_crl_file",
+            "a PEM file with a list (CRL) of each of these authorities",
+            path_fault,
+            "Which of their certificates are revoked.",
+            True,
+        ),
+        choice(
+            "client_certificates",
+            ("optional", "required"),
+            "Whether a client by TLS may come without one.",
+        ),
+        switch(
+            "strict_dates",
+            "Check the dates of clients' certificates also while no time server was reached.",
+        ),
+    ),
+)
+
+PROXY = Section(
+    "proxy",
+    ProxySection,
+    "Ports for proxies such as HAProxy, which say by the PROXY protocol (version 1 or 2) whose"
+    " connection it is. May be left out.",
+    (
+        texts(
+            "addresses",
+            "an IP address or a network such as 10.0.0.0/24",
+            PROXIES_MAX,
+            network_fault,
+            "The proxies; nobody else may connect to these ports.",
+        ),
+        whole("port", 0, 65535, "Where they bring MQTT clients; 0: nowhere."),
+        whole("tls_port", 0, 65535, "Where they bring MQTT clients by TLS; 0: nowhere."),
+        whole("websocket_port", 0, 65535, "Where they bring WebSocket clients; 0: nowhere."),
+        whole("websocket_tls_port", 0, 65535, "Where they bring them by TLS; 0: nowhere."),
     ),
 )
 
@@ -348,7 +492,7 @@ SERIAL = Section(
     many=True,
 )
 
-SECTIONS = (GATEWAY, MQTT, STORAGE, METRICS, CLUSTER, SERIAL)
+SECTIONS = (GATEWAY, MQTT, TLS, PROXY, STORAGE, METRICS, CLUSTER, SERIAL)
 
 # What people write who know another program's words for it.
 OTHER_WORDS = {

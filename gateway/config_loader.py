@@ -9,24 +9,33 @@ import os
 import re
 from dataclasses import replace
 
-from gateway.config import Config, ConfigError, Problem
-from gateway.config_file import parse
+from gateway.config import Config, ConfigError, Problem, TlsSection
+from gateway.config_file import TlsFaults, parse
 from gateway.config_reader import TEXT_CHARACTERS_MAX
 
 DEFAULT_PATH = "/etc/gateway/gateway.toml"
 _BYTES_MAX = 4 * TEXT_CHARACTERS_MAX  # UTF-8 has at most four bytes a character
 
 
-def load_config(path: str | os.PathLike[str] = DEFAULT_PATH) -> Config:
+def load_config(
+    path: str | os.PathLike[str] = DEFAULT_PATH, tls_faults: TlsFaults = lambda tls: ()
+) -> Config:
     """The checked configuration, its `gateway.name` filled in from the host name where empty.
 
-    A relative `cluster.key_file` begins in the folder of the file. Raises ConfigError with every
-    problem, also when the file itself cannot be read.
+    Relative paths of other files begin in the folder of the file. `tls_faults` says what is wrong with
+    those of [tls], for a program that uses them. Raises ConfigError with every problem, also when the
+    file itself cannot be read.
     """
     file_name = os.fspath(path)
     text = read_text(file_name, file_name, "name another file with --config")
     folder = os.path.dirname(file_name)
-    config = parse(text, file_name, lambda name: _read(os.path.join(folder, name)))
+    config = parse(
+        text,
+        file_name,
+        lambda name: _read(os.path.join(folder, name)),
+        lambda tls: tls_faults(_whole_paths(tls, folder)),
+    )
+    config = replace(config, tls=_whole_paths(config.tls, folder))
     if config.gateway.name:
         return config
     return replace(config, gateway=replace(config.gateway, name=_host_name()))
@@ -53,6 +62,19 @@ def _read(path: str) -> str:
     """Windows' editors begin a file with a byte order mark, which is no part of the text."""
     with open(path, "rb") as file:
         return file.read(_BYTES_MAX + 1).decode("utf-8-sig")
+
+
+def _whole_paths(tls: TlsSection, folder: str) -> TlsSection:
+    def whole(name: str) -> str:
+        return os.path.abspath(os.path.join(folder, name)) if name else ""
+
+    return replace(
+        tls,
+        certificate_file=whole(tls.certificate_file),
+        key_file=whole(tls.key_file),
+        client_ca_file=whole(tls.client_ca_file),
+        client_crl_file=whole(tls.client_crl_file),
+    )
 
 
 def _host_name() -> str:

@@ -4,9 +4,9 @@ What is wrong is put into a report and left at its default, so that one look fin
 not know which file it reads: the sections that may stand in it are an argument.
 """
 
-import difflib
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -72,7 +72,7 @@ class Reader:
                 remedy = f"it belongs below {' or '.join(homes)}"
             else:
                 headers = {section.name: section.header for section in self._sections}
-                near = difflib.get_close_matches(name.lower(), names, 1)
+                near = _near(name.lower(), names)
                 allowed = f"allowed: {', '.join(headers.values())}"
                 remedy = f"did you mean {headers[near[0]]}?" if near else allowed
             text = "there is no such section" if is_table else "is in no section"
@@ -130,7 +130,7 @@ class Reader:
         names = [key.name for key in section.keys]
         plain = name.lower().replace("-", "_")
         near = [OTHER_WORDS[plain]] if OTHER_WORDS.get(plain) in names else []
-        near += difflib.get_close_matches(plain, names, 1)
+        near += _near(plain, names)
         homes = self._homes(name)
         if homes:
             return f"it belongs below {' or '.join(homes)}"
@@ -201,3 +201,10 @@ def _frozen(kind: Kind, value: Any) -> Any:
             return float(value)
         case _:
             return value
+
+
+def _near(name: str, names: Sequence[str]) -> list[str]:
+    """At most one of `names`, that may have been meant."""
+    import difflib  # for a mistake only: a good file does without its memory
+
+    return difflib.get_close_matches(name, names, 1)

@@ -20,6 +20,18 @@ MQTT_PORTS = {
     "websocket_tls_port": "MQTT by secure WebSocket",
 }
 
+# How many of the longest packets must fit, and the words if they do not.
+PACKETS_HELD = {
+    "retained_bytes_max": (1, "a message of {size} bytes could not be retained"),
+    "queue_bytes_max": (1, "a packet of {size} bytes would not fit into an empty queue"),
+    "waiting_bytes_max": (
+        4,
+        "four packets of {size} bytes would not fit into the room of all queues",
+    ),
+    "unfinished_bytes_max": (2, "two unfinished packets of {size} bytes would not fit"),
+    "unsent_bytes_max": (2, "two packets of {size} bytes on their way would not fit"),
+}
+
 
 def check(mqtt: Values, cluster: Values | None, ports: list[Values], report: Report) -> None:
     """Asks every rule but that of the cluster's key, which `with_key` asks."""
@@ -34,11 +46,13 @@ def check(mqtt: Values, cluster: Values | None, ports: list[Values], report: Rep
 
 
 def _check_mqtt(mqtt: Values, report: Report) -> None:
-    keys = ("queue_bytes_max", "packet_bytes_max")
-    if report.fine(("mqtt",), *keys) and mqtt["queue_bytes_max"] < mqtt["packet_bytes_max"]:
-        text = f"a packet of {mqtt['packet_bytes_max']} bytes would not fit into an empty queue"
-        remedy = "allowed: queue_bytes_max at least as large as packet_bytes_max"
-        report.add_to_last_written(("mqtt",), keys, text, remedy)
+    for key, (count, text) in PACKETS_HELD.items():
+        keys = (key, "packet_bytes_max")
+        least = count * mqtt["packet_bytes_max"] if report.fine(("mqtt",), *keys) else 0
+        if least and mqtt[key] < least:
+            text = text.format(size=mqtt["packet_bytes_max"])
+            remedy = f"allowed: {key} at least {count} x packet_bytes_max, {least}"
+            report.add_to_last_written(("mqtt",), keys, text, remedy)
 
 
 def _check_times(cluster: Values, report: Report) -> None:
@@ -69,6 +83,41 @@ def _check_link_port(mqtt: Values, cluster: Values, report: Report) -> None:
             remedy = f"allowed: a port that mqtt.{key} does not use"
             table = "cluster" if ("cluster", "link_port") in report.lines else "mqtt"
             report.add((table, "link_port" if table == "cluster" else key), text, remedy)
+
+
+def check_tls(tls: Values, report: Report) -> None:
+    """What [tls] must hold together; the files themselves are looked at by others."""
+    path = ("tls",)
+    for key, needed in (("key_file", "certificate_file"), ("client_crl_file", "client_ca_file")):
+        if tls[key] and not tls[needed] and report.fine(path, key, needed):
+            remedy = f"allowed: {key} only beside {needed}"
+            report.add((*path, key), f"is given without {needed}", remedy)
+    unsigned = tls["client_certificates"] == "required" and not tls["client_ca_file"]
+    if unsigned and report.fine(path, "client_ca_file", "client_certificates"):
+        text = "they cannot be required: nobody is named who signs them"
+        remedy = 'allowed: "required" only beside client_ca_file'
+        report.add((*path, "client_certificates"), text, remedy)
+
+
+def check_other_ports(
+    proxy: Values, metrics: Values, mqtt: Values, cluster: Values | None, report: Report
+) -> None:
+    """The ports for proxies and Prometheus are their own, and some proxy may connect."""
+    path, ports = ("proxy",), {key: proxy[key] for key in MQTT_PORTS if proxy[key]}
+    if ports and not proxy["addresses"] and report.fine(path, "addresses", *ports):
+        text = "nobody may connect to these ports: no proxy is named"
+        report.add((*path, "addresses"), text, "allowed: at least one address beside a port")
+    taken = {f"mqtt.{key}": mqtt[key] for key in MQTT_PORTS if report.fine(("mqtt",), key)}
+    if cluster is not None and report.fine(("cluster",), "link_port"):
+        taken["cluster.link_port"] = cluster["link_port"]
+    others = [("proxy", key, port) for key, port in ports.items()]
+    others += [("metrics", "port", metrics["port"])] if metrics["port"] else []
+    for table, key, port in others:
+        same = next((name for name, one in taken.items() if one == port), "")
+        if same and report.fine((table,), key):
+            remedy = "allowed: a port of its own, or 0 for none"
+            report.add((table, key), f"{port} is also {same}", remedy)
+        taken[f"{table}.{key}"] = port
 
 
 def with_key(cluster: Values, read_file: Callable[[str], str], report: Report) -> Values:

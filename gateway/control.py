@@ -107,6 +107,27 @@ class StoreStatus(NamedTuple):
     card_life_days: float | None  # at today's rate, by a rule of thumb; None: not known yet
 
 
+class TlsStatus(NamedTuple):
+    """What the asked gateway shows to clients by TLS, and asks of them."""
+
+    certificate_sha256: str  # of the certificate in use
+    ends: str  # "2027-01-31T23:59:59Z"
+    ends_days: float  # below zero: it has ended
+    self_made: bool
+    client_certificates: str  # off, optional, required
+
+
+class BrokerStatus(NamedTuple):
+    """What the broker of the asked gateway has now, and what it has counted since its start."""
+
+    sessions: int
+    subscriptions: int
+    shared_subscriptions: int  # of these
+    retained: int
+    replays: int  # sessions to which retained messages are on their way
+    counters: dict[str, int]  # by name; further ones are added over time
+
+
 class ProblemStatus(NamedTuple):
     """What is wrong, in words, and what to do."""
 
@@ -127,6 +148,8 @@ class Status(NamedTuple):
     serial_ports: tuple[SerialPortStatus, ...]
     problems: tuple[ProblemStatus, ...]  # worst first
     store: StoreStatus | None = None
+    tls: TlsStatus | None = None
+    broker: BrokerStatus | None = None
 
 
 def worst_first(problems: Iterable[ProblemStatus]) -> tuple[ProblemStatus, ...]:
@@ -142,6 +165,10 @@ def to_document(status: Status) -> dict[str, Any]:
         document[key] = [row._asdict() for row in document[key]]
     if status.store is not None:
         document["store"] = status.store._asdict()
+    if status.tls is not None:
+        document["tls"] = status.tls._asdict()
+    if status.broker is not None:
+        document["broker"] = status.broker._asdict()
     return document
 
 
@@ -266,8 +293,41 @@ _STORE: dict[str, Reader] = {
 }
 
 
+_TLS: dict[str, Reader] = {
+    "certificate_sha256": _text,
+    "ends": _text,
+    "ends_days": _any_number,
+    "self_made": _switch,
+    "client_certificates": _text,
+}
+
+
+def _counts(value: object, place: str) -> dict[str, int]:
+    if not isinstance(value, dict):
+        raise misfit(f"{place} is not an object")
+    return {str(name): _count(each, f"{place}.{name}") for name, each in value.items()}
+
+
+_BROKER: dict[str, Reader] = {
+    "sessions": _count,
+    "subscriptions": _count,
+    "shared_subscriptions": _count,
+    "retained": _count,
+    "replays": _count,
+    "counters": _counts,
+}
+
+
+def _broker(value: object, place: str) -> BrokerStatus:
+    return BrokerStatus(**_read(value, _BROKER, place))
+
+
 def _store(value: object, place: str) -> StoreStatus:
     return StoreStatus(**_read(value, _STORE, place))
+
+
+def _tls(value: object, place: str) -> TlsStatus:
+    return TlsStatus(**_read(value, _TLS, place))
 
 
 _STATUS: dict[str, Reader] = {
@@ -280,4 +340,6 @@ _STATUS: dict[str, Reader] = {
     "serial_ports": _rows(SerialPortStatus, _SERIAL_PORT),
     "problems": _rows(ProblemStatus, _PROBLEM),
     "store": _or_none(_store),
+    "tls": _or_none(_tls),
+    "broker": _or_none(_broker),
 }

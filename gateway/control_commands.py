@@ -67,6 +67,8 @@ class Command(NamedTuple):
 
 STATUS = "status"
 DOCTOR = "doctor"
+CONFIG = "config"
+TRACE = "trace"
 COMPLETION = "completion"
 CONFIG_FILE = "/etc/gateway/gateway.toml"
 
@@ -112,6 +114,25 @@ COMMANDS: tuple[Command, ...] = (
         changes=True,
     ),
     Command(
+        TRACE,
+        "what becomes of the messages of some topics, as it happens",
+        (
+            Argument("filter", Kind.TEXT, "topic filters, such as sensors/#", many=True),
+            Argument("client", Kind.TEXT, "only what is from or for this client id", "", True),
+            Argument("count", Kind.COUNT, "end after so many lines; 0: go on", 0, True, "n"),
+            Argument("seconds", Kind.COUNT, "end after so many seconds; 0: go on", 0, True),
+            Argument("no-payload", Kind.SWITCH, "leave the payloads out", False, True),
+        ),
+        description="Shows each step of each message until Ctrl-C: in (it was published), out (it was "
+        "sent to a client, or to other gateways), waits (it is kept for a client), lost (a client does "
+        "not get it), refused (its publisher was told so). Then come the client id, QoS, r for "
+        "retained, d for sent again, the topic, the size, and the first 128 bytes of the payload, as "
+        "text or as hexadecimal digits behind 0x. Times are in UTC. Topics below $SYS are shown where "
+        "a filter begins with $SYS. A message of a watched topic costs the gateway ten times "
+        "what it costs else, and more: name few topics on a busy one.",
+        stream=True,
+    ),
+    Command(
         "log",
         "the last lines of the log of gatewayd, and those that come",
         (
@@ -121,6 +142,12 @@ COMMANDS: tuple[Command, ...] = (
         description="Shows what gatewayd wrote to its log since it started, at most the last "
         "1,000 lines, with the time in UTC. What is older is in the journal.",
         stream=True,
+    ),
+    Command(
+        CONFIG,
+        "the configuration that gatewayd runs with",
+        description="Shows every key of the configuration as gatewayd read it when it started, also "
+        "what is not in the file, in the file's own form. The cluster's key is left out.",
     ),
     Command(
         DOCTOR,
@@ -150,7 +177,12 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command("user passwd", "gives a user another password", (_USER, _PASSWORD), changes=True),
     Command("user remove", "removes a user, and disconnects him", (_USER,), changes=True),
-    Command("user list", "the users and their groups", (_LIMIT,)),
+    Command(
+        "user list",
+        "the users, their groups, and who may log in by SCRAM",
+        (_LIMIT,),
+        description="Shows the users. Who may not log in by SCRAM-SHA-256 may after gwctl user passwd.",
+    ),
     Command(
         "rule add",
         "adds a rule on who may read or write which topics",

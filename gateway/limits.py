@@ -25,9 +25,6 @@ FILTERS_IN_PACKET_MAX = 8_192
 
 # -- One broker ----------------------------------------------------------------------------------
 
-# From accept to CONNECT. Slow radio links need seconds; a stranger must not hold a socket for long.
-CONNECT_TIMEOUT_S = 10.0
-
 # QoS 1 and 2 messages that a 5.0 client may have unanswered, announced in CONNACK.
 RECEIVE_MAXIMUM = 1_024
 
@@ -38,15 +35,11 @@ UNANSWERED_MAX = 2_048
 # What a client may send ahead while the boot barrier holds, before it is no longer read.
 HELD_BYTES_MAX = 65_536
 
-# Sessions kept, connected or not: what a mesh is designed for. A client that makes up a new id at
-# each start would fill the memory with sessions that nobody comes back for.
-SESSIONS_MAX = 100_000
+# One level of a tree of topics or filters, as measured: its node, two dictionaries, its name.
+LEVEL_BYTES = 340
 
-# All retained messages together: half of what the smallest box has for everything.
-RETAINED_BYTES_MAX = 134_217_728
-
-# Of one session. Real ones have tens; each costs about 500 bytes here and a filter in every gateway.
-SUBSCRIPTIONS_MAX = 10_000
+# Of a client id. Real ones have under 100; every session keeps one, and so do its rows on disk.
+CLIENT_ID_BYTES_MAX = 1_024
 
 # -- The mesh ------------------------------------------------------------------------------------
 

@@ -26,7 +26,17 @@ class Family(NamedTuple):
 
 def exposition(status: Status, broker: Broker) -> str:
     """The page; `status` and `broker` are of the same gateway."""
-    families = [*_gateway(status), *_clients(broker), *_messages(broker)]
+    families = [
+        *_gateway(status),
+        *_holdings(broker),
+        *_connections(broker),
+        *_messages(broker),
+        *_memory(broker),
+    ]
+    if status.tls is not None:
+        left_s = status.tls.ends_days * 86_400
+        text = "Until the certificate ends; below zero: it has ended."
+        families.append(_plain("gatewayd_tls_certificate_left_seconds", "gauge", text, left_s))
     if status.store is not None:
         families += _store(status.store)
     return "".join(_written(family) for family in families)
@@ -54,19 +64,85 @@ def _gateway(status: Status) -> list[Family]:
     ]
 
 
-def _clients(broker: Broker) -> list[Family]:
+def _holdings(broker: Broker) -> list[Family]:
     vitals, sessions = broker.vitals, broker.state.sessions
     subscriptions = sum(len(session.subscriptions) for session in sessions.values())
+    replays = sum(session.replay is not None for session in sessions.values())
     return [
         _plain("gatewayd_clients", "gauge", "Clients connected.", broker.clients()),
         _plain("gatewayd_clients_max", "gauge", "The most connected at once.", vitals.clients_max),
         _plain("gatewayd_sessions", "gauge", "Sessions, clients away included.", len(sessions)),
+        _plain(
+            "gatewayd_sessions_expired_total",
+            "counter",
+            "Sessions whose client did not come back in time.",
+            vitals.sessions_expired,
+        ),
         _plain("gatewayd_subscriptions", "gauge", "Subscriptions of all sessions.", subscriptions),
+        _plain(
+            "gatewayd_shared_subscriptions",
+            "gauge",
+            "Shared ones of these.",
+            broker.state.routes.shared(),
+        ),
+        _plain(
+            "gatewayd_replays",
+            "gauge",
+            "Sessions to which retained messages are on their way.",
+            replays,
+        ),
+        _plain("gatewayd_traces", "gauge", "Operators who run gwctl trace.", broker.traces()),
+        _plain("gatewayd_retained_messages", "gauge", "Retained messages.", len(broker.retained)),
+    ]
+
+
+def _connections(broker: Broker) -> list[Family]:
+    vitals = broker.vitals
+    away = {"per_address": vitals.refused_per_address, "no_connect": vitals.closed_unauthenticated}
+    away["full"] = vitals.refused_full
+    return [
+        _by_cause(
+            "gatewayd_connections_turned_away_total",
+            "Connections that were closed for want of room: of their address, at the door, or at all.",
+            away,
+        ),
         _plain(
             "gatewayd_connections_refused_total",
             "counter",
             "Connections that were not let in.",
             vitals.connections_refused,
+        ),
+        _by_cause(
+            "gatewayd_logins_refused_total",
+            "Logins that were wrong, had no room to wait for their check, or named no user.",
+            {
+                "wrong": vitals.logins_wrong,
+                "busy": vitals.logins_busy,
+                "stranger": vitals.refused_strangers,
+            },
+        ),
+        _by_cause(
+            "gatewayd_proxies_refused_total",
+            "Connections to a port for proxies that were closed.",
+            {"address": vitals.refused_proxies, "header": vitals.malformed_proxies},
+        ),
+        _plain(
+            "gatewayd_tls_handshakes_failed_total",
+            "counter",
+            "Connections with which there was no TLS.",
+            vitals.handshakes_failed,
+        ),
+        _plain(
+            "gatewayd_connections_closed_unfinished_total",
+            "counter",
+            "Connections ended because others needed the room of their unfinished packets.",
+            vitals.closed_unfinished,
+        ),
+        _plain(
+            "gatewayd_connections_closed_unread_total",
+            "counter",
+            "Connections ended because others needed the room of what they did not read.",
+            vitals.closed_unread,
         ),
         _plain(
             "gatewayd_protocol_errors_total",
@@ -82,6 +158,7 @@ def _messages(broker: Broker) -> list[Family]:
     dropped = {
         "congested": vitals.dropped_congested,
         "queue_full": vitals.dropped_queue_full,
+        "waiting_full": vitals.dropped_room_full,
         "expired": vitals.dropped_expired,
         "too_large": vitals.dropped_too_large,
         "shared": vitals.dropped_shared,
@@ -89,6 +166,7 @@ def _messages(broker: Broker) -> list[Family]:
     refused = {
         "retained_full": vitals.refused_retained_full,
         "disk": vitals.refused_disk,
+        "waiting_full": vitals.refused_room_full,
         "rule": vitals.refused_by_rule + vitals.subscriptions_refused_by_rule,
         "own_topic": vitals.refused_own,
         "payload_format": vitals.refused_payload,
@@ -121,8 +199,27 @@ def _messages(broker: Broker) -> list[Family]:
             "Times that a client was not read because it published too fast.",
             vitals.publishers_slowed,
         ),
+        _plain(
+            "gatewayd_comebacks_slowed_total",
+            "counter",
+            "Times that CONNECT was answered late, for the client had been cut off.",
+            vitals.comebacks_slowed,
+        ),
+    ]
+
+
+def _memory(broker: Broker) -> list[Family]:
+    room, unfinished = broker.state.room, broker.state.unfinished
+    return [
         _plain("gatewayd_messages_waiting", "gauge", "Kept for sessions.", broker.waiting()),
-        _plain("gatewayd_retained_messages", "gauge", "Retained messages.", len(broker.retained)),
+        _plain("gatewayd_waiting_bytes", "gauge", "Memory that these take, and wills.", room.used),
+        _plain("gatewayd_waiting_bytes_max", "gauge", "What they may take.", room.bytes_max),
+        _plain(
+            "gatewayd_unfinished_bytes",
+            "gauge",
+            "Bytes of packets that have not come whole.",
+            unfinished.used,
+        ),
     ]
 
 

@@ -1,11 +1,15 @@
 """One gateway without its world: the broker and the mesh, joined.
 
 The one object that a simulator copies. Shells feed its connections and links, and after `drain` write
-what stands in them. Must not know sockets, files or clocks.
+what stands in them. A gateway that stands alone does not load the mesh: it is half a megabyte. Must not
+know sockets, files or clocks.
 """
+
+from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from random import Random
+from typing import TYPE_CHECKING
 
 from gateway.broker.broker import Broker
 from gateway.broker.elsewhere import Nowhere
@@ -16,11 +20,13 @@ from gateway.clock import MeshClock
 from gateway.config import MqttSection
 from gateway.effects import Effect
 from gateway.ids import Stamp
-from gateway.mesh.frames import Member
-from gateway.mesh.identity import Identity
-from gateway.mesh.link import Link
-from gateway.mesh.mesh import Mesh
 from gateway.mqtt.message import Message
+
+if TYPE_CHECKING:
+    from gateway.mesh.frames import Member
+    from gateway.mesh.identity import Identity
+    from gateway.mesh.link import Link
+    from gateway.mesh.mesh import Mesh
 
 
 class Node:
@@ -48,6 +54,8 @@ class Node:
         if identity is None:
             self.broker = Broker(settings, Nowhere(self._clock), random, journal)
             return
+        from gateway.mesh.mesh import Mesh
+
         side = _BrokerSide()
         self.mesh = Mesh(identity, side, random, self._clock, now)
         self.broker = side.broker = Broker(settings, self.mesh, random, journal)

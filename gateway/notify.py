@@ -7,6 +7,8 @@ Must not know which daemon it serves.
 import logging
 import os
 import socket
+from array import array
+from collections.abc import Sequence
 
 _PRIORITIES = {  # of syslog, which the journal reads from the head of a line (sd-daemon(3))
     logging.DEBUG: 7,
@@ -17,8 +19,11 @@ _PRIORITIES = {  # of syslog, which the journal reads from the head of a line (s
 }
 
 
-def notify(state: str) -> None:
-    """Tells systemd "READY=1", "WATCHDOG=1", "STOPPING=1" or the like (sd_notify(3))."""
+def notify(state: str, files: Sequence[int] = ()) -> None:
+    """Tells systemd "READY=1", "WATCHDOG=1", "STOPPING=1" or the like (sd_notify(3)).
+
+    `files` are file descriptors that go with it.
+    """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address[:1] not in ("/", "@"):
         return
@@ -27,7 +32,8 @@ def notify(state: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as telling:
         telling.setblocking(False)
         try:
-            telling.sendto(state.encode(), address)
+            with_it = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", files))] if files else []
+            telling.sendmsg([state.encode()], with_it, 0, address)
         except OSError as error:
             logging.getLogger(__name__).warning("systemd was not told %s: %s", state, error)
 

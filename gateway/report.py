@@ -3,11 +3,15 @@
 Must not know sockets, or how it is printed.
 """
 
+from __future__ import annotations
+
 import json
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from gateway.control import (
     NUMBER_MAX,
+    BrokerStatus,
     GatewayState,
     GatewayStatus,
     Health,
@@ -17,13 +21,17 @@ from gateway.control import (
     Severity,
     Status,
     StoreStatus,
+    TlsStatus,
     worst_first,
 )
-from gateway.mesh.frames import Vitals
-from gateway.mesh.losses import Losses
-from gateway.mesh.peer import Life, Peer
-from gateway.mesh.refusals import Refusal
+from gateway.mesh.life import Life
 from gateway.node import Node
+
+if TYPE_CHECKING:
+    from gateway.mesh.frames import Vitals
+    from gateway.mesh.losses import Losses
+    from gateway.mesh.peer import Peer
+    from gateway.mesh.refusals import Refusal
 
 DEVICES_FILTER = "gateways/+/devices"  # where gateway-devices says how its ports are
 DISK_FULL_PERCENT = 90.0
@@ -48,9 +56,19 @@ class Reporter:
         self._version = version
 
     def status(
-        self, vitals: Vitals, address: str, now: float, store: StoreStatus | None = None
+        self,
+        vitals: Vitals,
+        address: str,
+        now: float,
+        store: StoreStatus | None = None,
+        tls: TlsStatus | None = None,
+        problems: Iterable[ProblemStatus] = (),
     ) -> Status:
-        """The document as of now; `vitals`, `address` and `store` are the gateway's own."""
+        """The document as of now.
+
+        `vitals`, `address`, `store` and `tls` are the gateway's own; `problems` are those that are not
+        seen from here.
+        """
         mesh = self._node.mesh
         peers = [] if mesh is None else sorted(mesh.state.peers.values(), key=lambda p: p.name)
         rows = [self._own_row(vitals, address), *(_peer_row(peer, now) for peer in peers)]
@@ -59,13 +77,17 @@ class Reporter:
         ports = self._ports(dead)
         problems = worst_first(
             [
+                *problems,
                 *self._mesh_problems(rows, peers, now),
                 *_box_problems(rows),
                 *self._own_problems(now),
                 *self._slow_problems(now),
                 *self._login_problems(now),
+                *self._stranger_problems(now),
+                *self._subscription_problems(now),
                 *self._door_problems(now),
                 *self._store_problems(now),
+                *self._trace_problems(),
                 *_port_problems(ports),
             ]
         )
@@ -80,6 +102,19 @@ class Reporter:
             serial_ports=ports,
             problems=problems,
             store=store,
+            tls=tls,
+            broker=self._broker(),
+        )
+
+    def _broker(self) -> BrokerStatus:
+        broker, sessions = self._node.broker, self._node.broker.state.sessions.values()
+        return BrokerStatus(
+            sessions=len(sessions),
+            subscriptions=sum(len(session.subscriptions) for session in sessions),
+            shared_subscriptions=broker.state.routes.shared(),
+            retained=len(broker.retained),
+            replays=sum(session.replay is not None for session in sessions),
+            counters=broker.vitals.counters(),
         )
 
     def _own_row(self, vitals: Vitals, address: str) -> GatewayStatus:
@@ -127,6 +162,7 @@ class Reporter:
             return []
         causes = {
             "at full queues": vitals.dropped_queue_full,
+            "for too much waits for all sessions together": vitals.dropped_room_full,
             "to clients that do not read": vitals.dropped_congested,
             "too large for their client": vitals.dropped_too_large,
             "for shared subscriptions without a member that could take them": vitals.dropped_shared,
@@ -141,40 +177,95 @@ class Reporter:
         vitals = self._node.broker.vitals
         if not vitals.last_slowed_at or now - vitals.last_slowed_at > DROPS_SHOWN_S:
             return []
-        text = f"clients published too fast and were slowed {vitals.publishers_slowed} times"
-        remedy = "nothing is lost; the rate is mqtt.publish_rate_max"
-        return [ProblemStatus(Severity.NOTICE, text, remedy)]
+        problems = []
+        if vitals.publishers_slowed:
+            text = f"clients published too fast and were slowed {vitals.publishers_slowed} times"
+            remedy = "nothing is lost; the rate is mqtt.publish_rate_max"
+            problems.append(ProblemStatus(Severity.NOTICE, text, remedy))
+        if vitals.comebacks_slowed:
+            times = vitals.comebacks_slowed
+            text = f"clients that were cut off came back at once and had to wait {times} times"
+            remedy = "the log says which and why; older clients cannot be told otherwise"
+            problems.append(ProblemStatus(Severity.NOTICE, text, remedy))
+        return problems
+
+    def _subscription_problems(self, now: float) -> list[ProblemStatus]:
+        vitals = self._node.broker.vitals
+        at = vitals.last_subscription_refused_at
+        if not at or now - at > DROPS_SHOWN_S:
+            return []
+        text = f"{vitals.subscriptions_refused_full} subscriptions were refused: there are too many"
+        remedy = "see gwctl sessions for whose; the limits stand in [mqtt]"
+        return [ProblemStatus(Severity.WARNING, text, remedy)]
 
     def _login_problems(self, now: float) -> list[ProblemStatus]:
         vitals = self._node.broker.vitals
-        at = vitals.last_login_refused_at
-        if not at or now - at > DROPS_SHOWN_S:
-            return []
         text = f"{vitals.logins_wrong} logins were wrong since the start"
         if vitals.logins_busy:
             text += f", {vitals.logins_busy} refused for too many came at once"
-        return [ProblemStatus(Severity.NOTICE, text, "the log says from which addresses")]
+        remedy = "the log says from which addresses"
+        return _notice_of_late(vitals.last_login_refused_at, now, text, remedy)
+
+    def _stranger_problems(self, now: float) -> list[ProblemStatus]:
+        vitals = self._node.broker.vitals
+        text = f"clients without a user were refused {vitals.refused_strangers} times"
+        remedy = 'gwctl user add, and tell them; or set mqtt.allow_anonymous = "everywhere"'
+        return _notice_of_late(vitals.last_stranger_at, now, text, remedy)
 
     def _door_problems(self, now: float) -> list[ProblemStatus]:
         vitals = self._node.broker.vitals
         if not vitals.last_refused_at or now - vitals.last_refused_at > DROPS_SHOWN_S:
             return []
         causes = {
+            "too many clients or sessions": vitals.refused_full,
             "too many from one address": vitals.refused_per_address,
             "too many that did not say who they are": vitals.closed_unauthenticated,
+            "to a port for proxies, from elsewhere": vitals.refused_proxies,
+            "from a proxy, without a PROXY header": vitals.malformed_proxies,
+            "too much in packets that were not whole": vitals.closed_unfinished,
+            "too much that was sent and not read": vitals.closed_unread,
         }
         told = ", ".join(f"{count} {cause}" for cause, count in causes.items() if count)
         text = f"connections were turned away since the start ({told})"
-        remedy = "see who connects; the limits stand in [mqtt]"
+        remedy = "see who connects; the limits stand in [mqtt], the proxies in [proxy]"
         return [ProblemStatus(Severity.WARNING, text, remedy)]
 
     def _store_problems(self, now: float) -> list[ProblemStatus]:
         state = self._node.broker.state
+        problems = self._room_problems(now)
         if why := state.journal.refusing:
             text, _, remedy = why.partition("; ")
             text = f"nothing new is kept: {text}. {state.vitals.refused_disk} were refused so far"
-            return [ProblemStatus(Severity.ERROR, text, remedy)]
+            problems.append(ProblemStatus(Severity.ERROR, text, remedy))
+        return problems
+
+    def _room_problems(self, now: float) -> list[ProblemStatus]:
+        """The memory of all sessions together: full now, or some minutes ago."""
+        state, vitals = self._node.broker.state, self._node.broker.vitals
+        why = state.room.refusing()
+        if not why and (not vitals.last_full_at or now - vitals.last_full_at > DROPS_SHOWN_S):
+            return []
+        text, _, remedy = why.partition("; ")
+        if not why:
+            text, remedy = "messages that waited took all the room", "see gwctl sessions for whose"
+        text = f"{text}. {vitals.refused_room_full} that must be kept were refused so far"
+        severity = Severity.ERROR if why else Severity.WARNING
+        return [ProblemStatus(severity, text, remedy)]
+
+    def _trace_problems(self) -> list[ProblemStatus]:
+        count = self._node.broker.traces()
+        if not count:
+            return []
+        text = "somebody runs gwctl trace" if count == 1 else f"gwctl trace runs {count} times"
+        remedy = "end what nobody looks at: the topics that it watches cost more than others"
+        return [ProblemStatus(Severity.NOTICE, text, remedy)]
+
+
+def _notice_of_late(at: float, now: float, text: str, remedy: str) -> list[ProblemStatus]:
+    """The notice while it is fresh; 0: it never happened."""
+    if not at or now - at > DROPS_SHOWN_S:
         return []
+    return [ProblemStatus(Severity.NOTICE, text, remedy)]
 
 
 def _loss_problems(losses: Losses, now: float) -> list[ProblemStatus]:

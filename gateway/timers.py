@@ -48,6 +48,16 @@ class Timers:
         return self._heap[0][0] if self._heap else FOREVER
 
     def wake(self, now: float) -> None:
-        """Fires what is due."""
-        while self.deadline() <= now:
-            self._calls.pop(heapq.heappop(self._heap)[1])(now)
+        """Fires what is due. What is set meanwhile for `now` waits for the next call: work that goes on
+        in slices lets others in between."""
+        newest, later = self._serial, []
+        try:
+            while self.deadline() <= now:
+                when, serial = heapq.heappop(self._heap)
+                if serial > newest and when == now:
+                    later.append((when, serial))
+                else:
+                    self._calls.pop(serial)(now)
+        finally:
+            for each in later:
+                heapq.heappush(self._heap, each)

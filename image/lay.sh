@@ -14,6 +14,8 @@ install -D -m 644 "$RECIPE/persist.list" "$system/usr/lib/gateway/persist.list"
 
 rm -rf "${system:?}$python"
 cp -a --no-preserve=ownership "$site" "$system$python"
+cp -a --no-preserve=ownership "$system$python/share/." "$system/usr/share" # the manual page, completion
+rm -r "${system:?}$python/share"
 while IFS=' =:' read -r command module function; do
     printf '#!/usr/bin/python3 -I\nimport sys\nsys.path.insert(0, "%s")\nfrom %s import %s\nsys.exit(%s())\n' \
         "$python" "$module" "$function" "$function" >"$system/usr/bin/$command"

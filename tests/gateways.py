@@ -184,6 +184,11 @@ class Broker:
         """SIGTERM, and the exit status."""
         return self._end(signal.SIGTERM)
 
+    def send(self, number: signal.Signals) -> None:
+        """Sends it any other signal."""
+        assert self._process is not None, f"{self.name} is not running"
+        self._process.send_signal(number)
+
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """SIGSTOP while the block runs: alive to the kernel, silent to everybody else."""
@@ -268,7 +273,7 @@ class Gateway(Broker):
 
     `address` is what it binds and, without `host`, where the tests reach it; a gateway in a
     namespace binds 0.0.0.0 and is reached at `host`. `mqtt` are further keys of [mqtt], `serial`
-    are tables of [[serial]], `gateway` further keys of [gateway].
+    are tables of [[serial]], `gateway` further keys of [gateway], `sections` whole other tables.
     """
 
     kind = "gateway"
@@ -286,6 +291,7 @@ class Gateway(Broker):
         namespace: str | None = None,
         mqtt: dict[str, object] | None = None,
         gateway: dict[str, object] | None = None,
+        sections: dict[str, dict[str, object]] | None = None,
     ) -> None:
         super().__init__(name, host or address, port, directory, namespace)
         self.address = address
@@ -293,6 +299,7 @@ class Gateway(Broker):
         self.serial = tuple(serial)
         self.mqtt = {"port": port, "tls_port": 0} | (mqtt or {})
         self.section = gateway or {}
+        self.sections = sections or {}
         self.state_dir = directory / "state"
         self.control_socket = directory / "control.sock"
         self.config_path = directory / "gateway.toml"
@@ -322,6 +329,8 @@ class Gateway(Broker):
         }
         lines = _table("[gateway]", gateway | self.section)
         lines += _table("[mqtt]", self.mqtt)
+        for name, values in self.sections.items():
+            lines += _table(f"[{name}]", values)
         if self.cluster is not None:
             lines += _table("[cluster]", asdict(self.cluster))
         for port in self.serial:

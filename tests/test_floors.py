@@ -22,7 +22,8 @@ FLOORS: dict[str, int] = {
     **dict.fromkeys(("clock", "config", "effects"), 1),
     **dict.fromkeys(("control", "control_commands", "control_lines"), 1),
     **dict.fromkeys(("config_checks", "config_file", "config_keys", "config_report"), 1),
-    **dict.fromkeys(("config_reader", "config_rules", "toml_lines"), 1),
+    **dict.fromkeys(("config_document", "config_reader", "config_rules", "proxy_protocol"), 1),
+    "toml_lines": 1,
     "mqtt": 2,
     "broker": 3,
     "mesh": 3,
@@ -38,7 +39,7 @@ BESIDE: dict[str, set[str]] = {
     "notify": set(),
     "devices": {"config", "config_loader", "errors", "limits", "notify"},
     "ctl": {"control", "control_commands", "control_lines", "doctor"},
-    "doctor": {"config", "config_loader"},
+    "doctor": {"config", "config_document", "config_loader"},
     "setup": {
         *("config", "config_checks", "config_keys", "config_reader", "config_report"),
         *("config_rules", "config_loader", "board", "ids", "notify"),

@@ -1,7 +1,9 @@
 """The recipe of the image as far as it can be checked without cooking it."""
 
+import shutil
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,45 @@ def test_every_service_is_started() -> None:
     preset = (RECIPE / "files/usr/lib/systemd/system-preset/10-gateway.preset").read_text()
     for unit in (REPOSITORY / "systemd").glob("*.service"):
         assert f"enable {unit.name}\n" in preset
+
+
+@pytest.mark.slow
+def test_the_manual_page_and_completion_come_with_the_wheel_and_lie_where_programs_look(
+    tmp_path: Path,
+) -> None:
+    """As image/steps/40-wheels.sh makes the wheel, and image/lay.sh lays it over a system."""
+    copy = tmp_path / "repository"
+    names = ("gateway", "docs", "systemd", "image", "pyproject.toml", "README.md", "LICENSE")
+    for name in names:
+        source = REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, copy / name)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    offline = ["--no-deps", "--no-index"]
+    run(copy, *pip, "wheel", *offline, "--no-build-isolation", "--wheel-dir", "wheel", ".")
+    (wheel,) = (copy / "wheel").glob("*.whl")
+    site = "build/image/site-amd64"
+    run(copy, *pip, "install", *offline, "--no-compile", "--target", site, str(wheel))
+    system = tmp_path / "system"
+    for folder in ("usr/bin", "usr/lib/gateway", "usr/share"):
+        (system / folder).mkdir(parents=True)
+    run(copy, "image/lay.sh", str(system), "amd64")
+    share = system / "usr/share"
+    docs = REPOSITORY / "docs"
+    for laid, source in {
+        "man/man1/gwctl.1": "man/gwctl.1",
+        "bash-completion/completions/gwctl.bash": "completion/gwctl.bash",
+        "zsh/site-functions/_gwctl": "completion/_gwctl",
+    }.items():
+        assert (share / laid).read_bytes() == (docs / source).read_bytes()
+    assert (system / "usr/bin/gwctl").stat().st_mode & 0o777 == 0o755
+    assert not (system / "usr/lib/gateway/site-packages/share").exists()
+
+
+def run(folder: Path, *command: str) -> None:
+    ran = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr

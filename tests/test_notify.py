@@ -26,6 +26,17 @@ def test_systemd_hears_what_it_is_told(systemd: socket.socket) -> None:
     assert systemd.recv(100) == b"READY=1"
 
 
+def test_files_go_with_what_is_said(systemd: socket.socket, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("word")
+    with (tmp_path / "file").open() as file:
+        notify("FDSTORE=1\nFDNAME=f", [file.fileno()])
+    said, files, _, _ = socket.recv_fds(systemd, 100, 2)
+    assert said == b"FDSTORE=1\nFDNAME=f"
+    (received,) = files
+    assert os.read(received, 9) == b"word"
+    os.close(received)
+
+
 def test_an_abstract_socket_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"gateway-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:

@@ -4,10 +4,13 @@ import json
 
 import pytest
 
-from gateway.config import ClusterSection
+from gateway.broker.traces import Trace
+from gateway.config import ClusterSection, MqttSection
 from gateway.control import GatewayState, Health, PortState, Severity, Status, to_document
 from gateway.control_lines import encode_answer
 from gateway.mesh.frames import Vitals
+from gateway.mqtt.encode import encode
+from gateway.mqtt.packets import Connect, Version
 from gateway.report import Reporter
 from tests.mesh.room import PORT, Gate, Room
 
@@ -80,6 +83,26 @@ def test_a_gateway_that_was_stopped_on_purpose_is_no_error() -> None:
     assert [(p.severity, p.text) for p in status(a).problems] == [
         (Severity.WARNING, "b was stopped on purpose")
     ]
+
+
+def test_a_full_room_is_an_error_and_then_for_some_minutes_a_warning() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    state = a.node.broker.state
+    state.room.used += state.room.bytes_max
+    room.wait(2)
+    (problem,) = status(a).problems
+    assert problem.severity is Severity.ERROR
+    assert (
+        problem.text
+        == "messages that wait take 64 of 64 MB. 0 that must be kept were refused so far"
+    )
+    assert "gwctl sessions" in problem.remedy
+    state.room.used = 0
+    (problem,) = status(a).problems
+    assert problem.severity is Severity.WARNING
+    room.wait(601)
+    assert status(a).problems == ()
 
 
 def test_missing_gateways_are_counted_against_the_expected() -> None:
@@ -173,6 +196,19 @@ def test_a_limit_that_was_reached_is_shown_for_ten_minutes() -> None:
     assert status(a).problems == ()
 
 
+def test_who_was_turned_away_at_the_door_is_told_by_reason() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    vitals = a.node.broker.vitals
+    vitals.refused_proxies, vitals.malformed_proxies, vitals.last_refused_at = 3, 1, room.now
+    assert texts(status(a)) == [
+        "connections were turned away since the start"
+        " (3 to a port for proxies, from elsewhere, 1 from a proxy, without a PROXY header)"
+    ]
+    room.now += 601
+    assert status(a).problems == ()
+
+
 def test_what_the_mesh_lost_is_shown_for_ten_minutes() -> None:
     room = Room()
     a, _ = room.linked("a", "b")
@@ -198,6 +234,22 @@ def test_a_figure_that_no_answer_can_carry_is_not_shown(key: str, figure: str) -
     a.node.broker.publish("gateways/a/devices", payload, 0, True, room.now)
     assert status(a).serial_ports == ()
     assert encode_answer(to_document(status(a)))
+
+
+def test_strangers_at_the_door_are_a_notice_that_says_how_to_let_them_in() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    a.node.broker.state.settings = MqttSection()
+    for number, name in enumerate((None, "ann")):
+        line = a.node.broker.open(f"192.0.2.{number}", False, room.now)
+        connect = Connect(Version.MQTT5, "c", True, 0, None, name, b"x")
+        line.receive(encode(connect, Version.MQTT5), room.now)
+    document = status(a)
+    (problem,) = document.problems
+    assert problem.text == "clients without a user were refused 2 times"
+    assert "gwctl user add" in problem.remedy and document.health is Health.HEALTHY
+    room.wait(601)
+    assert status(a).problems == ()
 
 
 def test_wrong_logins_are_a_notice_for_a_while() -> None:
@@ -228,3 +280,28 @@ def test_clients_that_publish_too_fast_are_a_notice_and_messages_of_groups_witho
     assert any("2 for shared subscriptions without a member" in text for text in texts)
     vitals.last_slowed_at, vitals.last_drop_at = room.now - 601, room.now - 601
     assert status(a).problems == ()
+
+
+def test_a_trace_that_runs_is_a_notice() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    traces = [Trace(("#",), "", lambda: None) for _ in range(2)]
+    assert a.node.broker.trace(traces[0])
+    (problem,) = status(a).problems
+    assert (problem.severity, problem.text) == (Severity.NOTICE, "somebody runs gwctl trace")
+    assert a.node.broker.trace(traces[1])
+    assert status(a).problems[0].text == "gwctl trace runs 2 times"
+    for trace in traces:
+        a.node.broker.untrace(trace)
+    assert status(a).problems == ()
+
+
+def test_what_the_broker_holds_and_counts_is_in_the_document() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    a.node.broker.vitals.dropped_shared = 3
+    broker = status(a).broker
+    assert broker is not None
+    assert broker.counters["dropped_shared"] == 3
+    assert (broker.sessions, broker.subscriptions, broker.retained, broker.replays) == (0, 0, 0, 0)
+    assert not [name for name in broker.counters if name.startswith(("_", "last_"))]

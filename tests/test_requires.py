@@ -38,3 +38,15 @@ def test_missing_never_returns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(pytest.skip.Exception, match="a reason"):
         missing("a reason")
+
+
+def test_no_test_has_a_skip_of_its_own() -> None:
+    """It would be a skip in CI, too."""
+    words = ("skip" + "if", "importor" + "skip", "pytest." + "skip(")
+    own = [
+        f"{path.name}: {word}"
+        for path in sorted(Path(__file__).parent.rglob("*.py"))
+        for word in words
+        if path.name != "requires.py" and word in path.read_text()
+    ]
+    assert own == []

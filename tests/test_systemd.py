@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.shell.handed_over import NAME, SERVING
 from tests.requires import missing, needs
 
 pytestmark = pytest.mark.slow
@@ -52,10 +53,12 @@ def root(tmp_path: Path) -> Path:
     shutil.copytree(SYSTEM_UNITS, units, symlinks=True)
     for unit in UNITS:
         shutil.copy(unit, units)
-        command = tmp_path / settings(unit)["ExecStart"][0].split()[0].lstrip("/")
-        command.parent.mkdir(parents=True, exist_ok=True)
-        command.write_text("#!/bin/sh\n")
-        command.chmod(0o755)
+        for key in ("ExecStart", "ExecReload", "ExecStopPost"):
+            for line in settings(unit).get(key, []):
+                command = tmp_path / line.split()[0].lstrip("/")
+                command.parent.mkdir(parents=True, exist_ok=True)
+                command.write_text("#!/bin/sh\n")
+                command.chmod(0o755)
     return tmp_path
 
 
@@ -125,6 +128,15 @@ def test_settings_come_before_what_they_are_for() -> None:
     before = " ".join(unit["Before"]).split()
     needed = {"systemd-networkd.service", "ssh.service", "gatewayd.service"}
     assert needed | {"gateway-devices.service", "network-pre.target"} <= set(before)
+
+
+def test_the_door_is_kept_over_a_restart_and_closed_behind_a_start_that_failed() -> None:
+    """What happens then is in tests/image/test_restart.py."""
+    unit = settings(OURS / "gatewayd.service")
+    assert int(unit["FileDescriptorStoreMax"][0]) >= 10
+    assert unit["NotifyAccess"] == ["exec"] and unit["RuntimeDirectoryPreserve"] == ["restart"]
+    (behind,) = unit["ExecStopPost"]
+    assert f"/run/gatewayd/{SERVING}" in behind and f"FDNAME={NAME}" in behind
 
 
 def test_there_are_three_units() -> None:

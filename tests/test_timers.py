@@ -24,6 +24,22 @@ def test_a_timer_set_by_another_fires_in_the_same_wake_if_it_is_due() -> None:
     assert fired == [2.0]
 
 
+def test_a_timer_set_for_the_time_of_the_wake_lets_others_in_between() -> None:
+    timers, fired = Timers(), []
+
+    def slice_of_work(now: float) -> None:
+        fired.append("slice")
+        timers.set(now, slice_of_work)
+
+    timers.set(1.0, slice_of_work)
+    timers.set(2.0, lambda now: fired.append("other"))
+    timers.wake(2.0)
+    assert fired == ["slice", "other"]
+    assert timers.deadline() == 2.0
+    timers.wake(2.0)
+    assert fired == ["slice", "other", "slice"]
+
+
 def test_a_dropped_timer_does_not_fire() -> None:
     timers, fired = Timers(), []
     first = timers.set(1.0, lambda now: fired.append("first"))

@@ -65,7 +65,11 @@ RULES = """\
 - `[cluster]` has exactly one of `key` and `key_file`. All gateways of a mesh have the same key. It
   is never shown, neither in a log nor in `gwctl status`.
 - `heartbeat_s` is below `suspect_s`, and that below `dead_s`.
-- `cluster.link_port` and `mqtt.port` differ.
+- No two of all ports are the same, but for 0.
+- A port in `[proxy]` needs `addresses`.
+- `tls.key_file` is written only beside `certificate_file`, `client_crl_file` and
+  `client_certificates = "required"` only beside `client_ca_file`. A file that cannot be used is a
+  problem of its key, for `gatewayd` and its `--check`.
 - `queue_bytes_max` is at least `packet_bytes_max`.
 - Each `[[serial]]` has exactly one of `path` and `usb`; `name`, `path` and `usb` are its own.
 - `columns` is written for `format = "csv"`, where it must be, and for nothing else.

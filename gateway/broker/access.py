@@ -19,7 +19,11 @@ from gateway.errors import ProtocolError
 from gateway.mqtt.topics import check_topic_filter, levels, matches
 
 # Verdicts kept of one client. Real ones write to tens of topics; a full cache starts afresh.
-VERDICTS_MAX = 1_000
+VERDICTS_MAX = 256
+ALL_VERDICTS_MAX = 50_000  # of all clients, some 20 MB; beyond that topics are decided on each time
+VERDICT_FIELD_BYTES_MAX = (
+    512  # longer topics are decided on each time: 256 of 65 kB are 16 MB a client
+)
 
 
 class Subject(StrEnum):
@@ -81,6 +85,13 @@ class Rule:
 Step = list[tuple[Rule, str]]  # rules of one subject, with their filters for this client
 
 
+@dataclass(slots=True)
+class Kept:
+    """How many verdicts all clients' rights keep."""
+
+    verdicts: int = 0
+
+
 class Rights:
     """What the rules come to for one user and client id.
 
@@ -88,9 +99,10 @@ class Rights:
     short roads look here, and nowhere else.
     """
 
-    __slots__ = ("_steps", "written")
+    __slots__ = ("_kept", "_steps", "written")
 
-    def __init__(self, rules: Iterable[Rule], user: str, client_id: str) -> None:
+    def __init__(self, rules: Iterable[Rule], user: str, client_id: str, kept: Kept) -> None:
+        self._kept = kept
         self.written: dict[bytes, bool] = {}
         self._steps: dict[Action, list[Step]] = {action: [[] for _ in Subject] for action in Action}
         order = list(Subject)
@@ -119,10 +131,18 @@ class Rights:
         """Whether the client may publish to the topic; `field` is its wire form."""
         verdict = self.written.get(field)
         if verdict is None:
+            verdict = self.decide(Action.WRITE, topic)[0]
             if len(self.written) >= VERDICTS_MAX:
-                self.written.clear()
-            verdict = self.written[field] = self.decide(Action.WRITE, topic)[0]
+                self.forget()
+            if len(field) <= VERDICT_FIELD_BYTES_MAX and self._kept.verdicts < ALL_VERDICTS_MAX:
+                self.written[field] = verdict
+                self._kept.verdicts += 1
         return verdict
+
+    def forget(self) -> None:
+        """The client is gone, or has written to many topics: it is decided anew."""
+        self._kept.verdicts -= len(self.written)
+        self.written.clear()
 
     def may_subscribe(self, topic_filter: str) -> bool:
         """Whether some topic of this filter may be read. What may not is held back one by one."""
@@ -145,13 +165,14 @@ class Access:
         self, rules: Iterable[Rule] = (), groups: Mapping[str, frozenset[str]] | None = None
     ) -> None:
         self._rules = tuple(rules)
+        self._kept = Kept()
         self._groups = dict(groups or {})  # user -> groups
 
     def rights(self, user: str, client_id: str) -> Rights | None:
         """What this client may do; None: everything, for no rule is for its user."""
         groups = self._groups.get(user, frozenset())
         rules = [rule for rule in self._rules if _is_for(rule, user, groups)]
-        return Rights(rules, user, client_id) if rules else None
+        return Rights(rules, user, client_id, self._kept) if rules else None
 
 
 def _is_for(rule: Rule, user: str, groups: frozenset[str]) -> bool:

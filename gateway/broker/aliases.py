@@ -8,6 +8,7 @@ not know sessions.
 from dataclasses import replace
 
 from gateway.broker.connection import Connection
+from gateway.broker.room import Room
 from gateway.errors import ProtocolError
 from gateway.mqtt.framing import encode_length, read_length
 from gateway.mqtt.message import MQTT5, Message
@@ -18,6 +19,7 @@ from gateway.mqtt.reasons import Reason
 SENT_MAX = 64  # aliases to one client, whatever it offers: with their topics 30 kB
 TOPIC_BYTES_MIN = 6  # an alias costs three bytes more in each message, and a topic its length
 TOPIC_BYTES_MAX = 256  # longer ones cost memory here; real ones have under 200
+TOLD_BYTES_MAX = 512  # a topic that a client numbers, on average: 16 of 65 kB are 1 MB a client
 _ALIAS = b"\x23"  # the property's identifier
 
 
@@ -33,7 +35,12 @@ def resolved(connection: Connection, packet: Publish) -> tuple[str, Properties]:
     if topic:
         if connection.aliases is None:
             connection.aliases = {}
+        if alias not in connection.aliases:
+            connection.broker.room.free(-1)  # `Connection.close` frees it
         connection.aliases[alias] = topic
+        told = sum(map(len, connection.aliases.values()))
+        if told > TOLD_BYTES_MAX * connection.broker.settings.topic_aliases_max:
+            raise ProtocolError(Reason.QUOTA_EXCEEDED, "the topics of its aliases are too long")
     elif connection.aliases is None or alias not in connection.aliases:
         raise ProtocolError(Reason.PROTOCOL_ERROR, f"topic alias {alias} stands for no topic yet")
     else:
@@ -45,11 +52,12 @@ def resolved(connection: Connection, packet: Publish) -> tuple[str, Properties]:
 class Aliases:
     """The aliases that were told to one client, which takes `offered` of them [MQTT-3.3.2-11]."""
 
-    __slots__ = ("_aliases", "_count_max", "_packet_bytes_max", "_seen")
+    __slots__ = ("_aliases", "_count_max", "_packet_bytes_max", "_room", "_seen")
 
-    def __init__(self, offered: int, packet_bytes_max: int) -> None:
+    def __init__(self, offered: int, packet_bytes_max: int, room: Room) -> None:
         self._count_max = min(offered, SENT_MAX)
         self._packet_bytes_max = packet_bytes_max
+        self._room = room  # in which each topic that is remembered counts as a place
         self._aliases: dict[bytes, bytes] = {}  # by topic, in wire form
         self._seen: dict[bytes, None] = {}  # topics that were sent once, the oldest first
 
@@ -68,6 +76,7 @@ class Aliases:
         told = _with_alias(head, field, tail, alias, qos)
         if 0 < self._packet_bytes_max < len(told[0]) + len(told[1]) + 2:
             return head, tail  # it may not be sent, and then the client would not know the alias
+        del self._seen[field]
         self._aliases[field] = alias
         return told
 
@@ -75,12 +84,23 @@ class Aliases:
         if not TOPIC_BYTES_MIN <= len(field) - 2 <= TOPIC_BYTES_MAX:
             return False
         if field in self._seen:
-            del self._seen[field]
             return True
+        if not self._room.has_for_qos0():
+            return False
         if len(self._seen) >= SENT_MAX:
             del self._seen[next(iter(self._seen))]
+            self._room.free(1)
         self._seen[field] = None
+        self._room.free(-1)
         return False
+
+    def give_room(self) -> None:
+        """The connection is over, and its aliases with it."""
+        self._room.free(self.remembered())
+
+    def remembered(self) -> int:
+        """Topics, with an alias or seen once."""
+        return len(self._aliases) + len(self._seen)
 
 
 def _with_alias(

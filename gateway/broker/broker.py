@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from random import Random
 from typing import Any
 
-from gateway.broker import connecting, lanes, listings, publishing, subscribing
+from gateway.broker import authenticating, connecting, lanes, listings, publishing, subscribing
 from gateway.broker.access import Access
+from gateway.broker.backlog import Bounds
 from gateway.broker.connection import Connection, Moves, State
 from gateway.broker.delivery import arrived, arrived_run, caught_up, publish
 from gateway.broker.elsewhere import Elsewhere
@@ -21,9 +22,12 @@ from gateway.broker.logins import Logins, User
 from gateway.broker.outbox import Outbox
 from gateway.broker.records import Record, Wish
 from gateway.broker.retained import Retained
+from gateway.broker.room import Room
 from gateway.broker.routes import Routes
 from gateway.broker.state import BrokerState
 from gateway.broker.sys_topics import SysTopics
+from gateway.broker.traces import TRACES_MAX, Trace, Traces
+from gateway.broker.unfinished import Unfinished
 from gateway.broker.vitals import Vitals
 from gateway.config import MqttSection
 from gateway.effects import Effect
@@ -57,14 +61,19 @@ class Broker:
             elsewhere,
             random,
             Routes(elsewhere.interested),
-            Retained(settings.retained_messages_max, self._forgotten),
+            Retained(settings.retained_messages_max, settings.retained_bytes_max, self._forgotten),
             journal or Journal(),
             Logins(random.getrandbits(256).to_bytes(32, "big")),
+            Bounds(settings.queue_messages_max, settings.queue_bytes_max, settings.queue_full),
+            Room(settings.waiting_bytes_max),
+            Unfinished(settings.unfinished_bytes_max),
         )
         self._sys = SysTopics(self.state, self._online)
         self.state.present = self._sys.matching
+        self._traces = Traces()
         self._sweep_at = 0.0
         self._troubles: list[str] = []  # of the disk, as noted
+        self._episodes = 0  # of a full room that were noted
         self._moves = self._make_moves()
         self.state.timers.set(0.0, self._tick)
 
@@ -88,23 +97,46 @@ class Broker:
 
         `left` must follow when the socket is gone, unless the answer was None.
         """
-        state, vitals = self.state, self.state.vitals
-        state.at(now)
-        most = state.settings.connections_per_address_max
-        if not trusted and not state.door.came(address, most):
-            vitals.refused_per_address += 1
-            vitals.last_refused_at = now
+        self.state.at(now)
+        if not (trusted or self._has_share(address)):
             return None
+        connection = self._at_the_door(address, trusted, now)
+        connection.counted = not trusted
+        return connection
+
+    def admit_unnamed(self, proxy: str, now: float) -> Connection:
+        """As `admit`, for a proxy's socket: before it is fed, `named` must say whose it is."""
+        self.state.at(now)
+        return self._at_the_door(proxy, False, now)
+
+    def named(self, connection: Connection, address: str, trusted: bool, now: float) -> bool:
+        """A proxy's socket is this address'; False: close it, the address has its share."""
+        self.state.at(now)
+        if not (trusted or self._has_share(address)):
+            return False
+        connection.address, connection.trusted, connection.counted = address, trusted, not trusted
+        return True
+
+    def left(self, connection: Connection) -> None:
+        """The socket of an admitted connection is gone."""
+        if connection.counted:
+            self.state.door.left(connection.address)
+
+    def _has_share(self, address: str) -> bool:
+        state, vitals = self.state, self.state.vitals
+        if state.door.came(address, state.settings.connections_per_address_max):
+            return True
+        vitals.refused_per_address += 1
+        vitals.last_refused_at = state.now
+        return False
+
+    def _at_the_door(self, address: str, trusted: bool, now: float) -> Connection:
+        state, vitals = self.state, self.state.vitals
         if len(state.door.unopened) >= state.settings.unauthenticated_max:
             vitals.closed_unauthenticated += 1
             vitals.last_refused_at = now
             state.door.oldest()()
         return self.open(address, trusted, now)
-
-    def left(self, connection: Connection) -> None:
-        """The socket of an admitted connection is gone."""
-        if not connection.trusted:
-            self.state.door.left(connection.address)
 
     def clients(self) -> int:
         """Clients that are connected."""
@@ -154,6 +186,10 @@ class Broker:
                 why = "its user was removed" if new is None else "its user has another password"
                 connection.refuse(Reason.NOT_AUTHORIZED, why)
 
+    def decoys_from(self, key: bytes) -> None:
+        """Who does not exist is asked to authenticate like who does: with this key, alike each time."""
+        self.state.logins.decoy_key = key
+
     def checked(self, token: int, good: bool, now: float) -> None:
         """The password of a `CheckPassword` was looked at."""
         self.state.at(now)
@@ -196,6 +232,16 @@ class Broker:
         if connection.session is not None and connection.state is State.OPEN:
             connection.session.send_waiting(now)
 
+    def closed_unread(self, connection: Connection, now: float) -> None:
+        """A client that takes nothing kept others waiting: its socket is closed."""
+        self.state.at(now)
+        self.state.vitals.closed_unread += 1
+        connection.cut_off()
+        self.state.vitals.last_refused_at = now
+        who = connection.session.client_id if connection.session is not None else "a client"
+        why = "it takes nothing of what is sent, and others need the room"
+        self.state.note("warning", f"{who} at {connection.address} is cut off: {why}")
+
     def kick(self, client_id: str, now: float) -> bool:
         """Disconnects a client because the operator says so; False if it is not connected here."""
         self.state.now = now
@@ -230,6 +276,31 @@ class Broker:
         self.state.now = now
         return listings.queue(self.state, client_id, limit)
 
+    def traces(self) -> int:
+        """How many watch."""
+        return len(self._traces)
+
+    def trace(self, trace: Trace) -> bool:
+        """From here on it is told of what its filters match; False: too many watch already."""
+        if len(self._traces) >= TRACES_MAX:
+            return False
+        self._traces.begin(trace)
+        self._tell_who_watches()
+        return True
+
+    def untrace(self, trace: Trace) -> None:
+        """It is told nothing any more."""
+        self._traces.end(trace)
+        self._tell_who_watches()
+
+    def _tell_who_watches(self) -> None:
+        state, traces = self.state, self._traces if len(self._traces) else None
+        state.traces = traces
+        state.routes.traced = None if traces is None else traces.sees
+        state.routes.cache.clear()
+        for connection in self._online.values():
+            connection.outbox.tap = traces
+
     def stop(self, now: float) -> None:
         """A planned stop: clients are told, and no will is sent."""
         self.state.at(now)
@@ -237,6 +308,7 @@ class Broker:
             session = connection.session
             if connection.will is not None and session is not None and session.number:
                 keep_session(self.state.journal, session, None, None)
+            self.state.room.let_will_go(connection.will)
             connection.will = None
             connection.refuse(Reason.SERVER_SHUTTING_DOWN, "the gateway stops")
 
@@ -302,6 +374,7 @@ class Broker:
 
     def _tick(self, now: float) -> None:
         self.state.vitals.tick(now)
+        self._watch_room(now)
         self._sys.tick(now)
         if self.state.crowding and not self.state.elsewhere.crowded():
             self.uncrowd()  # the gateway that was behind is silent or gone
@@ -311,10 +384,23 @@ class Broker:
             connecting.write_away(self.state)
         self.state.timers.set(now + TICK_S, self._tick)
 
+    def _watch_room(self, now: float) -> None:
+        """Says once an episode that messages which wait take all the room there is for them."""
+        room = self.state.room
+        why = room.refusing()
+        if why:
+            self.state.vitals.last_full_at = now
+        if room.episodes > self._episodes:
+            self._episodes = room.episodes
+            self.state.note("error", why or "messages that wait took all the room for a moment")
+
     def _make_moves(self) -> Moves:
-        waiting, opened = State.WAITING, State.OPEN
+        waiting, opened, between = State.WAITING, State.OPEN, State.AUTHENTICATING
         legal = {
             (waiting, PacketType.CONNECT): connecting.on_connect(self._online),
+            (between, PacketType.AUTH): authenticating.on_auth,
+            (between, PacketType.DISCONNECT): authenticating.on_early_disconnect,
+            (opened, PacketType.AUTH): authenticating.on_auth,
             (opened, PacketType.PUBLISH): publishing.on_publish,
             (opened, PacketType.PUBACK): publishing.on_puback,
             (opened, PacketType.PUBREC): publishing.on_pubrec,

@@ -10,17 +10,18 @@ from gateway.broker import sharing
 from gateway.broker.access import Action
 from gateway.broker.aliases import Aliases
 from gateway.broker.answers import wishes_of
+from gateway.broker.authenticating import authenticate, ended
 from gateway.broker.connection import Connection, State
-from gateway.broker.delivery import is_own, publish
+from gateway.broker.delivery import publish, reserved
 from gateway.broker.identity import identify
 from gateway.broker.keeping import forget_session, forget_will, keep_session, keep_will
-from gateway.broker.publishing import is_mislabelled
+from gateway.broker.publishing import NO_ROOM, is_mislabelled
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
 from gateway.broker.subscribing import unsubscribe
 from gateway.broker.welcome import connack, keep_alive_s
 from gateway.errors import ProtocolError
-from gateway.limits import SESSIONS_MAX
+from gateway.limits import CLIENT_ID_BYTES_MAX
 from gateway.mqtt.message import MQTT3, MQTT5, Message, topic_field
 from gateway.mqtt.packets import Connect, Disconnect, Packet, Version, Will
 from gateway.mqtt.properties import NO_PROPERTIES
@@ -43,11 +44,29 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
         connection.version = packet.version
         connection.wishes = wishes_of(packet)
         connection.outbox.packet_bytes_max = packet.properties.maximum_packet_size_bytes or 0
-        identify(connection, packet, lambda: enter(connection, packet))
+        stage = identify if packet.properties.authentication_method is None else authenticate
+        stage(connection, packet, lambda: slow_down(connection, packet))
+
+    def slow_down(connection: Connection, packet: Connect) -> None:
+        """Who was cut off for want of room, and is back at once, has to wait."""
+        broker = connection.broker
+        due = broker.comebacks.due(packet.client_id, connection.address, broker.now)
+        if due <= broker.now:
+            enter(connection, packet)
+            return
+        broker.vitals.comebacks_slowed += 1
+        broker.vitals.last_slowed_at = broker.now
+        connection.opening()
+        broker.timers.set(due, lambda now: enter_late(connection, packet, now))
+
+    def enter_late(connection: Connection, packet: Connect, now: float) -> None:
+        connection.broker.at(now)
+        if connection.state is not State.CLOSED:
+            enter(connection, packet)
 
     def enter(connection: Connection, packet: Connect) -> None:
         full = len(online) >= connection.broker.settings.connections_max
-        # [MQTT-3.1.4-2] [MQTT-3.1.3-8] [MQTT-4.12.0-1]
+        # [MQTT-3.1.4-2] [MQTT-3.1.3-8]
         refusal = _refusal(connection, packet, full and packet.client_id not in online)
         if refusal is not None:
             connection.broker.vitals.connections_refused += 1
@@ -83,16 +102,20 @@ def on_closed(online: Online) -> Callable[[Connection, bool], None]:
 
     def handle(connection: Connection, with_will: bool) -> None:
         session, broker = connection.session, connection.broker
+        ended(connection)
         if session is None:
             return
         del online[session.client_id]
         broker.crowding.pop(session.client_id, None)
+        if connection.outbox.aliases is not None:
+            connection.outbox.aliases.give_room()
         session.detach()
         broker.routes.cache.clear()
         if session.number and connection.will is not None:
             keep_session(broker.journal, session, None, None)  # it is decided here and now
         if with_will and connection.will is not None:
             leave_will(broker, session, connection.will)
+        broker.room.let_will_go(connection.will)
         # [MQTT-3.1.2-23] [MQTT-4.1.0-1] [MQTT-4.1.0-2]
         if session.expiry_s:
             expire_at(broker, session, broker.now + session.expiry_s)
@@ -119,6 +142,7 @@ def end_session(broker: BrokerState, session: Session, ticket: Ticket | None = N
         unsubscribe(broker, session, topic_filter)
     if session.number:
         forget_session(broker.journal, session, ticket)
+    session.give_room()
     session.replay = None
     sharing.ended(broker, session)  # [MQTT-4.8.2-5]
     for message in session.unreleased.values():
@@ -137,9 +161,11 @@ def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reaso
     if not packet.client_id and not packet.clean_start and packet.version is not Version.MQTT5:
         # [MQTT-3.1.3-8 of 3.1.1]
         return Reason.CLIENT_IDENTIFIER_NOT_VALID, "no client id and no clean session"
-    if packet.will is not None and is_own(packet.will.topic):
-        return Reason.NOT_AUTHORIZED, f"a will to {packet.will.topic}, which is the broker's own"
+    if len(packet.client_id.encode()) > CLIENT_ID_BYTES_MAX:  # [MQTT-3.1.3-8]
+        return Reason.CLIENT_IDENTIFIER_NOT_VALID, f"a client id over {CLIENT_ID_BYTES_MAX} bytes"
     will = packet.will
+    if will is not None and (why := reserved(will.topic)):
+        return Reason.NOT_AUTHORIZED, f"a will to {will.topic}: {why}"
     settings = connection.broker.settings
     if will and settings.check_payload_format and is_mislabelled(will.properties, will.payload):
         return Reason.PAYLOAD_FORMAT_INVALID, "the will is not the UTF-8 that it says it is"
@@ -147,15 +173,25 @@ def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reaso
     if forbidden:
         return Reason.NOT_AUTHORIZED, forbidden
     if full:
+        _count_full(connection.broker)
         return Reason.QUOTA_EXCEEDED, "too many connections"
     sessions = connection.broker.sessions
     refusing = connection.broker.journal.refusing
     if refusing and packet.client_id not in sessions and _asks_to_be_kept(packet):
         connection.broker.vitals.refused_disk += 1
         return Reason.QUOTA_EXCEEDED, refusing
-    if packet.client_id not in sessions and len(sessions) >= SESSIONS_MAX:
+    if will is not None and not connection.broker.room.takes_will(will):
+        connection.broker.vitals.refused_room_full += 1
+        return Reason.QUOTA_EXCEEDED, f"no room for its will: {NO_ROOM}"
+    if packet.client_id not in sessions and len(sessions) >= settings.sessions_max:
+        _count_full(connection.broker)
         return Reason.QUOTA_EXCEEDED, "too many sessions"
     return None
+
+
+def _count_full(broker: BrokerState) -> None:
+    broker.vitals.refused_full += 1
+    broker.vitals.last_refused_at = broker.now
 
 
 def _forbidden(connection: Connection, packet: Connect) -> str:
@@ -166,7 +202,8 @@ def _forbidden(connection: Connection, packet: Connect) -> str:
         if rights is not None and not rights.decide(Action.WRITE, packet.will.topic)[0]:
             return f"a will to {packet.will.topic}, which a rule forbids"
     session = broker.sessions.get(packet.client_id)
-    if session is not None and session.user != connection.user:
+    belongs = broker.settings.session_belongs_to_user
+    if belongs and session is not None and session.user != connection.user:
         return f"the session {packet.client_id} is another user's"
     return ""
 
@@ -222,6 +259,7 @@ def _admit(
         return
     # [MQTT-3.1.2-7] [MQTT-3.1.2-12 of 3.1.1]
     connection.will = packet.will
+    broker.room.hold_will(packet.will)
     if session.number and packet.will is not None:
         keep_session(broker.journal, session, packet.will, None)
     outbox.dialect = MQTT5 if packet.version is Version.MQTT5 else MQTT3
@@ -231,7 +269,8 @@ def _admit(
     window = packet.properties.receive_maximum or RECEIVE_MAXIMUM_DEFAULT
     offered = packet.properties.topic_alias_maximum or 0
     if offered:  # [MQTT-3.1.2-26] [MQTT-3.1.2-27]
-        outbox.aliases = Aliases(offered, outbox.packet_bytes_max)
+        outbox.aliases = Aliases(offered, outbox.packet_bytes_max, broker.room)
+    outbox.tap = broker.traces
     session.attach(outbox, min(window, broker.settings.inflight_max), broker.now)
     broker.routes.cache.clear()
     sharing.came(broker, session)
@@ -247,10 +286,12 @@ def _find_session(
         end_session(broker, session, ticket)
         session = None
     if session is not None:
+        news = session.expiry_s != expiry_s or session.user != user
         session.rights = broker.access.rights(user, packet.client_id)
+        if session.user != user:
+            _hand_over(session, user)
         broker.timers.drop(broker.expiries.pop(packet.client_id, NO_TIMER))
         _cancel_will(broker, packet.client_id)  # back before its delay passed [MQTT-3.1.3-9]
-        news = session.expiry_s != expiry_s
         session.expiry_s = expiry_s
         if (_is_back(broker, packet.client_id) or news) and session.number:
             keep_session(broker.journal, session, None, None, ticket if news else None)
@@ -263,6 +304,15 @@ def _find_session(
         keep_session(broker.journal, session, None, None, ticket)
         broker.journal.await_commit(session, 0)
     return session, False
+
+
+def _hand_over(session: Session, user: str) -> None:
+    """The session is another user's from here on, without what waits in it and he may not read."""
+    session.user = user
+    rights = session.rights
+    if rights is not None:
+        kept = [each[0] for each in (*session.backlog, *filter(None, session.inflight.values()))]
+        session.take_back({message for message in kept if not rights.may_read(message.topic)})
 
 
 def _is_back(broker: BrokerState, client_id: str) -> bool:
@@ -284,15 +334,7 @@ def write_away(broker: BrokerState) -> None:
 
 def new_session(broker: BrokerState, client_id: str, expiry_s: float, user: str) -> Session:
     """An empty session of this user, filed under its client id."""
-    settings = broker.settings
-    session = Session(
-        client_id,
-        broker.vitals,
-        broker.journal,
-        settings.queue_messages_max,
-        settings.queue_bytes_max,
-        settings.queue_full,
-    )
+    session = Session(client_id, broker.vitals, broker.journal, broker.bounds, broker.room)
     session.expiry_s = expiry_s
     session.user = user
     session.rights = broker.access.rights(user, client_id)
@@ -313,6 +355,7 @@ def expire_at(broker: BrokerState, session: Session, due: float) -> None:
 
 def _expire(broker: BrokerState, session: Session, now: float) -> None:
     broker.at(now)
+    broker.vitals.sessions_expired += 1
     end_session(broker, session)
 
 
@@ -345,6 +388,7 @@ def delay_will(broker: BrokerState, client_id: str, message: Message, due: float
     """Sends the will then, if its client is not back."""
     timer = broker.timers.set(due, lambda now: _will_due(broker, client_id, now))
     broker.wills[client_id] = (timer, message)
+    broker.room.hold(message)
 
 
 def _will_due(broker: BrokerState, client_id: str, now: float) -> None:
@@ -356,6 +400,7 @@ def _cancel_will(broker: BrokerState, client_id: str) -> Message | None:
     timer, message = broker.wills.pop(client_id, (NO_TIMER, None))
     broker.timers.drop(timer)
     if message is not None:
+        broker.room.let_go(message)
         forget_will(broker.journal, client_id)
     return message
 
@@ -367,4 +412,6 @@ def _send_will(broker: BrokerState, client_id: str) -> None:
         return
     expiry_s = message.properties.message_expiry_interval_s
     message.expires_at = None if expiry_s is None else broker.now + expiry_s
+    if broker.traces is not None:
+        broker.traces.came(message, broker.now, detail="its will")
     publish(broker, message, broker.routes.find(message.topic_field))

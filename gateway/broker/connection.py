@@ -6,23 +6,29 @@ know sockets, TLS, peers, or what a packet means.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 
 from gateway.broker.answers import UNKNOWN, Answer, Wishes, worded
 from gateway.broker.outbox import Outbox
 from gateway.broker.pace import Pace
+from gateway.broker.scram import Exchange
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
 from gateway.errors import ProtocolError
-from gateway.limits import CONNECT_TIMEOUT_S, HELD_BYTES_MAX, RECEIVE_MAXIMUM, UNANSWERED_MAX
+from gateway.limits import HELD_BYTES_MAX, RECEIVE_MAXIMUM, UNANSWERED_MAX
 from gateway.mqtt.decode import decode
 from gateway.mqtt.framing import split
 from gateway.mqtt.packets import ConnAck, Disconnect, Packet, PacketType, Version, Will
 from gateway.mqtt.reasons import CONNACK_REASONS, Reason
 from gateway.tickets import Ticket
+from gateway.timers import NO_TIMER
 
 FIRST_PACKET_BYTES_MAX = (
     262_144  # a CONNECT with a will; more is not believed before it is known who
+)
+AUTH_BYTES_MAX = (
+    8_192  # of a packet while it is not known who it is: four times what is in a good one
 )
 CHUNKS_MAX = 512  # pieces of one packet: many small ones cost 40 times their bytes
 DEAF_BYTES_MAX = 65_536  # the answers to these wait in memory; as for a client that is held
@@ -39,9 +45,27 @@ class State(Enum):
     """Of a connection, as the client has made it."""
 
     WAITING = "waiting for CONNECT"
+    AUTHENTICATING = "it authenticates"
     OPENING = "its CONNECT is looked at"
     OPEN = "open"
     CLOSED = "closed"
+
+
+@dataclass(slots=True)
+class Authentication:
+    """Of a client whose CONNECT named a method (`authenticating.py`): what it needs for its next AUTH.
+
+    `exchange` is the one under way, `final` its last message, which waits to be looked at; `number` and
+    `timer` are what it must give back. `signature` is for CONNACK.
+    """
+
+    method: str
+    go_on: Callable[[], None] | None  # when it is known who it is, the first time
+    exchange: Exchange | None = None
+    final: bytes | None = None
+    number: int = 0
+    timer: int = NO_TIMER
+    signature: bytes | None = None
 
 
 class Connection:
@@ -55,8 +79,10 @@ class Connection:
         self.broker = broker
         self.address = address
         self.trusted = trusted  # it is on this machine
+        self.counted = False  # it has a share of what its address may have
         self.certified = ""  # the subject of its verified certificate; "": it showed none
         self.user = ""  # who it proved to be
+        self.authentication: Authentication | None = None  # None: its CONNECT named no method
         self.state = State.WAITING
         self.version = Version.MQTT311
         self.wishes: Wishes = UNKNOWN
@@ -80,7 +106,8 @@ class Connection:
         limit = broker.settings.packet_bytes_max
         self._packet_bytes_max = min(limit, FIRST_PACKET_BYTES_MAX)
         self._lost = False  # the socket is gone, and the barrier holds what it said before
-        self._timer = broker.timers.set(broker.now + CONNECT_TIMEOUT_S, self._connect_timed_out)
+        due = broker.now + broker.settings.connect_timeout_s
+        self._timer = broker.timers.set(due, self._connect_timed_out)
         self._waits = broker.door.wait(lambda: self.close(with_will=False))
 
     @property
@@ -93,7 +120,8 @@ class Connection:
         if not (self._pending or self.crowding or self.broker.holding or congested or opening):
             return True
         unanswered = sum(len(acks) for _, acks in self._pending)
-        held = (self.broker.holding or opening) and self._chunks_bytes > HELD_BYTES_MAX
+        much = self._chunks_bytes > HELD_BYTES_MAX or self.broker.unfinished.is_half_full()
+        held = (self.broker.holding or opening) and much
         deaf = congested and self.deaf_bytes > DEAF_BYTES_MAX
         return not (held or deaf or self.crowding or unanswered > UNANSWERED_MAX)
 
@@ -110,16 +138,27 @@ class Connection:
             return
         self._chunks.append(data)
         self._chunks_bytes += len(data)
+        self._hold_chunks()
         if self._chunks_bytes >= self._wanted:
             self.resume()
         elif len(self._chunks) > CHUNKS_MAX:
             self._chunks = [b"".join(self._chunks)]
+
+    def give_up(self) -> None:
+        """Too many bytes of unfinished packets are held, and here none came for the longest time."""
+        self.cut_off()
+        if self.state is State.WAITING:
+            self._log("its CONNECT is not whole, and others need the room")
+            self.close(with_will=False)
+        else:
+            self.refuse(Reason.QUOTA_EXCEEDED, "its packet is not whole, and others need the room")
 
     def resume(self) -> None:
         """Handles what has come and was held back."""
         data = b"".join(self._chunks)
         self._chunks.clear()
         self._chunks_bytes = self._wanted = 0
+        self.broker.unfinished.clear(self)
         self._work(data)
         if self._lost and not self._held():
             self.close(with_will=True)
@@ -137,7 +176,7 @@ class Connection:
             return
         self._answer()  # nothing may follow a DISCONNECT [MQTT-3.14.4-1]
         # [MQTT-3.2.2-7] [MQTT-3.14.0-1] [MQTT-3.14.2-2]
-        if self.state in (State.WAITING, State.OPENING):
+        if self.state is not State.OPEN:
             if reason in CONNACK_REASONS:
                 self._say(ConnAck(False, reason), detail)
         elif self.version is Version.MQTT5:
@@ -147,7 +186,14 @@ class Connection:
 
     def unkept(self, why: str) -> None:
         """What it waits for could not be kept: it is not answered, and has to come again."""
+        # [MQTT-4.8.0-2 of 3.1.1]
+        self.cut_off()
         self.refuse(Reason.QUOTA_EXCEEDED, why)
+
+    def cut_off(self) -> None:
+        """It is about to be ended for want of room, which makes it wait when it comes back at once."""
+        if self.session is not None:
+            self.broker.comebacks.cut_off(self.session.client_id, self.address, self.broker.now)
 
     def close(self, with_will: bool) -> None:
         """Leaves the session and closes the socket behind what has been written."""
@@ -161,11 +207,21 @@ class Connection:
         self.outbox.end()
         self._pending.clear()
         self._chunks.clear()
+        self.broker.unfinished.clear(self)
+        if self.aliases is not None:
+            self.broker.room.free(len(self.aliases))
         self._moves.closed(self, with_will)
+
+    def authenticating(self, authentication: Authentication) -> None:
+        """CONNECT asks for an exchange: only AUTH may follow, until `opening` or `open`."""
+        assert self.state is State.WAITING, "only a CONNECT asks for it"
+        self.state = State.AUTHENTICATING
+        self.authentication = authentication
+        self._packet_bytes_max = min(self._packet_bytes_max, AUTH_BYTES_MAX)
 
     def opening(self) -> None:
         """CONNECT cannot be answered yet: what the client says waits until `open` and `resume`."""
-        assert self.state in (State.WAITING, State.OPENING), "only a CONNECT is looked at"
+        assert self.state not in (State.OPEN, State.CLOSED), "only a CONNECT is looked at"
         self.state = State.OPENING
 
     def open(self, session: Session, keep_alive_s: int) -> None:
@@ -175,6 +231,7 @@ class Connection:
         """
         self.state = State.OPEN
         self.session = session
+        self.outbox.touch()  # it may have sent so much meanwhile that it is not read
         self._packet_bytes_max = self.broker.settings.packet_bytes_max
         timers, settings = self.broker.timers, self.broker.settings
         if settings.publish_rate_max:
@@ -230,7 +287,7 @@ class Connection:
         except ProtocolError as error:
             self.broker.vitals.protocol_errors += 1
             if self.state is State.WAITING and error.reason not in _SAID_BEFORE_CONNECT:
-                # [MQTT-3.1.4-1]
+                # [MQTT-3.1.4-1] [MQTT-3.1.4-1 of 3.1.1] [MQTT-3.2.2-6 of 3.1.1]
                 self._log(error.detail)  # not a client of any version: there are no words for it
                 self.close(with_will=False)
             else:
@@ -242,8 +299,16 @@ class Connection:
             self._chunks.append(data)
             self._chunks_bytes = len(data)
             self._wanted = _packet_bytes(data)
+            self._hold_chunks()
             if self.broker.holding or self.state is State.OPENING:
                 self.outbox.touch()  # perhaps it is to be read no further
+
+    def _hold_chunks(self) -> None:
+        broker = self.broker
+        gone = broker.unfinished.hold(self, self._chunks_bytes, len(self._chunks))
+        if gone:
+            broker.vitals.closed_unfinished += gone
+            broker.vitals.last_refused_at = broker.now
 
     def _handle(self, data: bytes, frames: list[Frame], rest: int) -> int:
         """Returns the offset of the first byte that was not handled."""
@@ -328,7 +393,7 @@ class Connection:
             self.outbox.touch()
 
     def _connect_timed_out(self, now: float) -> None:
-        if self.state in (State.WAITING, State.OPENING):
+        if self.state is not State.OPEN:
             self.broker.at(now)
             self.close(with_will=False)
 

@@ -5,6 +5,7 @@ keeps is told to the journal in the same step. Must not know connections.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 
 from gateway.broker import records
 from gateway.broker.journal import Journal
@@ -14,15 +15,20 @@ from gateway.broker.session import REFUSED, WAITS, Session
 from gateway.broker.shared import Group
 from gateway.broker.state import BrokerState
 from gateway.broker.target import Target
+from gateway.broker.traces import Via
 from gateway.ids import Stamp
 from gateway.mqtt.message import Message
+from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
 
 
-def is_own(topic: str) -> bool:
-    """Whether a topic is the broker's own: clients may read it and not write (section 4.7.2)."""
-    return topic == "$SYS" or topic.startswith("$SYS/")
+def reserved(topic: str) -> str:
+    """Why no client may publish to this topic (section 4.7.2); empty: it may."""
+    if topic.startswith("$share/"):
+        return "this is the name of a shared subscription, and no topic that one can subscribe to"
+    own = topic == "$SYS" or topic.startswith("$SYS/")
+    return "this topic is the broker's own" if own else ""
 
 
 def publish(
@@ -41,10 +47,14 @@ def publish(
     if message.retain:
         stamp = broker.elsewhere.stamp(broker.now)
         if not retain(broker, message, stamp, ticket if message.qos else None):
+            if broker.traces is not None:
+                broker.traces.refused(message, "no more messages can be retained", broker.now)
             return Reason.QUOTA_EXCEEDED
         outlets = broker.elsewhere.everyone()
     deliver(broker, message, route, ticket)
     if outlets:
+        if broker.traces is not None:
+            broker.traces.passed_on(message, len(outlets), broker.now)
         held = ticket() if ticket is not None and message.qos else None
         for outlet in outlets:
             outlet.offer(message, stamp, held)
@@ -54,9 +64,10 @@ def publish(
 
 
 def unkeepable(broker: BrokerState, message: Message, route: Route) -> bool:
-    """Whether the message must be on disk before it is acknowledged, and the disk takes none."""
-    needs_disk = message.qos and (route.durable or message.retain)
-    return bool(needs_disk and broker.journal.refusing)
+    """Whether the message must be kept before it is acknowledged, and nothing can be kept."""
+    if not message.qos:
+        return False
+    return bool(broker.refusing() if route.durable else message.retain and broker.journal.refusing)
 
 
 def publish_run(
@@ -80,7 +91,7 @@ def deliver_run(
     route: Route,
     ticket: Callable[[], Ticket] | None = None,
 ) -> None:
-    """Does what `deliver` does for messages of one client, topic and QoS, none of them retained."""
+    """Does what `deliver` does for messages of one client, topic, length and QoS, none retained."""
     durable = route.durable and messages[0].qos > 0
     _overtake(route, messages[0].topic)
     if durable:
@@ -92,7 +103,7 @@ def deliver_run(
     kept.tell(broker.journal, messages, ticket)
     for group in route.shared:
         for message in messages:
-            _give_one(broker, message, group, ticket)
+            give_one(broker, message, group, ticket)
 
 
 def deliver_special(broker: BrokerState, messages: list[Message], route: Route) -> None:
@@ -101,7 +112,7 @@ def deliver_special(broker: BrokerState, messages: list[Message], route: Route) 
     _give_run(broker, messages, route.special, False, Kept())
     for group in route.shared:
         for message in messages:
-            _give_one(broker, message, group, None)
+            give_one(broker, message, group, None)
 
 
 def _give_run(
@@ -116,8 +127,10 @@ def _give_run(
     copies: dict[tuple[int, ...], list[Message]] = {(): messages}
     for target in targets:
         session = target.session
-        if target.no_local and session.client_id == publisher:
-            continue  # [MQTT-3.8.3-3]
+        if target.picky and session.client_id == publisher:
+            if target.own is None:
+                continue  # [MQTT-3.8.3-3]
+            target = target.own
         identifiers = target.identifiers
         if identifiers not in copies:
             copies[identifiers] = [message.copy_for(identifiers) for message in messages]
@@ -141,9 +154,12 @@ def deliver(
     kept = Kept()
     copies: dict[tuple[int, ...], Message] = {(): message}
     for target in route.targets:
-        session, identifiers = target.session, target.identifiers
-        if target.no_local and session.client_id == message.publisher:
-            continue  # [MQTT-3.8.3-3]
+        session = target.session
+        if target.picky and session.client_id == message.publisher:
+            if target.own is None:
+                continue  # [MQTT-3.8.3-3]
+            target = target.own
+        identifiers = target.identifiers
         if identifiers not in copies:
             copies[identifiers] = message.copy_for(identifiers)
         # [MQTT-3.8.4-8]
@@ -151,11 +167,13 @@ def deliver(
         # [MQTT-3.3.1-12] [MQTT-3.3.1-13]
         retain = message.retain and target.retain_as_published
         result = session.deliver(copies[identifiers], qos, retain, broker.now)
+        if broker.traces is not None:
+            broker.traces.given(session, copies[identifiers], qos, result, broker.now)
         if durable and qos and session.number:
             kept.add(target, [message], qos, retain, [result])
     kept.tell(broker.journal, [message], ticket)
     for group in route.shared:
-        _give_one(broker, message, group, ticket)
+        give_one(broker, message, group, ticket)
 
 
 def _overtake(route: Route, topic: str) -> None:
@@ -166,14 +184,21 @@ def _overtake(route: Route, topic: str) -> None:
             replay.overtake(topic)
 
 
-def _give_one(
-    broker: BrokerState, message: Message, group: Group, ticket: Callable[[], Ticket] | None
+def give_one(
+    broker: BrokerState,
+    message: Message,
+    group: Group,
+    ticket: Callable[[], Ticket] | None = None,
 ) -> None:
     """Gives the message to one member of a shared subscription, under an id of its own: the session
     may have it for itself, too."""
     target = group.choose(message)
     if target is None:
-        broker.vitals.dropped_shared += 1
+        if message.qos or group.is_here():  # else nobody was promised it
+            broker.vitals.dropped_shared += 1
+        if broker.traces is not None:
+            why = "no member could take it"
+            broker.traces.lost(group.name, message, message.qos, why, broker.now)
         return
     retain = message.retain and target.retain_as_published
     deliver_to(broker, target, message, retain, ticket if message.qos else None)
@@ -200,6 +225,8 @@ def deliver_to(
         message.mid = broker.journal.number()
     kept = Kept()
     result = session.deliver(message, qos, retain, broker.now)
+    if broker.traces is not None:
+        broker.traces.given(session, message, qos, result, broker.now)
     if durable:
         kept.add(target, [message], qos, retain, [result])
     kept.tell(broker.journal, [message], ticket)
@@ -259,6 +286,8 @@ def arrived(broker: BrokerState, message: Message, stamp: Stamp | None) -> None:
     the same gateway it came before, through a third one: this message is known, or overtaken.
     """
     route = broker.routes.find(message.topic_field)
+    if broker.traces is not None:
+        broker.traces.came(message, broker.now, Via.MESH)
     if stamp is not None:
         stored = broker.retained.stamp(message.topic)
         if stored >= stamp and (message.qos == 0 or stored.gateway == stamp.gateway):
@@ -270,13 +299,29 @@ def arrived(broker: BrokerState, message: Message, stamp: Stamp | None) -> None:
 def caught_up(broker: BrokerState, message: Message, stamp: Stamp) -> None:
     """What another gateway has retained: where it is news here it is stored, and shown to sessions."""
     route = broker.routes.find(message.topic_field)
+    if broker.traces is not None:
+        broker.traces.came(message, broker.now, Via.MESH, detail="it was retained there")
     if retain(broker, message, stamp):
         deliver(broker, message, route)
 
 
 def arrived_run(broker: BrokerState, messages: list[Message]) -> None:
     """Messages of one client, topic and QoS, not retained, that another gateway accepted."""
-    deliver_run(broker, messages, broker.routes.find(messages[0].topic_field))
+    if broker.traces is not None and broker.traces.sees(messages[0].topic):
+        for message in messages:
+            arrived(broker, message, None)
+        return
+    route = broker.routes.find(messages[0].topic_field)
+    if not messages[0].qos:
+        deliver_run(broker, messages, route)
+        return
+    for _, alike in groupby(messages, _form):
+        deliver_run(broker, list(alike), route)
+
+
+def _form(message: Message) -> tuple[int, Properties, float | None]:
+    """What messages of one record on disk have in common, besides topic, publisher and QoS."""
+    return len(message.payload), message.properties, message.expires_at
 
 
 def retain(

@@ -173,6 +173,11 @@ class Journal:
             if run.done(session, mids[begin:at]):
                 self._leave(run)
 
+    def ticket_of(self, mid: int) -> Ticket | None:
+        """Who waits for this message to be on disk, if it is not yet on its way there."""
+        run = self._run(mid)
+        return None if run is None else run.ticket
+
     def stored(self, session: int, packet_id: int, message: Message, wait: Ticket) -> None:
         """A client handed over a QoS 2 message; PUBREC waits."""
         message.mid = self.number()

@@ -51,13 +51,14 @@ class SessionRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SubscriptionRow(msgspec.Struct, frozen=True, array_like=True):
-    """Section 3.8.3.1."""
+    """Section 3.8.3.1. `unshown`: what is retained under it was not all shown when this was written."""
 
     qos: int
     no_local: bool
     retain_as_published: bool
     retain_handling: int
     identifier: int = 0
+    unshown: bool = False
 
 
 class MessageRow(msgspec.Struct, frozen=True, array_like=True):
@@ -106,15 +107,20 @@ def forget_session(journal: Journal, session: Session, wait: Ticket | None = Non
 
 
 def keep_subscription(
-    journal: Journal, session: Session, subscription: Subscription, wait: Ticket | None
+    journal: Journal,
+    session: Session,
+    subscription: Subscription,
+    wait: Ticket | None,
+    unshown: bool = False,
 ) -> None:
-    """One subscription, new or replaced."""
+    """One subscription, new or replaced, or with what is retained under it shown."""
     value = SubscriptionRow(
         subscription.qos,
         subscription.no_local,
         subscription.retain_as_published,
         subscription.retain_handling,
         subscription.identifier,
+        unshown,
     )
     key = f"{session.number} {subscription.topic_filter}"
     journal.put(SUBSCRIPTION, key, _encode(value), wait)

@@ -58,7 +58,7 @@ def publish_plain(connection: Connection, data: bytes, frames: list[Frame], inde
         if run == index:
             return index
         if route.special or route.shared:
-            _give_special(connection, data, frames[:run], index, route)
+            _give_special(connection, data, frames, index, run, route)
         _forward(data, frames, index, run, dialect, route, connection.broker.vitals)
         index = run
     return index
@@ -68,7 +68,7 @@ def publish_run_of(connection: Connection, data: bytes, frames: list[Frame], ind
     """PUBLISH at QoS 1, or at 0: a run of frames of one topic, length and QoS goes together."""
     qos, dialect = frames[index][0] >> 1 & 1, connection.outbox.dialect
     route = known_route(connection, data, frames[index])
-    if route is None or (qos and route.durable and connection.broker.journal.refusing):
+    if route is None or (qos and route.durable and connection.broker.refusing()):
         return index
     if dialect and not route.is_wanted():
         return index  # a 5.0 client is told that nobody listens
@@ -93,14 +93,19 @@ def acknowledge(connection: Connection, data: bytes, frames: list[Frame], index:
     if session.number:
         return _acknowledge_kept(session, data, frames, index, connection.broker.now)
     inflight, wanted = session.inflight, frames[index][0]
-    total = len(frames)
+    large, room = session.large, session.room
+    before, total = len(inflight), len(frames)
     while index < total:
         first, start, end = frames[index]
         if first != wanted or end - start != 2:
             break
-        inflight.pop(data[start] << 8 | data[start + 1], None)
+        delivery = inflight.pop(data[start] << 8 | data[start + 1], None)
+        if large and delivery is not None:
+            room.empty(delivery[0])
         index += 1
-    if session.queue or session.replay is not None:
+    room.free(before - len(inflight))
+    session.large = large and bool(inflight)
+    if session.backlog.line or session.replay is not None:
         session.send_waiting(connection.broker.now)
     return index
 
@@ -132,10 +137,10 @@ LANES = {
 
 
 def _give_special(
-    connection: Connection, data: bytes, frames: list[Frame], index: int, route: Route
+    connection: Connection, data: bytes, frames: list[Frame], index: int, run: int, route: Route
 ) -> None:
     """The same frames for those on the route who need more than the bytes."""
-    while index < len(frames):
+    while index < run:
         messages, _ = read_run(connection, data, frames, index, route)
         deliver_special(connection.broker, messages, route)
         index += len(messages)

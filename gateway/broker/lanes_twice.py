@@ -15,6 +15,7 @@ from gateway.broker.routes import Route
 from gateway.broker.runs import known_route, read_run
 from gateway.limits import RECEIVE_MAXIMUM
 from gateway.mqtt.message import Message
+from gateway.mqtt.properties import NO_PROPERTIES
 
 PUBREC = 0x50
 PUBREL = 0x62
@@ -30,29 +31,35 @@ def store(connection: Connection, data: bytes, frames: list[Frame], index: int) 
     if session.rights is not None and not session.rights.written.get(route.field):
         return index
     messages, ids = read_run(connection, data, frames, index, route)
-    unreleased, acks = session.unreleased, connection.acks
+    unreleased, acks, room = session.unreleased, connection.acks, session.room
+    bytes_max = session.backlog.bounds.bytes_max if room.left() >= 0 else -1
     count_max = RECEIVE_MAXIMUM if connection.outbox.dialect else len(unreleased) + len(ids)
+    cost = messages[0].bytes_held() if messages else 0  # of each
+    new: list[Message] = []
     for message, id_bytes in zip(messages, ids, strict=True):
         packet_id = id_bytes[0] << 8 | id_bytes[1]
         if packet_id not in unreleased:  # else it is sent again, and stored [MQTT-4.3.3-10]
-            held = session.unreleased_bytes + message.bytes_held()
-            if len(unreleased) >= count_max or held > session.queue_bytes_max:
+            held = session.unreleased_bytes + cost
+            if len(unreleased) >= count_max or held > bytes_max:
                 break  # a handler has the words for it
             unreleased[packet_id] = message
+            new.append(message)
             session.unreleased_bytes = held
         acks.append(b"\x50\x02" + id_bytes)
         index += 1
+    if new:
+        room.hold_run(new)
     return index
 
 
 def release(connection: Connection, data: bytes, frames: list[Frame], index: int) -> int:
-    """PUBREL of two bytes: what was stored is released once; messages of one topic go together."""
+    """PUBREL of two bytes: what was stored is released once; one topic and length goes together."""
     session = connection.session
     assert session is not None, "open without a session"
     if session.number:
         return index
     unreleased, acks, routes = session.unreleased, connection.acks, connection.broker.routes.cache
-    field, route = b"", None
+    field, size, cost, route = b"", 0, 0, None
     run: list[Message] = []
     total = len(frames)
     while index < total:
@@ -61,16 +68,19 @@ def release(connection: Connection, data: bytes, frames: list[Frame], index: int
             break
         packet_id = data[start] << 8 | data[start + 1]
         message = unreleased.get(packet_id)
-        if message is None or message.retain or message.mid or message.expires_at is not None:
+        if message is None or message.retain or message.mid:
             break
-        if message.topic_field != field:
+        if message.properties is not NO_PROPERTIES:
+            break
+        if message.topic_field != field or len(message.payload) != size:
             _release(connection, run, route)
-            run, field = [], message.topic_field
+            run, field, size = [], message.topic_field, len(message.payload)
+            cost = message.bytes_held()
             route = routes.get(field)
         if route is None or route.durable:
             break
         del unreleased[packet_id]
-        session.unreleased_bytes -= message.bytes_held()
+        session.unreleased_bytes -= cost
         run.append(message)
         acks.append(b"\x70\x02" + data[start:end])
         index += 1
@@ -84,7 +94,7 @@ def received(connection: Connection, data: bytes, frames: list[Frame], index: in
     assert session is not None, "open without a session"
     if session.number:
         return index
-    inflight = session.inflight
+    inflight, large, room = session.inflight, session.large, session.room
     begin, total = index, len(frames)
     while index < total:
         first, start, end = frames[index]
@@ -93,7 +103,9 @@ def received(connection: Connection, data: bytes, frames: list[Frame], index: in
         packet_id = data[start] << 8 | data[start + 1]
         if packet_id not in inflight:
             break
-        inflight[packet_id] = None
+        delivery, inflight[packet_id] = inflight[packet_id], None
+        if large and delivery is not None:
+            room.empty(delivery[0])
         index += 1
     if index > begin:
         answer = bytearray(data[frames[begin][1] - 2 : frames[index - 1][2]])
@@ -105,6 +117,7 @@ def received(connection: Connection, data: bytes, frames: list[Frame], index: in
 def _release(connection: Connection, run: list[Message], route: Route | None) -> None:
     if run:
         assert route is not None, "a run has the route of its topic"
+        connection.broker.room.let_go_run(run)
         publish_run(connection.broker, run, route, connection.ticket)
         if route.elsewhere:
             check_crowding(connection)

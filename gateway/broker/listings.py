@@ -85,8 +85,8 @@ def queue(broker: BrokerState, client_id: str, limit: int) -> Document | None:
     rows = list(_waiting(session, limit, broker.now))
     return {
         "client": client_id,
-        "queued": len(session.queue),
-        "queued_bytes": session.queue_bytes,
+        "queued": len(session.backlog),
+        "queued_bytes": session.backlog.bytes,
         "in_flight": len(session.inflight),
         "messages": rows,
         "total": session.waiting(),
@@ -103,7 +103,7 @@ def _waiting(session: Session, limit: int, now: float) -> Iterable[Document]:
             yield {"state": "received", "packet_id": packet_id, "topic": None}
         else:
             yield {"state": "sent", "packet_id": packet_id} | _message(sent[0], sent[1], now)
-    for waiting in session.queue:
+    for waiting in session.backlog:
         if left == 0:
             return
         left -= 1
@@ -122,7 +122,7 @@ def _client(broker: BrokerState, client_id: str, connection: Connection) -> Docu
         "keep_alive_s": connection.keep_alive_s / 1.5,
         "subscriptions_total": len(session.subscriptions),
         "in_flight": len(session.inflight),
-        "queued": len(session.queue),
+        "queued": len(session.backlog),
         "congested": connection.outbox.congested,
         "slowed": connection.pace is not None and connection.pace.over,
     }
@@ -135,8 +135,8 @@ def _session(session: Session, connection: Connection | None) -> Document:
         "expiry_s": session.expiry_s,
         "subscriptions_total": len(session.subscriptions),
         "in_flight": len(session.inflight),
-        "queued": len(session.queue),
-        "queued_bytes": session.queue_bytes,
+        "queued": len(session.backlog),
+        "queued_bytes": session.backlog.bytes,
         "unreleased": len(session.unreleased),
     }
 

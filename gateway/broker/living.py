@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.broker.backlog import Delivery, Waiting
 from gateway.broker.connecting import delay_will, expire_at, leave_will, new_session, release
 from gateway.broker.keeping import (
     RETAINED,
@@ -37,8 +38,9 @@ from gateway.broker.records import (
     Stored,
     Target,
 )
+from gateway.broker.replay import replay_again
 from gateway.broker.rewriting import Living
-from gateway.broker.session import Delivery, Redelivery, Session
+from gateway.broker.session import Session
 from gateway.broker.sharing import left
 from gateway.broker.state import BrokerState
 from gateway.broker.subscribing import route_to
@@ -72,6 +74,7 @@ class _Reading:
     sessions: dict[int, Session]
     waiting: dict[int, dict[int, _Waiting]] = field(default_factory=dict)
     stored: dict[int, tuple[int, int, Message]] = field(default_factory=dict)
+    unshown: list[tuple[Session, Subscription]] = field(default_factory=list)
 
 
 def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) -> None:
@@ -95,6 +98,10 @@ def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) ->
             _APPLY[type(record)](reading, record)
     for session in sessions.values():
         left(broker, session)
+    for session, subscription in reading.unshown:
+        waiting = reading.waiting.get(session.number, {})
+        known = [each.message.topic for each in waiting.values() if each.retain]
+        replay_again(broker, session, subscription, known)
     balance.alive = sum(map(len, reading.waiting.values())) + len(reading.stored)
     for number, messages in reading.waiting.items():
         _fill(sessions[number], [messages[mid] for mid in sorted(messages)])
@@ -103,6 +110,7 @@ def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) ->
         if number in sessions:
             sessions[number].unreleased[packet_id] = message
             sessions[number].unreleased_bytes += message.bytes_held()
+            broker.room.hold(message)
         else:  # its session ended with the boot before
             release(broker, message)
 
@@ -115,9 +123,9 @@ def living(broker: BrokerState) -> Iterator[Living]:
     """
     lines = [_stored_of(session) for session in broker.sessions.values() if session.unreleased]
     for session in broker.sessions.values():
-        if session.number and (session.inflight or session.queue):
-            sent, queue = list(session.inflight.items()), list(session.queue)
-            lines.append(_held_by(session.number, dict(session.received_mids), sent, queue))
+        if session.number and (session.inflight or session.backlog.line):
+            sent, line = list(session.inflight.items()), list(session.backlog.line)
+            lines.append(_held_by(session.number, dict(session.received_mids), sent, line))
     return _joined(merge(*lines, key=_by_mid))
 
 
@@ -140,7 +148,7 @@ def _held_by(
     number: int,
     received_mids: dict[int, int],
     sent: list[tuple[int, Delivery | None]],
-    queue: list[Delivery | Redelivery],
+    line: list[Waiting],
 ) -> Iterator[Living]:
     for packet_id, delivery in sent:
         if delivery is not None:
@@ -148,9 +156,8 @@ def _held_by(
         elif packet_id in received_mids:
             target = Target(number, 2, packet_ids=[packet_id])
             yield Living(received_mids[packet_id], _NO_WORDS, [target], received_by=(number,))
-    for waiting in queue:
-        if waiting[1]:  # QoS 0 is queued in memory only
-            yield _living(number, *waiting)
+    for waiting in line:
+        yield _living(number, *waiting)
 
 
 def _living(number: int, message: Message, qos: int, retain: bool, packet_id: int = 0) -> Living:
@@ -208,12 +215,14 @@ def _subscription(reading: _Reading, key: str, value: bytes) -> None:
         row.identifier,
     )
     route_to(reading.broker, session, subscription)
+    if row.unshown:
+        reading.unshown.append((session, subscription))
 
 
 def _retained(reading: _Reading, key: str, value: bytes) -> None:
     row, broker = read(value, MessageRow), reading.broker
     message = None if row.payload is None else message_of(broker.journal, row)
-    broker.retained.put(key, message, Stamp(*row.stamp))
+    broker.retained.put(key, message, Stamp(*row.stamp), bounded=False)
 
 
 def _will(reading: _Reading, key: str, value: bytes) -> None:
@@ -304,10 +313,13 @@ def _fill(session: Session, messages: list[_Waiting]) -> None:
     for waiting in messages:
         message, packet_id = waiting.message, waiting.packet_id
         if not packet_id:
-            session.line().append((message, waiting.qos, waiting.retain))
-            session.queue_bytes += message.bytes_held()
+            session.backlog.push(message, waiting.qos, waiting.retain)
+            session.room.hold(message)
         elif waiting.received:
             session.inflight[packet_id] = None
+            session.room.free(-1)
             session.received_mids[packet_id] = message.mid
         else:
             session.inflight[packet_id] = (message, waiting.qos, waiting.retain)
+            session.large |= message.is_large()
+            session.room.hold(message)

@@ -16,6 +16,28 @@ class Shorten(Protocol):
     def parts(self, message: Message, qos: int, retain: bool, now: float) -> tuple[bytes, bytes]:
         """The message as `Message.parts` gives it, or shorter. It must be sent."""
 
+    def give_room(self) -> None:
+        """The connection is over."""
+
+
+class Tap(Protocol):
+    """What is told of each message to clients, while somebody watches (`traces.py`)."""
+
+    def sent(
+        self,
+        client: str,
+        message: Message,
+        qos: int,
+        retain: bool,
+        now: float,
+        packet_id: int = 0,
+        dup: bool = False,
+    ) -> None:
+        """It was written to the client."""
+
+    def lost(self, client: str, message: Message, qos: int, why: str, now: float) -> None:
+        """The client does not get it."""
+
 
 class Outbox:
     """Appending to `pieces` directly is allowed in hot loops that do what `send` does."""
@@ -29,6 +51,7 @@ class Outbox:
         "owner",
         "packet_bytes_max",
         "pieces",
+        "tap",
         "touched",
     )
 
@@ -38,6 +61,7 @@ class Outbox:
         self.dialect = 0
         self.packet_bytes_max = 0  # what the client takes; 0: no limit of its own
         self.aliases: Shorten | None = None  # the client takes topic aliases
+        self.tap: Tap | None = None  # somebody watches
         self.congested = False  # the client does not read as fast as it is written to
         self.look = False  # the shell is to look at more than the pieces: the flow, the end
         self.ended = False  # close the connection once these pieces are written

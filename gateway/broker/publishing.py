@@ -6,8 +6,9 @@ either), so that whoever inherits the session can release it once. Must not know
 
 from gateway.broker.aliases import resolved
 from gateway.broker.connection import Connection
-from gateway.broker.delivery import is_own, publish, unkeepable
+from gateway.broker.delivery import publish, reserved, unkeepable
 from gateway.broker.session import Session
+from gateway.broker.traces import Traces
 from gateway.errors import ProtocolError
 from gateway.limits import RECEIVE_MAXIMUM
 from gateway.mqtt.message import Message, topic_field
@@ -24,6 +25,7 @@ from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
 
 _FAILURE = 0x80  # reason codes from here on are refusals, section 2.4
+NO_ROOM = "too many messages wait"
 _UNKNOWN_ID = "no message waits under this packet id"
 
 
@@ -33,9 +35,11 @@ def on_publish(connection: Connection, packet: Packet) -> None:
     if packet.properties.subscription_identifiers:  # [MQTT-3.3.4-6]
         raise ProtocolError(Reason.PROTOCOL_ERROR, "a client sent a subscription identifier")
     message = _message(connection, packet)
+    if connection.broker.traces is not None:
+        _show(connection.broker.traces, packet, message, connection.broker.now)
     refused = _refusal(connection, message, packet.packet_id)
     if refused is not None:
-        _refuse(connection, packet, *refused)
+        _refuse(connection, packet, message, *refused)
         return
     if packet.qos == 2:
         _store(connection, packet.packet_id, message)
@@ -81,6 +85,7 @@ def on_pubrel(connection: Connection, packet: Packet) -> None:
         # [MQTT-4.3.3-12]
         message = session.unreleased.pop(packet.packet_id)
         session.unreleased_bytes -= message.bytes_held()
+        session.room.let_go(message)
         if message.mid:
             connection.broker.journal.released(message.mid, connection.ticket())
         if not message.expired(connection.broker.now):  # [MQTT-3.3.2-5]
@@ -98,9 +103,13 @@ def _refusal(connection: Connection, message: Message, packet_id: int) -> tuple[
     session, broker = _session(connection), connection.broker
     if message.qos == 2 and packet_id in session.unreleased:
         return None  # what is stored was allowed when it came
-    if is_own(message.topic):
+    if message.topic.count("/") >= broker.settings.topic_levels_max:
+        levels = broker.settings.topic_levels_max
+        raise ProtocolError(Reason.TOPIC_NAME_INVALID, f"a topic has more than {levels} levels")
+    why = reserved(message.topic)
+    if why:
         broker.vitals.refused_own += 1
-        return Reason.NOT_AUTHORIZED, "this topic is the broker's own"
+        return Reason.NOT_AUTHORIZED, why
     if session.rights is not None and not session.rights.may_write(
         message.topic, message.topic_field
     ):
@@ -112,8 +121,18 @@ def _refusal(connection: Connection, message: Message, packet_id: int) -> tuple[
     return None
 
 
-def _refuse(connection: Connection, packet: Publish, reason: Reason, why: str) -> None:
+def _show(traces: Traces, packet: Publish, message: Message, now: float) -> None:
+    """Tells who watches that the message came."""
+    alias = packet.properties.topic_alias or 0
+    traces.came(message, now, dup=packet.dup, packet_id=packet.packet_id, alias=alias)
+
+
+def _refuse(
+    connection: Connection, packet: Publish, message: Message, reason: Reason, why: str
+) -> None:
     """Not taken [MQTT-3.3.5-2 of 3.1.1]: 5.0 has words for that, 3.1.1 only an answer as if it were."""
+    if connection.broker.traces is not None:
+        connection.broker.traces.refused(message, why, connection.broker.now)
     if packet.qos:
         make = PubAck if packet.qos == 1 else PubRec
         connection.acknowledge(make(packet.packet_id, reason), why)
@@ -123,7 +142,7 @@ def _why(connection: Connection, reason: Reason) -> str:
     """A refusal in words, for the client."""
     if reason != Reason.QUOTA_EXCEEDED:
         return ""
-    return connection.broker.journal.refusing or "no more messages can be retained"
+    return connection.broker.refusing() or "no more messages can be retained"
 
 
 def _store(connection: Connection, packet_id: int, message: Message) -> None:
@@ -134,12 +153,13 @@ def _store(connection: Connection, packet_id: int, message: Message) -> None:
         if new_client and len(session.unreleased) >= RECEIVE_MAXIMUM:  # [MQTT-3.3.4-9]
             raise ProtocolError(Reason.RECEIVE_MAXIMUM_EXCEEDED, "too much QoS 2 unreleased")
         size = message.bytes_held()
-        if session.unreleased_bytes + size > session.queue_bytes_max:
+        if session.unreleased_bytes + size > session.backlog.bounds.bytes_max:
             raise ProtocolError(Reason.QUOTA_EXCEEDED, "too many bytes of QoS 2 unreleased")
         reason = _keep(connection, packet_id, message)
         # [MQTT-4.3.3-9]
         if reason == Reason.SUCCESS:
             session.unreleased[packet_id] = message
+            session.room.hold(message)
             session.unreleased_bytes += size
     elif session.unreleased[packet_id].mid:  # perhaps the first is still on its way to the disk
         connection.broker.journal.wait(connection.ticket())
@@ -152,7 +172,9 @@ def _keep(connection: Connection, packet_id: int, message: Message) -> Reason:
     broker, number = connection.broker, _session(connection).number
     route = broker.routes.find(message.topic_field)
     if unkeepable(broker, message, route) or (number and broker.journal.refusing):
-        return _refused(connection)
+        return _refused(connection, message)
+    if broker.room.left() < 0 or (number and broker.refusing()):
+        return _refused(connection, message)
     if broker.journal.keeping and (number or route.durable or message.retain):
         broker.journal.stored(number, packet_id, message, connection.ticket())
     return Reason.SUCCESS
@@ -163,18 +185,24 @@ def _publish(connection: Connection, message: Message, released: bool = False) -
     broker = connection.broker
     route = broker.routes.find(message.topic_field)
     if not released and unkeepable(broker, message, route):
-        return _refused(connection)
+        return _refused(connection, message)
     reason = publish(broker, message, route, connection.ticket)
     check_crowding(connection)
     return reason
 
 
-def _refused(connection: Connection) -> Reason:
-    """The disk takes nothing: a 5.0 client is told, an older one loses its connection, unanswered."""
+def _refused(connection: Connection, message: Message) -> Reason:
+    """Nothing can be kept: a 5.0 client is told, an older one loses its connection, unanswered."""
     broker = connection.broker
-    broker.vitals.refused_disk += 1
+    if broker.journal.refusing:
+        broker.vitals.refused_disk += 1
+    else:
+        broker.vitals.refused_room_full += 1
+    if broker.traces is not None:
+        broker.traces.refused(message, broker.refusing() or NO_ROOM, broker.now)
     if connection.version is not Version.MQTT5:
-        raise ProtocolError(Reason.QUOTA_EXCEEDED, broker.journal.refusing)
+        connection.cut_off()
+        raise ProtocolError(Reason.QUOTA_EXCEEDED, broker.refusing() or NO_ROOM)
     return Reason.QUOTA_EXCEEDED
 
 

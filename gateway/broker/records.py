@@ -9,7 +9,7 @@ All are safe to apply twice, and a record about something unknown is to be ignor
 is over. Times are mesh time in milliseconds (`gateway/clock.py`), for a monotonic clock does not
 outlive the boot. A message is named by its id, `mid`: the store's boot count times 2**40, plus a
 counter, so that ids only grow. Fields may be added at the end, with a default: the version before
-this one reads them. Holds no behaviour. Must not know files.
+this one reads them (docs/decisions/0013-store-format.md). Holds no behaviour. Must not know files.
 """
 
 from enum import Enum

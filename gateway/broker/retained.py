@@ -9,13 +9,18 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from gateway.ids import NEVER, Stamp
-from gateway.limits import RETAINED_BYTES_MAX
+from gateway.limits import LEVEL_BYTES
 from gateway.mqtt.message import Message
 
 BUCKETS = 256  # digest granularity: 100,000 topics are 400 a bucket
-TOMBSTONES_MAX = 100_000  # about 20 MB; the oldest stamp is forgotten first
+LOOKS_MAX = 64  # levels in a step of a walk: it can be left where no topic is for its filter
+SLICE = 512  # levels side by side that a walk takes at once: a store of 100,000 may be one level
+TOMBSTONES_MAX = 100_000  # the oldest stamp is forgotten first
+TOMBSTONES_BYTES_MAX = 16_777_216  # of their topics, for some are long
+_ENTRY_BYTES = 100  # beside message or topic: the entry, its stamp, its places in two tables
 
 
 @dataclass(slots=True)
@@ -43,21 +48,30 @@ class Walk:
     """The topics under a filter, in the order in which they first appeared, level by level.
 
     May be left and gone on with while the store changes: what is deleted is not met any more, and what
-    is new may be. It holds one pointer for each level beside those on its way.
+    is new may be. It holds at most SLICE pointers for each level on its way, and after `rest` none. An
+    empty topic says that LOOKS_MAX levels had none; `looked` counts them.
     """
 
-    __slots__ = ("_names", "_path", "_stack")
+    __slots__ = ("_names", "_path", "_rests", "_stack", "looked")
 
     def __init__(self, root: _Level, topic_filter: str) -> None:
         self._names = topic_filter.split("/")
         self._stack: list[Iterator[_Level]] = [iter((root,))]
+        self._rests = False
         self._path: list[_Level] = []  # from the root to where it is
+        self.looked = 0
 
     def __iter__(self) -> "Walk":
         return self
 
     def __next__(self) -> str:
+        if self._rests:
+            self._go_on()
+        until = self.looked + LOOKS_MAX
         while self._stack:
+            if self.looked == until:
+                return ""
+            self.looked += 1
             level = next(self._stack[-1], None)
             if level is None:
                 self._stack.pop()
@@ -65,10 +79,24 @@ class Walk:
             depth = len(self._stack) - 1
             del self._path[depth:]
             self._path.append(level)
-            self._stack.append(iter(self._wanted_below(level, depth)))
+            self._stack.append(self._wanted_below(level, depth, 0))
             if level.topic is not None and self._ends(depth):
                 return level.topic
         raise StopIteration
+
+    def rest(self) -> None:
+        """Nobody will ask for the next one for a while: only the way to where it is stays in memory."""
+        if self._path:
+            self._rests = True
+            self._stack = []
+
+    def _go_on(self) -> None:
+        """After a rest: what stands behind the levels of the path is still to be met."""
+        self._rests = False
+        self._stack = [iter(())]
+        behind = [level.serial for level in self._path[1:]]
+        for depth, (above, passed) in enumerate(zip(self._path, [*behind, 0], strict=True)):
+            self._stack.append(self._wanted_below(above, depth, passed))
 
     def is_past(self, topic: str) -> bool:
         """Whether the walk has met this topic, if it was in the store when the walk came by."""
@@ -90,16 +118,25 @@ class Walk:
             return depth >= len(self._names) - 1
         return depth == len(self._names)
 
-    def _wanted_below(self, level: _Level, depth: int) -> list[_Level]:
+    def _wanted_below(self, level: _Level, depth: int, passed: int) -> Iterator[_Level]:
+        """The levels below that the filter wants, from the one behind the serial `passed` on."""
         name = self._names[min(depth, len(self._names) - 1)]
         if depth >= len(self._names) and name != "#":
-            return []
+            return
         if name not in ("+", "#"):
-            return [level.below[name]] if name in level.below else []
-        if depth:
-            return list(level.below.values())
-        # [MQTT-4.7.2-1]: a leading wildcard skips $-topics
-        return [below for word, below in level.below.items() if not word.startswith("$")]
+            if name in level.below and level.below[name].serial > passed:
+                yield level.below[name]
+            return
+        while True:
+            later = (each for each in level.below.items() if each[1].serial > passed)
+            some = list(islice(later, SLICE))
+            for word, below in some:
+                # [MQTT-4.7.2-1]: a leading wildcard skips $-topics
+                if depth or not word.startswith("$"):
+                    yield below
+            if len(some) < SLICE:
+                return
+            passed = some[-1][1].serial
 
 
 def _fingerprint(topic: str, stamp: Stamp) -> int:
@@ -113,56 +150,54 @@ def bucket_of(topic: str) -> int:
 
 
 class Retained:
-    """At most `messages_max` messages, and RETAINED_BYTES_MAX: what would be more is refused.
+    """At most `messages_max` messages, and `bytes_max`: what would be more is refused.
 
     `forgotten` is called with the topic of a tombstone that had to make room.
     """
 
     def __init__(
-        self, messages_max: int, forgotten: Callable[[str], None] = lambda topic: None
+        self,
+        messages_max: int,
+        bytes_max: int,
+        forgotten: Callable[[str], None] = lambda topic: None,
     ) -> None:
         self._forgotten = forgotten
         self._messages_max = messages_max
+        self._bytes_max = bytes_max
         self._entries: dict[str, Entry] = {}
         self._root = _Level()
         self._digest = [0] * BUCKETS
         self._buckets: list[dict[str, None]] = [{} for _ in range(BUCKETS)]
         self._messages = 0
         self._bytes = 0
+        self._tombs_bytes = 0
         self._levels = 0  # that were ever made
+        self._standing = 0  # of them
         self.serial = 0  # of the entry that was set last
 
     def __len__(self) -> int:
         return self._messages
 
-    def put(self, topic: str, message: Message | None, stamp: Stamp) -> bool:
+    def put(self, topic: str, message: Message | None, stamp: Stamp, bounded: bool = True) -> bool:
         """Sets (or, with None, deletes) what is retained; False if an entry as new is there.
 
-        Raises OverflowError at the limit: nothing is changed then.
+        Raises OverflowError at the limit, and changes nothing then. What the disk has already is not
+        `bounded`: the limits may have been higher.
         """
         old = self._entries.get(topic)
         if old is not None and old.stamp >= stamp:
             return False
         had = old is not None and old.message is not None
-        if message is not None:
-            freed = old.message.bytes_held() if old is not None and old.message is not None else 0
-            grows = message.bytes_held() - freed
-            if not had and self._messages >= self._messages_max:
-                raise OverflowError("too many retained messages")
-            if grows > 0 and self._bytes + grows > RETAINED_BYTES_MAX:
-                raise OverflowError("too many bytes in retained messages")
-        if (
-            old is None
-            and message is None
-            and len(self._entries) >= self._messages_max + TOMBSTONES_MAX
-        ):
+        if message is not None and bounded:
+            self._check_bounds(topic, message, old)
+        full = len(self._entries) >= self._messages_max + TOMBSTONES_MAX
+        if old is None and message is None and (full or self._tombs_bytes > TOMBSTONES_BYTES_MAX):
             self._forget_oldest_tombstone()
         self.serial += 1
         self._write(topic, Entry(stamp, message, self.serial), old)
-        if old is not None and old.message is not None:
-            self._count(old.message, -1)
-        if message is not None:
-            self._count(message, 1)
+        if old is not None:
+            self._count(topic, old.message, -1)
+        self._count(topic, message, 1)
         if message is not None and not had:
             self._grow(topic)
         elif message is None and had:
@@ -180,7 +215,7 @@ class Retained:
 
     def matching(self, topic_filter: str) -> Iterator[Message]:
         """The retained messages under a filter."""
-        for topic in self.walk(topic_filter):
+        for topic in filter(None, self.walk(topic_filter)):
             message = self._entries[topic].message
             assert message is not None, "a tombstone stayed in the tree"
             yield message
@@ -193,7 +228,8 @@ class Retained:
         """Makes room: what has expired becomes a tombstone of its own stamp, as it does everywhere."""
         for topic, entry in self._entries.items():
             if entry.message is not None and entry.message.expired(now):
-                self._count(entry.message, -1)
+                self._count(topic, entry.message, -1)
+                self._count(topic, None, 1)
                 entry.message = None
                 self._prune(topic)
 
@@ -206,9 +242,28 @@ class Retained:
         for topic in self._buckets[number]:
             yield topic, self._entries[topic]
 
-    def _count(self, message: Message, sign: int) -> None:
-        self._messages += sign
-        self._bytes += sign * message.bytes_held()
+    def bytes_held(self) -> int:
+        """What the messages and their topics take in memory, near enough."""
+        return self._bytes + self._standing * LEVEL_BYTES
+
+    def _check_bounds(self, topic: str, message: Message, old: Entry | None) -> None:
+        had = old.message if old is not None else None
+        grows = message.bytes_held()
+        if had is None:
+            grows += _ENTRY_BYTES + self._missing(topic) * LEVEL_BYTES
+        else:
+            grows -= had.bytes_held()
+        if had is None and self._messages >= self._messages_max:
+            raise OverflowError("too many retained messages")
+        if grows > 0 and self.bytes_held() + grows > self._bytes_max:
+            raise OverflowError("too many bytes in retained messages")
+
+    def _count(self, topic: str, message: Message | None, sign: int) -> None:
+        if message is None:
+            self._tombs_bytes += sign * (_ENTRY_BYTES + len(topic))
+        else:
+            self._messages += sign
+            self._bytes += sign * (_ENTRY_BYTES + message.bytes_held())
 
     def _write(self, topic: str, entry: Entry, old: Entry | None) -> None:
         number = bucket_of(topic)
@@ -225,6 +280,7 @@ class Retained:
             self._digest[number] ^= _fingerprint(topic, stamp)
             del self._buckets[number][topic]
             del self._entries[topic]
+            self._count(topic, None, -1)
             self._forgotten(topic)
 
     def _grow(self, topic: str) -> None:
@@ -233,9 +289,19 @@ class Retained:
             below = level.below.get(name)
             if below is None:
                 self._levels += 1
+                self._standing += 1
                 below = level.below[name] = _Level(self._levels)
             level = below
         level.topic = topic
+
+    def _missing(self, topic: str) -> int:
+        """How many levels the topic would add."""
+        level, names = self._root, topic.split("/")
+        for depth, name in enumerate(names):
+            if name not in level.below:
+                return len(names) - depth
+            level = level.below[name]
+        return 0
 
     def _prune(self, topic: str) -> None:
         path = [self._root]
@@ -247,3 +313,4 @@ class Retained:
             if level.below or level.topic is not None:
                 return
             del above.below[name]
+            self._standing -= 1

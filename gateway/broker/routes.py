@@ -11,11 +11,15 @@ from gateway.broker.outbox import Outbox
 from gateway.broker.session import Session
 from gateway.broker.shared import Group
 from gateway.broker.target import Target
+from gateway.limits import LEVEL_BYTES
 from gateway.mqtt.packets import Subscription
 from gateway.mqtt.topics import check_topic_name, split_share
 from gateway.mqtt.tree import TopicTree
 
+SUBSCRIPTION_BYTES = 350  # beside its levels and its name
 ROUTES_MAX = 50_000  # topics; about 500 bytes each. A full cache starts afresh
+ROUTED_MAX = 100_000  # subscribers on them, 150 bytes each: 50,000 times 10,000 would fit nowhere
+_HIDDEN = b"\0"  # behind a field it makes a key that is none: the short roads do not find the route
 CACHED_BYTES_MAX = 512  # of a topic; real ones have under 200, and 50,000 of 65 kB would be 6 GB
 
 
@@ -73,15 +77,26 @@ class Routes:
         self._groups: dict[str, Group] = {}
         self._holders: dict[str, int] = {}
         self._interested = interested
+        self._names_bytes = 0
+        self._routed = 0  # since the cache was empty
+        self.traced: Callable[[str], bool] | None = None  # topics that no short road may find
         self.cache: dict[bytes, Route] = {}
 
     def filters(self) -> list[str]:
         """Every filter that some session here subscribes to; a shared one as what it matches."""
         return list(self._holders)
 
+    def bytes_held(self) -> int:
+        """What all subscriptions cost in memory, near enough."""
+        return self._tree.nodes * LEVEL_BYTES + self._names_bytes
+
     def group(self, name: str) -> Group | None:
         """The group of a shared subscription, if a session here shares it."""
         return self._groups.get(name)
+
+    def shared(self) -> int:
+        """Shared subscriptions of all sessions."""
+        return sum(len(group) for group in self._groups.values())
 
     def add(self, session: Session, subscription: Subscription) -> bool:
         """Subscribes, replacing an equal filter; True if the filter is new to this gateway."""
@@ -98,12 +113,14 @@ class Routes:
             self._tree.add(topic_filter, session, (session, subscription))
         self.cache.clear()
         if new:
+            self._names_bytes += SUBSCRIPTION_BYTES + len(name)
             self._holders[topic_filter] = self._holders.get(topic_filter, 0) + 1
         return new and self._holders[topic_filter] == 1
 
     def remove(self, session: Session, name: str) -> bool:
         """Unsubscribes; True if no session here has the filter any more."""
         del session.subscriptions[name]
+        self._names_bytes -= SUBSCRIPTION_BYTES + len(name)
         share, topic_filter = split_share(name)
         # [MQTT-3.10.4-2] [MQTT-3.10.4-3]
         if not share:
@@ -127,15 +144,21 @@ class Routes:
         What the caller gives comes from the codec, so it is well-formed UTF-8.
         """
         route = self.cache.get(field)
+        if route is None and self.traced is not None:
+            route = self.cache.get(field + _HIDDEN)
         if route is None:
             topic = field[2:].decode()
             check_topic_name(topic)
             route = self._build(topic, field)
-            if len(field) > CACHED_BYTES_MAX or topic.startswith("$SYS"):
-                return route  # to what is the broker's own there is no short road
-            if len(self.cache) >= ROUTES_MAX:
+            if len(field) > CACHED_BYTES_MAX or topic.startswith(("$SYS", "$share/")):
+                return route  # no client may publish there (`reserved`): there is no short road
+            if len(self.cache) >= ROUTES_MAX or self._routed >= ROUTED_MAX:
                 self.cache.clear()
-            self.cache[field] = route
+            if not self.cache:
+                self._routed = 0
+            self._routed += len(route.targets)
+            traced = self.traced is not None and self.traced(topic)
+            self.cache[field + _HIDDEN if traced else field] = route
         return route
 
     def _build(self, topic: str, field: bytes) -> Route:

@@ -23,11 +23,12 @@ AWAY_S = 5.0  # a client that lost its network is back by then, or is long gone
 class Group:
     """The members of one shared subscription; `name` is its whole filter, "$share/Name/Filter"."""
 
-    __slots__ = ("_members", "_next", "name")
+    __slots__ = ("_members", "_next", "_ring", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._members: dict[Session, Target] = {}
+        self._ring: list[Target] = []  # the same, in turn
         self._next = 0  # whose turn it is
 
     def __len__(self) -> int:
@@ -36,18 +37,24 @@ class Group:
     def join(self, session: Session, subscription: Subscription) -> None:
         """A session shares the subscription; what it had granted before is replaced."""
         self._members[session] = Target(session, subscription, self.name)
+        self._ring = list(self._members.values())
 
     def leave(self, session: Session) -> None:
         """The session gets no more of it."""
         del self._members[session]
+        self._ring = list(self._members.values())
 
     def sessions(self) -> Iterator[Session]:
         """Its members, in the order in which they joined."""
         return iter(self._members)
 
+    def is_here(self) -> bool:
+        """Whether a member is connected."""
+        return any(target.session.outbox is not None for target in self._ring)
+
     def is_durable(self) -> bool:
         """Whether a message of QoS 1 or 2 may go to a session that the disk keeps."""
-        return any(target.qos and target.session.number for target in self._members.values())
+        return any(target.qos and target.session.number for target in self._ring)
 
     def choose(
         self, message: Message, but: Session | None = None, here: bool = False
@@ -56,30 +63,27 @@ class Group:
 
         `but` is a member that had it and gives it up. `here`: only a connected one will do.
         """
-        members = [each for each in self._members.values() if each.session is not but]
-        for turn in range(len(members)):
-            at = (self._next + turn) % len(members)
-            target = members[at]
-            ready = target.session.is_ready(min(target.qos, message.qos))
-            if ready and _may_read(target.session, message.topic):
+        ring, count = self._ring, len(self._ring)
+        waiting: list[tuple[bool, int, int]] = []
+        for turn in range(self._next, self._next + count):
+            at = turn % count
+            target, session = ring[at], ring[at].session
+            qos = min(target.qos, message.qos)  # [MQTT-4.8.2-3]
+            if session is but or not _may_read(session, message.topic):
+                continue
+            if session.is_ready(qos):
                 self._next = at + 1
                 return target
-        # [MQTT-4.8.2-3]: each at its own QoS; at QoS 0 nothing is kept for it
-        waiting = [
-            each
-            for each in members
-            if min(each.qos, message.qos)
-            and each.session.has_room(message)
-            and (each.session.outbox is not None or not here)
-            and _may_read(each.session, message.topic)
-        ]
-        return min(waiting, key=_load, default=None)
+            away = session.outbox is None
+            # at QoS 0 nothing is kept for it
+            if qos and not (away and here) and session.backlog.takes(message, qos):
+                waiting.append((away, session.waiting(), turn))
+        if not waiting:
+            return None
+        at = min(waiting)[2] % count
+        self._next = at + 1
+        return ring[at]
 
 
 def _may_read(session: Session, topic: str) -> bool:
     return session.rights is None or session.rights.may_read(topic)
-
-
-def _load(target: Target) -> tuple[bool, int]:
-    session = target.session
-    return session.outbox is None, session.waiting()

@@ -4,12 +4,15 @@ A session that ended gives all up; one whose client is away does so after AWAY_S
 that are connected, for it may be back. Must not know connections.
 """
 
-from gateway.broker.delivery import deliver_to
+from collections.abc import Callable
+
+from gateway.broker.delivery import deliver_to, give_one
 from gateway.broker.session import Session
 from gateway.broker.shared import AWAY_S
 from gateway.broker.state import BrokerState
 from gateway.mqtt.message import Message
 from gateway.mqtt.topics import split_share
+from gateway.tickets import Ticket
 from gateway.timers import NO_TIMER
 
 
@@ -22,43 +25,96 @@ def left(broker: BrokerState, session: Session) -> None:
 
 
 def came(broker: BrokerState, session: Session) -> None:
-    """The session can take messages: its client is here, or subscribed to more."""
+    """The session can take messages: its client is here."""
     broker.timers.drop(broker.silent.pop(session, NO_TIMER))
     for name in _names(session):
-        group = broker.routes.group(name)
-        for member in list(group.sessions()) if group is not None else ():
-            if broker.silent.get(member) == NO_TIMER:
-                _pass_on(broker, member)
+        joined(broker, name)
+
+
+def joined(broker: BrokerState, name: str) -> None:
+    """A session that can take messages shares this subscription."""
+    group = broker.routes.group(name)
+    assert group is not None, "a group without its members"
+    for member in list(group.sessions()):
+        if broker.silent.get(member) == NO_TIMER:
+            _hand_over(broker, member, over=False)
 
 
 def ended(broker: BrokerState, session: Session) -> None:
     """The session is over, and in no group any more."""
     broker.timers.drop(broker.silent.pop(session, NO_TIMER))
-    for message, sent in _waiting(session):
-        if not _give(broker, message, session, sent, here=False):
-            broker.vitals.dropped_shared += 1
+    _hand_over(broker, session, over=True)
 
 
 def _is_away(broker: BrokerState, session: Session, now: float) -> None:
     broker.at(now)
     broker.silent[session] = NO_TIMER
-    _pass_on(broker, session)
+    _hand_over(broker, session, over=False)
 
 
-def _pass_on(broker: BrokerState, session: Session) -> None:
-    given = {
-        message
-        for message, sent in _waiting(session)
-        if _give(broker, message, session, sent, here=True)
-    }
-    if given:
+def _hand_over(broker: BrokerState, session: Session, over: bool) -> None:
+    """Gives what the session cannot use to other members; if it is not over, to connected ones only."""
+    vitals = broker.vitals
+    given: set[Message] = set()
+    later: list[Message] = []
+    full: set[str] = set()  # groups that take no more
+    for message, sent in _waiting(session):
+        group = broker.routes.group(message.shared)
+        if message.expired(broker.now):
+            if not sent:
+                vitals.dropped_expired += 1
+                given.add(message)
+            continue
+        if group is None:
+            continue  # as if it had not been shared: its last session is over
+        target = None
+        if message.shared not in full:
+            target = group.choose(message, session, here=not over)
+        if target is None:
+            full.add(message.shared)
+            vitals.dropped_shared += over
+            continue
+        given.add(message)
+        vitals.shared_again += sent
+        if session.number and not target.session.number and min(message.qos, target.qos) == 2:
+            later.append(message)
+        else:
+            retain = message.retain and target.retain_as_published
+            deliver_to(broker, target, message, retain, _waits_for(broker, message))
+    if not over:
         session.take_back(given)
+    if later:
+        _give_later(broker, later)
+
+
+def _waits_for(broker: BrokerState, message: Message) -> Callable[[], Ticket] | None:
+    """Who waits for the disk because of this message, waits for it at its new place."""
+    ticket = broker.journal.ticket_of(message.mid)
+    return None if ticket is None else lambda: ticket
+
+
+def _give_later(broker: BrokerState, messages: list[Message]) -> None:
+    """Gives these to members when the disk knows that they are no longer the session's that had them.
+
+    Else a crash gives them back to it, after a session that a crash ends has had them at QoS 2.
+    """
+
+    def give(why: str = "") -> None:
+        for message in messages:
+            group = broker.routes.group(message.shared)
+            if group is not None:
+                give_one(broker, message, group)
+
+    ticket = Ticket(give, give)
+    ticket.hold()
+    broker.journal.wait(ticket)
+    ticket.release()
 
 
 def _waiting(session: Session) -> list[tuple[Message, bool]]:
     """What it has of shared subscriptions and another may get, oldest first; whether it was sent.
 
-    QoS 2 that was sent stays [MQTT-4.8.2-4], [MQTT-4.8.2-5].
+    [MQTT-4.8.2-4]: not what was sent at QoS 2.
     """
     found: list[tuple[Message, bool]] = []
     for packet_id, delivery in session.inflight.items():
@@ -66,23 +122,10 @@ def _waiting(session: Session) -> list[tuple[Message, bool]]:
             sent = packet_id not in session.unsent
             if not sent or delivery[1] == 1:
                 found.append((delivery[0], sent))
-    for waiting in session.queue:
+    for waiting in session.backlog.line:
         if waiting[0].shared and (len(waiting) == 3 or waiting[1] == 1):
             found.append((waiting[0], len(waiting) == 4))
     return found
-
-
-def _give(broker: BrokerState, message: Message, session: Session, sent: bool, here: bool) -> bool:
-    """Whether another member could be given the message, or it has expired."""
-    if message.expired(broker.now):
-        return True
-    group = broker.routes.group(message.shared)
-    target = None if group is None else group.choose(message, session, here)
-    if target is None:
-        return False
-    broker.vitals.shared_again += sent
-    deliver_to(broker, target, message, message.retain and target.retain_as_published)
-    return True
 
 
 def _names(session: Session) -> list[str]:

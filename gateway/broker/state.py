@@ -8,14 +8,20 @@ from dataclasses import dataclass, field
 from random import Random
 
 from gateway.broker.access import Access
+from gateway.broker.backlog import DROP_OLDEST, Bounds
+from gateway.broker.comebacks import Comebacks
 from gateway.broker.door import Door
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.journal import Journal
 from gateway.broker.logins import Logins
 from gateway.broker.outbox import Outbox
 from gateway.broker.retained import Retained
+from gateway.broker.room import Room
 from gateway.broker.routes import Routes
 from gateway.broker.session import Session
+from gateway.broker.slices import Slices
+from gateway.broker.traces import Traces
+from gateway.broker.unfinished import Unfinished
 from gateway.broker.vitals import Vitals
 from gateway.config import MqttSection
 from gateway.effects import Effect, Level, Note
@@ -33,9 +39,11 @@ class BrokerState:
     `away` says since when a client is away whose session the disk keeps, `written_away` of which of
     them the disk knows it: who comes and goes within a minute is never written.
     `present` gives the values of the broker's own topics under a filter (`sys_topics.py`).
+    `bounds` say what each session may have waiting.
     `silent` are sessions with shared subscriptions whose client is away: the timer after which others
     get what they have of these, or NO_TIMER once that is so.
     `crowding` is whom to tell, by client id, when the other gateways can take more again.
+    `traces` is whom to tell what becomes of messages, while somebody watches.
     """
 
     settings: MqttSection
@@ -45,6 +53,9 @@ class BrokerState:
     retained: Retained
     journal: Journal
     logins: Logins
+    bounds: Bounds
+    room: Room
+    unfinished: Unfinished
     now: float = 0.0
     holding: bool = False
     sessions: dict[str, Session] = field(default_factory=dict)
@@ -61,10 +72,25 @@ class BrokerState:
     present: Callable[[str], Iterable[Message]] = lambda topic_filter: ()
     access: Access = field(default_factory=Access)
     door: Door = field(default_factory=Door)
+    comebacks: Comebacks = field(default_factory=Comebacks)
+    traces: Traces | None = None
+    slices: Slices = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.slices = Slices(self.timers)
 
     def at(self, now: float) -> None:
         """An input came at this time."""
         self.now = self.journal.now = now
+
+    def refusing(self) -> str:
+        """Why no message can be kept now, and what to do; empty: it can.
+
+        Where the oldest message makes room (`drop-oldest`) the publisher is not told that there is none.
+        """
+        if self.journal.refusing or self.settings.queue_full == DROP_OLDEST:
+            return self.journal.refusing
+        return self.room.refusing()
 
     def note(self, level: Level, text: str) -> None:
         """Says something to the log. Clients choose names: they must not break its lines."""

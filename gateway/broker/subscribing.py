@@ -9,12 +9,11 @@ from dataclasses import replace
 from gateway.broker.answers import worded
 from gateway.broker.connection import Connection, State
 from gateway.broker.keeping import forget_subscription, keep_subscription
-from gateway.broker.replay import replay
+from gateway.broker.replay import begin, prepare
 from gateway.broker.session import Session
-from gateway.broker.sharing import came
+from gateway.broker.sharing import joined
 from gateway.broker.state import BrokerState
 from gateway.errors import ProtocolError
-from gateway.limits import SUBSCRIPTIONS_MAX
 from gateway.mqtt.encode import encode
 from gateway.mqtt.packets import Packet, SubAck, Subscribe, Subscription, UnsubAck, Unsubscribe
 from gateway.mqtt.reasons import Reason
@@ -37,7 +36,7 @@ def on_subscribe(connection: Connection, packet: Packet) -> None:
     identifier = next(iter(packet.properties.subscription_identifiers), 0)
     reasons: list[Reason] = []
     why: dict[str, None] = {}
-    shown: list[Subscription] = []
+    shown: list[str] = []
     # [MQTT-3.8.4-5]
     for asked in packet.subscriptions:
         subscription = replace(asked, identifier=identifier) if identifier else asked
@@ -47,11 +46,14 @@ def on_subscribe(connection: Connection, packet: Packet) -> None:
             why[refused[1]] = None
             continue
         new = subscription.topic_filter not in session.subscriptions
-        subscribe(broker, session, subscription, ticket)
         # [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [MQTT-3.8.4-4]
         shared = split_share(subscription.topic_filter)[0]  # what is retained is not for groups
         if not shared and subscription.retain_handling < (NEVER if new else NEW_ONLY):
-            shown.append(subscription)
+            shown.append(subscription.topic_filter)
+            prepare(broker, session, subscription)
+        elif session.replay is not None:
+            session.replay.replaced(subscription)
+        subscribe(broker, session, subscription, ticket)
         reasons.append(Reason(subscription.qos))
     # [MQTT-2.2.1-6] [MQTT-3.8.4-1] [MQTT-3.8.4-2] [MQTT-3.8.4-6] [MQTT-3.8.4-7] [MQTT-3.9.3-1]
     suback = SubAck(packet.packet_id, tuple(reasons))
@@ -85,17 +87,22 @@ def on_unsubscribe(connection: Connection, packet: Packet) -> None:
 
 
 def subscribe(
-    broker: BrokerState, session: Session, subscription: Subscription, ticket: Ticket | None
+    broker: BrokerState,
+    session: Session,
+    subscription: Subscription,
+    ticket: Ticket | None,
 ) -> None:
     """Adds a subscription, or replaces the one with an equal filter [MQTT-3.8.4-3].
 
     The ticket is held until the disk has it, if it keeps the session.
     """
     if session.number:
-        keep_subscription(broker.journal, session, subscription, ticket)
+        replay = session.replay
+        unshown = replay is not None and replay.is_unshown(subscription.topic_filter)
+        keep_subscription(broker.journal, session, subscription, ticket, unshown)
     route_to(broker, session, subscription)
-    if session.outbox is not None:
-        came(broker, session)
+    if split_share(subscription.topic_filter)[0]:
+        joined(broker, subscription.topic_filter)
 
 
 def route_to(broker: BrokerState, session: Session, subscription: Subscription) -> None:
@@ -112,6 +119,8 @@ def unsubscribe(
         forget_subscription(broker.journal, session, topic_filter, ticket)
     if broker.routes.remove(session, topic_filter):
         broker.elsewhere.unsubscribed(split_share(topic_filter)[1])
+    if session.replay is not None:
+        session.replay.end(topic_filter)
 
 
 def _check_size(connection: Connection, answer: SubAck | UnsubAck) -> None:
@@ -132,10 +141,26 @@ def _refusal(
     if session.number and broker.journal.refusing:
         broker.vitals.refused_disk += 1
         return Reason.QUOTA_EXCEEDED, broker.journal.refusing.partition("; ")[0]
-    if len(session.subscriptions) >= SUBSCRIPTIONS_MAX and name not in session.subscriptions:
+    why = _too_many(broker, session, name)
+    if why:
         broker.vitals.subscriptions_refused_full += 1
-        return Reason.QUOTA_EXCEEDED, f"the session has {SUBSCRIPTIONS_MAX} subscriptions"
+        broker.vitals.last_subscription_refused_at = broker.now
+        return Reason.QUOTA_EXCEEDED, why
     return None
+
+
+def _too_many(broker: BrokerState, session: Session, name: str) -> str:
+    """Which bound a subscription would pass; empty: none."""
+    settings = broker.settings
+    if name.count("/") >= settings.topic_levels_max + 2 * bool(split_share(name)[0]):
+        return f"a filter has more than {settings.topic_levels_max} levels"
+    if name in session.subscriptions:
+        return ""
+    if len(session.subscriptions) >= settings.subscriptions_per_client_max:
+        return f"the session has {settings.subscriptions_per_client_max} subscriptions"
+    if broker.routes.bytes_held() >= settings.subscription_bytes_max:
+        return "all sessions together have as many subscriptions as they may"
+    return ""
 
 
 def _unsuback(connection: Connection, answer: bytes) -> None:
@@ -143,13 +168,9 @@ def _unsuback(connection: Connection, answer: bytes) -> None:
         connection.outbox.send(answer)
 
 
-def _say(
-    connection: Connection, answer: bytes, session: Session, shown: list[Subscription]
-) -> None:
+def _say(connection: Connection, answer: bytes, session: Session, shown: list[str]) -> None:
     """SUBACK, and behind it what is retained under the new filters."""
     if connection.state is not State.OPEN:
         return
     connection.outbox.send(answer)
-    for subscription in shown:
-        if session.subscriptions.get(subscription.topic_filter) is subscription:
-            replay(connection.broker, session, subscription)  # else it ended while this waited
+    begin(connection.broker, session, shown)

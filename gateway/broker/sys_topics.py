@@ -95,11 +95,18 @@ class SysTopics:
         """Each name with what works its figure out."""
         broker, vitals, online = self._broker, self._broker.vitals, self._online
         sessions = broker.sessions
+
+        def waiting() -> str:
+            return str(sum(session.waiting() for session in sessions.values()))
+
         return {
             "version": lambda: f"gatewayd version {__version__}",
             "uptime": lambda: f"{self._uptime_s():.0f} seconds",
             "clients/connected": lambda: str(len(online)),
             "clients/disconnected": lambda: str(max(0, len(sessions) - len(online))),
+            "clients/active": lambda: str(len(online)),  # Mosquitto's older names for two of these
+            "clients/inactive": lambda: str(max(0, len(sessions) - len(online))),
+            "clients/expired": lambda: str(vitals.sessions_expired),
             "clients/total": lambda: str(len(sessions)),
             "clients/maximum": lambda: str(vitals.clients_max),
             "publish/messages/received": lambda: str(vitals.messages_in),
@@ -109,10 +116,12 @@ class SysTopics:
             **_loads("sent", self._sent),
             **_loads("dropped", self._dropped),
             "retained messages/count": lambda: str(len(broker.retained)),
-            "store/messages/count": lambda: str(sum(s.waiting() for s in sessions.values())),
+            "messages/stored": waiting,  # an older name as well
+            "store/messages/count": waiting,
             "subscriptions/count": lambda: str(
                 sum(len(s.subscriptions) for s in sessions.values())
             ),
+            "shared_subscriptions/count": lambda: str(broker.routes.shared()),
         }
 
     def _uptime_s(self) -> float:

@@ -40,17 +40,19 @@ def connack(
     if packet.version is Version.MQTT5:
         properties = _properties(connection, session, packet, assigned, asked_s)
     bytes_max = connection.outbox.packet_bytes_max
-    for each in (properties, replace(properties, response_information=None)):
-        frame = encode(ConnAck(present, Reason.SUCCESS, each), packet.version)
-        if not bytes_max or len(frame) <= bytes_max:
-            return frame
-    return None
+    frame = encode(ConnAck(present, Reason.SUCCESS, properties), packet.version)
+    if 0 < bytes_max < len(frame) and properties.response_information is not None:
+        properties = replace(properties, response_information=None)
+        frame = encode(ConnAck(present, Reason.SUCCESS, properties), packet.version)
+    return None if 0 < bytes_max < len(frame) else frame
 
 
 def _properties(
     connection: Connection, session: Session, packet: Connect, assigned: bool, asked_s: int
 ) -> Properties:
     settings = connection.broker.settings
+    # [MQTT-4.12.0-5] [MQTT-4.12.0-6]
+    authentication = connection.authentication
     kept_s = keep_alive_s(settings, packet)
     expiry_s = int(session.expiry_s)
     return Properties(
@@ -62,6 +64,8 @@ def _properties(
         session_expiry_interval_s=expiry_s if expiry_s != asked_s else None,
         server_keep_alive_s=kept_s if kept_s != packet.keep_alive_s else None,
         response_information=_response_information(settings, session.client_id, packet),
+        authentication_method=authentication.method if authentication else None,
+        authentication_data=authentication.signature if authentication else None,
     )
 
 

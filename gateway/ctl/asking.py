@@ -1,6 +1,7 @@
 """Commands that ask gatewayd one thing, or follow a stream of it, and show what comes.
 
-What a document looks like to a person is in `views.py`. Must not know what the commands are.
+What a document looks like to a person is in `views.py` and `streams.py`. Must not know what the
+commands are.
 """
 
 import argparse
@@ -8,7 +9,7 @@ import json
 import sys
 from typing import Any
 
-from gateway.control_commands import Command, Kind
+from gateway.control_commands import TRACE, Command, Kind
 from gateway.control_lines import (
     ControlError,
     RefusedError,
@@ -18,12 +19,14 @@ from gateway.control_lines import (
     encode_request,
     misfit,
 )
-from gateway.ctl import views
+from gateway.ctl import streams, views
 from gateway.ctl.client import UnreachableError, ask, find_socket, follow
 from gateway.ctl.exits import DEGRADED, DONE, UNREACHABLE
 from gateway.ctl.parser import arguments_of
 from gateway.ctl.screen import Screen
 from gateway.ctl.text import clean
+
+HINT_AFTER_S = 1.0
 
 
 def run(options: argparse.Namespace) -> int:
@@ -63,10 +66,12 @@ def _follow(command: Command, path: str, request: bytes, as_json: bool) -> int:
             if not begun:
                 decode_stream(line)
                 begun = True
+                if command.words == TRACE and screen.is_terminal:  # which may stay empty for long
+                    print("gwctl: watching; Ctrl-C ends it", file=sys.stderr)
             elif as_json:
                 print(json.dumps(decode_item(line), separators=(",", ":")), flush=True)
             else:
-                screen.show(views.lines(command.words, decode_item(line), screen.width))
+                screen.show(streams.lines(command.words, decode_item(line)))
     except KeyboardInterrupt:
         return DONE
     return DONE
@@ -84,6 +89,7 @@ def _secrets(command: Command) -> dict[str, Any]:
 def _secret(name: str) -> str:
     """Raises ControlError when it is not to be had; it is in no argument and no process list."""
     if not sys.stdin.isatty():
+        _say_what_is_awaited(name)
         line = sys.stdin.readline(1024).rstrip("\r\n")
         if not line:
             raise RefusedError(f"no {name} came", "type it, or write it to standard input")
@@ -98,3 +104,12 @@ def _secret(name: str) -> str:
     if not first or first != again:
         raise RefusedError(f"the two were not the same {name}", "try again")
     return first
+
+
+def _say_what_is_awaited(name: str) -> None:
+    """For somebody who sits there and sees nothing: what a program writes has come by then."""
+    import select  # only here, too
+
+    if not select.select([sys.stdin], (), (), HINT_AFTER_S)[0]:
+        text = f"gwctl: the {name} is read from standard input; to be asked for it: ssh -t"
+        print(text, file=sys.stderr, flush=True)

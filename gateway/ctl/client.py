@@ -1,10 +1,11 @@
 """Asks the gatewayd of this box: finds its socket, sends one line, reads one line, in five seconds; or
-reads on, line by line, for as long as they come.
+reads on, line by line, for as long as they come and somebody reads what gwctl writes.
 
 Must not know what is in the answer, nor how it is shown.
 """
 
 import os
+import select
 import socket
 import sys
 import time
@@ -16,6 +17,7 @@ TIMEOUT_S = 5.0  # a gateway that is slower than this is in trouble, and the ope
 SYSTEM_SOCKET = "/run/gatewayd/control.sock"
 CHECKOUT_SOCKET = "var/gw1/control.sock"  # the first gateway that `make run` starts
 _CHUNK_BYTES = 65_536
+_STDOUT = 1
 
 
 class UnreachableError(Exception):
@@ -73,25 +75,43 @@ def ask(path: str, request: bytes, timeout_s: float = TIMEOUT_S) -> bytes:
 def follow(path: str, request: bytes, timeout_s: float = TIMEOUT_S) -> Iterator[bytes]:
     """Every line that gatewayd sends until it hangs up; only the first has to come in time.
 
-    Raises UnreachableError.
+    Ends, too, when nobody reads standard output any more: an operator's line that broke must not keep
+    a quiet stream open. Raises UnreachableError.
     """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout_s)
             connection.connect(path)
             connection.sendall(request)
-            with connection.makefile("rb") as lines:
-                first = lines.readline(ANSWER_BYTES_MAX)
-                if not first:
-                    raise UnreachableError(_hung_up(path))
-                yield first
-                connection.settimeout(None)
-                while line := lines.readline(ANSWER_BYTES_MAX):
-                    yield line
+            watch = select.poll()
+            watch.register(connection, select.POLLIN)
+            watch.register(_STDOUT, 0)  # when nobody reads it, that is told without being asked for
+            yield from _lines(connection, watch, path, timeout_s)
     except (TimeoutError, BlockingIOError):
         raise UnreachableError(_slow(path, timeout_s)) from None
     except OSError as error:
         raise UnreachableError(_sentence(error, path)) from None
+
+
+def _lines(
+    connection: socket.socket, watch: select.poll, path: str, timeout_s: float
+) -> Iterator[bytes]:
+    waiting, wait_ms = b"", timeout_s * 1_000
+    while events := watch.poll(wait_ms):
+        if any(handle == _STDOUT for handle, _ in events):
+            return
+        chunk = connection.recv(_CHUNK_BYTES)
+        if not chunk:
+            if wait_ms >= 0:
+                raise UnreachableError(_hung_up(path))
+            return
+        *lines, waiting = (waiting + chunk).split(b"\n")
+        if len(waiting) > ANSWER_BYTES_MAX:
+            raise UnreachableError(_endless(path))
+        for line in lines:
+            yield line + b"\n"
+            wait_ms = -1.0  # for ever
+    raise TimeoutError
 
 
 def _slow(path: str, timeout_s: float) -> str:
@@ -105,11 +125,15 @@ def _hung_up(path: str) -> str:
     return f"gatewayd hung up at {path} without an answer. See: journalctl -u gatewayd"
 
 
+def _endless(path: str) -> str:
+    return f"what answers at {path} is no gatewayd: its answer has no end"
+
+
 def _read_line(connection: socket.socket, path: str, deadline: float) -> bytes:
     answer = bytearray()
     while not answer.endswith(b"\n"):
         if len(answer) > ANSWER_BYTES_MAX:
-            raise UnreachableError(f"what answers at {path} is no gatewayd: its answer has no end")
+            raise UnreachableError(_endless(path))
         connection.settimeout(max(deadline - time.monotonic(), 0.001))
         chunk = connection.recv(_CHUNK_BYTES)
         if not chunk:

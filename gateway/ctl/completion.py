@@ -5,6 +5,7 @@ not completed. Must not know what a command does.
 """
 
 import argparse
+import json
 
 from gateway.ctl.exits import DONE
 from gateway.ctl.outline import Outline, outlines
@@ -43,15 +44,24 @@ _gwctl() {{
 }}
 complete -F _gwctl gwctl
 """
-_ZSH = """\
-autoload -U +X compinit && compinit
+# Sourced, or found by zsh itself as a file _gwctl in its fpath, which is then run at the first Tab.
+_ZSH_HEAD = """\
+#compdef gwctl
+(( $+functions[compdef] )) || { autoload -U +X compinit && compinit }
 autoload -U +X bashcompinit && bashcompinit
+"""
+_ZSH_TAIL = """\
+if [[ $funcstack[1] == _gwctl ]]; then _bash_complete -F _gwctl; fi
 """
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints the script."""
-    print(script(arguments_of(options)["shell"]), end="", flush=True)
+    shell = arguments_of(options)["shell"]
+    text = script(shell)
+    if options.json:
+        text = json.dumps({"shell": shell, "script": text}, indent=2) + "\n"
+    print(text, end="", flush=True)
     return DONE
 
 
@@ -64,7 +74,7 @@ def script(shell: str) -> str:
     body = _BASH.format(
         valued="|".join(sorted(valued)), files="|".join(sorted(files)), cases=_cases(found)
     )
-    return (_ZSH if shell == "zsh" else "") + body
+    return _ZSH_HEAD + body + _ZSH_TAIL if shell == "zsh" else body
 
 
 def _cases(found: list[Outline]) -> str:

@@ -1,8 +1,11 @@
-"""`gwctl doctor`: the findings as they are made. Must not know what is checked."""
+"""`gwctl doctor`: the findings as they are made, and the means to ask. Must not know what is checked."""
 
 import argparse
 import json
+from typing import Any
 
+from gateway.control_lines import ControlError, decode_answer, encode_request
+from gateway.ctl.client import SYSTEM_SOCKET, UnreachableError, ask, find_socket
 from gateway.ctl.exits import DEGRADED, DONE
 from gateway.ctl.parser import arguments_of
 from gateway.ctl.screen import Screen
@@ -18,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     """Exit status 0, or 1 when there is an error; warnings alone are no reason."""
     findings: list[Finding] = []
     screen = Screen()
-    for finding in checkup(arguments_of(options)["config"]):
+    for finding in checkup(arguments_of(options)["config"], asked, _usual_socket()):
         findings.append(finding)
         if not options.json:
             screen.show(lines(finding, screen.width))
@@ -26,6 +29,22 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(document(findings), indent=2), flush=True)
     return DONE if healthy else DEGRADED
+
+
+def asked(path: str, words: str) -> dict[str, Any] | None:
+    """What the gatewayd of this control socket answers; None: nothing of use."""
+    try:
+        answer = decode_answer(ask(path, encode_request(words)))
+    except (UnreachableError, ControlError):
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _usual_socket() -> str:
+    try:
+        return find_socket(None)
+    except UnreachableError:
+        return SYSTEM_SOCKET
 
 
 def document(findings: list[Finding]) -> dict[str, object]:

@@ -15,8 +15,10 @@ from gateway.control import (
     Status,
     StoreState,
     StoreStatus,
+    TlsStatus,
     worst_first,
 )
+from gateway.ctl import counters
 from gateway.ctl.table import Column, table
 from gateway.ctl.text import (
     Line,
@@ -57,6 +59,10 @@ def report(status: Status, width: int = WIDTH_MIN) -> list[Line]:
         lines += [[], *_gateways(status.gateways, width)]
     if status.store is not None:
         lines += [[], *_store(status.store, width)]
+    if status.tls is not None:
+        lines += [[], *_tls(status.tls, width)]
+    if status.broker is not None:
+        lines += [[], *counters.lines(status.broker, width)]
     if status.serial_ports:
         lines += [[], *_serial_ports(status.serial_ports, width)]
     return [*lines, [], *_problems(status, width)]
@@ -89,6 +95,20 @@ def _store(store: StoreStatus, width: int) -> list[Line]:
     style = Style.GOOD if store.state is StoreState.OK else Style.BAD
     lines: list[Line] = [[Span("disk: "), Span(store.state, style), Span(first.removeprefix(head))]]
     return lines + [[Span(indent + text)] for text in more]
+
+
+def _tls(tls: TlsStatus, width: int) -> list[Line]:
+    """ "TLS: certificate ends 2027-01-31, in 67 days; ...", and its fingerprint on a line of its own."""
+    ends = f"ends {clean(tls.ends)[:10]}"
+    if tls.self_made:
+        ends += ", made by the gateway itself"
+    else:
+        ends += f", in {tls.ends_days:.0f} days" if tls.ends_days >= 0 else ", which is past"
+    words = f"TLS: certificate {ends}; clients' certificates: {clean(tls.client_certificates)}."
+    indent = " " * 2
+    print_of = f"SHA-256 {clean(tls.certificate_sha256)}"
+    first, *more = [*wrap(words, width - len(indent)), *wrap(print_of, width - len(indent))]
+    return [[Span(first)], *([Span(indent + text)] for text in more)]
 
 
 def _states(gateways: tuple[GatewayStatus, ...]) -> str:

@@ -5,9 +5,11 @@ A key that a gateway of another version does not send shows as "-". Must not kno
 terminals.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
+from gateway.control_commands import CONFIG
 from gateway.ctl.table import Column, table
 from gateway.ctl.text import Line, Span, Style, clean, keep_ends, keep_head, keep_tail, wrap
 from gateway.ctl.units import count, duration
@@ -32,6 +34,11 @@ def figure(value: object) -> str:
 
 def seconds(value: object) -> str:
     return duration(value) if isinstance(value, (int, float)) else "-"
+
+
+def by_scram(value: object) -> str:
+    """Whether a user may log in by SCRAM, and what to do if not."""
+    return "no: gwctl user passwd" if value is False else words(value)
 
 
 class Field(NamedTuple):
@@ -106,7 +113,11 @@ LISTINGS: Mapping[str, Listing] = {
     ),
     "user list": Listing(
         "users",
-        (Field("user", "user", words, keep_ends), Field("groups", "groups", words, keep_head)),
+        (
+            Field("user", "user", words, keep_ends),
+            Field("groups", "groups", words, keep_head),
+            Field("scram", "SCRAM", by_scram),
+        ),
         "there is no user: names and passwords are not looked at",
     ),
     "rule list": Listing(
@@ -159,31 +170,34 @@ SHEETS: Mapping[str, Sheet] = {
 }
 
 
-def log(document: dict[str, Any], _: int) -> list[Line]:
-    """One call of a logger; not wrapped, so that `grep` finds whole lines."""
-    missed, level = document.get("missed"), words(document.get("level"))
-    first, *more = str(document.get("text", "")).splitlines() or [""]
-    head = Span(f"{words(document.get('time'))} ")
-    style = LEVELS.get(level, Style.PLAIN)
-    gap = f"({missed} lines were lost: this terminal reads too slowly)"
-    lost: list[Line] = [[Span(gap, Style.DOUBTFUL)]] if missed else []
-    trace: list[Line] = [[Span(f"    {clean(line)}")] for line in more]
-    return [*lost, [head, Span(f"{level:<8}", style), Span(f" {clean(first)}")], *trace]
-
-
-LEVELS = {"warning": Style.DOUBTFUL, "error": Style.BAD, "critical": Style.BAD}
-VIEWS: Mapping[str, Callable[[dict[str, Any], int], list[Line]]] = {"log": log}
-
-
 def lines(command: str, document: dict[str, Any], width: int) -> list[Line]:
     """The document of this command; one that has no view of its own says its "done" sentence."""
-    if command in VIEWS:
-        return VIEWS[command](document, width)
     if command in LISTINGS:
         return listing(LISTINGS[command], document, width)
     if command in SHEETS:
         return sheet(SHEETS[command], document, width)
+    if command == CONFIG:
+        return config(document)
     return [[Span(line)] for line in wrap(words(document.get("done", "done")), width)]
+
+
+def config(document: dict[str, Any]) -> list[Line]:
+    """TOML, which JSON's texts, figures and lists are as well: what is seen can be written."""
+    sections = {name: each for name, each in document.items() if isinstance(each, dict)}
+    shown = [line for name, section in sections.items() for line in _keys(name, section)]
+    for name, each in document.items():
+        for section in each if isinstance(each, list) else ():
+            shown += [[], [Span(f"[[{words(name)}]]", Style.HEADING)], *_keys("", section)]
+    return shown
+
+
+def _keys(name: str, section: object) -> list[Line]:
+    head = f"{words(name)}." if name else ""
+    known = section.items() if isinstance(section, dict) else ()
+    return [
+        [Span(f"{head}{words(key)} = {clean(json.dumps(value, ensure_ascii=False))}")]
+        for key, value in known
+    ]
 
 
 def listing(form: Listing, document: dict[str, Any], width: int) -> list[Line]:

@@ -1,49 +1,111 @@
 """Every check of `gwctl doctor`, in the order in which an operator should read them.
 
-Works while gatewayd does not run, and starts nothing. Must not know how findings are shown.
+Works while gatewayd does not run, and starts nothing. Where it runs, what it says of itself stands in
+for what this user may not read: the file of the configuration, the state directory. Must not know how
+findings are shown, nor how gatewayd is asked.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from gateway.config import Config, ConfigError
+from gateway.config_document import differences, from_document, to_document
 from gateway.config_loader import load_config
-from gateway.doctor import disk, network, system
+from gateway.doctor import disk, network, ports, system
 from gateway.doctor.finding import Finding, error, ok, warning
 
+DIFFERENCES_SHOWN = 5
 
-def checkup(config_file: str, root: Path = Path("/")) -> Iterator[Finding]:
-    """Each finding as soon as it is made. `root`: see `system.py`."""
-    config, finding = configuration(config_file)
-    yield finding
+# Asks the gatewayd of this control socket; None: there is no answer.
+Ask = Callable[[str, str], dict[str, Any] | None]
+
+
+def checkup(
+    config_file: str, ask: Ask, usual_socket: str, root: Path = Path("/")
+) -> Iterator[Finding]:
+    """Each finding as soon as it is made. `usual_socket` is where gatewayd is asked if the file does not
+    say; `root`: see `system.py`."""
+    config, mistake = configuration(config_file)
+    socket = usual_socket if config is None else config.gateway.control_socket
+    running, status = ask(socket, "config"), ask(socket, "status")
+    yield from _configurations(config_file, config, mistake, running)
+    yield network.control(socket)
+    yield from system.gatewayd(root, status)
+    if config is None and running is not None:
+        config = _running(running)
     if config is not None:
-        yield from _gateway(config)
+        yield from _gateway(config, status)
     yield system.clock(datetime.now(UTC).year, system.clock_state())
     yield system.boot(root)
     yield system.memory(root)
     yield from system.wear(root)
+    yield from disk.life(status)
     yield system.log(root)
 
 
-def configuration(path: str) -> tuple[Config | None, Finding]:
-    """The configuration for the other checks, where it can be had."""
-    check = "configuration"
+def configuration(path: str) -> tuple[Config | None, ConfigError | None]:
+    """What the file says, or what is wrong with it."""
     try:
-        return load_config(path), ok(check, f"{path}: correct")
+        return load_config(path), None
     except ConfigError as problem:
-        if isinstance(problem.__cause__, PermissionError):
-            text = f"this user may not read {path}; what needs it was not checked"
-            return None, warning(check, text, "try: sudo gwctl doctor")
-        return None, error(check, "; ".join(problem.lines()), "put it right, then start gatewayd")
+        return None, problem
 
 
-def _gateway(config: Config) -> Iterator[Finding]:
-    gateway = config.gateway
-    yield network.control(gateway.control_socket)
-    yield network.mqtt(gateway.address, config.mqtt.port)
+def _configurations(
+    path: str, config: Config | None, mistake: ConfigError | None, running: dict[str, Any] | None
+) -> Iterator[Finding]:
+    """The file, and whether gatewayd runs with it."""
+    check = "configuration"
+    if mistake is not None and not isinstance(mistake.__cause__, PermissionError):
+        remedy = "put it right, then start gatewayd"
+        if running is not None:
+            remedy = (
+                "put it right: gatewayd runs with what it read before, and would not start again"
+            )
+        yield error(check, "; ".join(mistake.lines()), remedy)
+    elif config is None and running is None:
+        text = f"this user may not read {path}; what needs it was not checked"
+        yield warning(
+            check, text, "try: sudo gwctl doctor; or start gatewayd, which says what it has"
+        )
+    elif config is None:
+        yield ok(check, f"this user may not read {path}; checked is what gatewayd runs with")
+    else:
+        changed = differences(to_document(config), running) if running is not None else []
+        if changed:
+            more = ", ..." if len(changed) > DIFFERENCES_SHOWN else ""
+            names = ", ".join(changed[:DIFFERENCES_SHOWN]) + more
+            text = f"{path}: correct, but gatewayd runs with another {names}"
+            yield warning(check, text, "systemctl restart gatewayd; see what it has: gwctl config")
+        else:
+            yield ok(check, f"{path}: correct")
+
+
+def _running(document: dict[str, Any]) -> Config | None:
+    """None: a gatewayd of another version has another form of it."""
+    try:
+        return from_document(document)
+    except (ValueError, TypeError):
+        return None
+
+
+def _gateway(config: Config, status: dict[str, Any] | None) -> Iterator[Finding]:
+    gateway, mqtt, now = config.gateway, config.mqtt, datetime.now(UTC)
+    yield ports.mqtt(gateway.address, mqtt.port)
+    if mqtt.tls_port:
+        yield from ports.mqtt_tls(gateway.address, mqtt.tls_port, now)
+    if mqtt.websocket_port:
+        yield ports.websocket(gateway.address, mqtt.websocket_port)
+    if mqtt.websocket_tls_port:
+        yield from ports.websocket_tls(gateway.address, mqtt.websocket_tls_port, now)
+    if mqtt.unix_socket:
+        yield ports.local(mqtt.unix_socket)
+    if config.metrics.port:
+        yield ports.metrics(config.metrics.address, config.metrics.port)
     if config.cluster is not None:
         yield network.listening("link port", gateway.address, config.cluster.link_port)
-        if config.cluster.discovery:
-            yield network.multicast(gateway.address)
-    yield disk.state_directory(gateway.state_dir)
+    if config.cluster is None or config.cluster.discovery:  # alone it is announced all the same
+        yield network.multicast(gateway.address)
+    yield disk.state_directory(gateway.state_dir, status)

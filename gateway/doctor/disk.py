@@ -1,4 +1,4 @@
-"""The check of the state directory: writable, room left, and how long the disk takes to be sure.
+"""The checks of the disk: the state directory is writable, has room, is fast enough; how long it lasts.
 
 Must not know what is kept there.
 """
@@ -7,20 +7,29 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from typing import Any
 
 from gateway.doctor.finding import Finding, error, ok, warning
 
 FREE_MB_WARNING, FREE_MB_ERROR = 500, 50
 SYNC_MS_WARNING = 250  # a good card takes 2 to 20
+LIFE_DAYS_WARNING, LIFE_DAYS_ERROR = 365, 30  # a new card is to be bought, and put in
 _BLOCK = bytes(4_096)
 
 
-def state_directory(path: str) -> Finding:
-    """Writes one block to a file without a name, which is gone afterwards."""
+def state_directory(path: str, status: dict[str, Any] | None = None) -> Finding:
+    """Writes one block to a file without a name, which is gone afterwards.
+
+    Where this user may not, what gatewayd says in its `status` is judged instead.
+    """
     try:
         sync_ms = _sync_ms(path)
         free_mb = shutil.disk_usage(path).free // 1_000_000
     except PermissionError:
+        store = (status or {}).get("store")
+        if isinstance(store, dict) and store.get("state") == "ok":
+            return judge(path, store.get("free_bytes", 0) // 1_000_000, store.get("commit_ms", 0.0))
         text = f"this user may not write to {path}, so it was not tried"
         return warning("state directory", text, "try: sudo gwctl doctor")
     except OSError as problem:
@@ -48,3 +57,21 @@ def _sync_ms(path: str) -> float:
         begun = time.monotonic()
         os.fdatasync(file.fileno())
         return (time.monotonic() - begun) * 1_000
+
+
+def life(status: dict[str, Any] | None) -> Iterator[Finding]:
+    """How long a card of this size lasts, as gatewayd works it out after some minutes."""
+    store = (status or {}).get("store")
+    days = store.get("card_life_days") if isinstance(store, dict) else None
+    if not isinstance(days, (int, float)):
+        return
+    text = f"at what gatewayd writes now a card of this size lasts {days:,.0f} days, by a rule of thumb"
+    remedy = (
+        "publish in larger batches, or at QoS 0 where a loss does no harm; or put in a better card"
+    )
+    if days < LIFE_DAYS_ERROR:
+        yield error("disk life", text, remedy)
+    elif days < LIFE_DAYS_WARNING:
+        yield warning("disk life", text, remedy)
+    else:
+        yield ok("disk life", text)

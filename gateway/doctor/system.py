@@ -1,4 +1,4 @@
-"""Checks of the box itself: clock, start, memory, wear of the card, where the log goes.
+"""Checks of the box itself: clock, its start and gatewayd's, memory, wear of the card, the log.
 
 `root` stands before every path in /proc, /sys and /run, so that a test can build a box. Must not know
 the configuration.
@@ -7,12 +7,14 @@ the configuration.
 import ctypes
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from gateway.doctor.finding import Finding, error, ok, warning
 
 YEAR_MIN = 2025  # this version did not exist before
 MEMORY_PERCENT_WARNING, MEMORY_PERCENT_ERROR = 10, 4  # available; below, the kernel ends processes
 WEAR_WARNING, WEAR_ERROR = 8, 11  # tenths of the life that the maker promises; 11 is past its end
+RESTARTED_S = 600  # gatewayd itself is that young, and the box that much older
 _TIMEX_BYTES = 512  # more than struct timex of any Linux has
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 
@@ -39,12 +41,42 @@ def clock(year: int, state: int) -> Finding:
 
 
 def boot(root: Path) -> Finding:
-    try:
-        seconds = float((root / "proc/uptime").read_text().split()[0])
-    except (OSError, ValueError, IndexError):
+    seconds = _uptime_s(root)
+    if seconds is None:
         return warning("start", "when the box started cannot be read", "see: uptime")
+    return ok("start", f"the box started {_long(seconds)} ago")
+
+
+def gatewayd(root: Path, status: dict[str, Any] | None) -> Iterator[Finding]:
+    """What gatewayd says of itself: since when it runs, and whether something is wrong."""
+    if status is None:
+        return
+    up_s, box_s, check = status.get("uptime_s"), _uptime_s(root), "gatewayd's start"
+    if isinstance(up_s, (int, float)):
+        text = f"it started {_long(up_s)} ago"
+        if box_s is not None and up_s < RESTARTED_S < box_s - up_s:
+            text += ", long after the box"
+            see = "if nobody restarted it, it failed: see: journalctl -u gatewayd, gwctl log"
+            yield warning(check, text, see)
+        else:
+            yield ok(check, text)
+    problems = status.get("problems")
+    if status.get("health") == "degraded" and isinstance(problems, list) and problems:
+        first = str(problems[0].get("text")) if isinstance(problems[0], dict) else ""
+        text = f"it says that something is wrong, the worst first: {first}"
+        yield warning("gatewayd's status", text, "see: gwctl status")
+
+
+def _uptime_s(root: Path) -> float | None:
+    try:
+        return float((root / "proc/uptime").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _long(seconds: float) -> str:
     days, hours, minutes = seconds // 86_400, seconds // 3_600 % 24, seconds // 60 % 60
-    return ok("start", f"the box started {days:.0f} d {hours:.0f} h {minutes:.0f} min ago")
+    return f"{days:.0f} d {hours:.0f} h {minutes:.0f} min"
 
 
 def memory(root: Path) -> Finding:
@@ -58,7 +90,7 @@ def memory(root: Path) -> Finding:
     except (OSError, ValueError, IndexError, KeyError, ZeroDivisionError):
         return warning("memory", "how much there is cannot be read", "see: free")
     text = f"{available // 1024} MB of {total // 1024} MB available"
-    remedy = "see: gwctl sessions, gwctl retained; lower mqtt.queue_bytes_max"
+    remedy = "see: gwctl sessions, gwctl retained; lower mqtt.waiting_bytes_max"
     if percent < MEMORY_PERCENT_ERROR:
         return error("memory", text, remedy)
     if percent < MEMORY_PERCENT_WARNING:

@@ -7,8 +7,9 @@ over all the same. Must not know how messages travel.
 """
 
 from gateway.mesh.frames import Beat
+from gateway.mesh.life import Life
 from gateway.mesh.link import Link
-from gateway.mesh.peer import Life, Peer
+from gateway.mesh.peer import Peer
 from gateway.mesh.state import MeshState
 
 

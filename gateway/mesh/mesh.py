@@ -16,11 +16,12 @@ from gateway.mesh import conversation, membership
 from gateway.mesh.dialling import Dialling
 from gateway.mesh.frames import Bye, Member, Refuse, Taken, Vitals
 from gateway.mesh.identity import Identity
+from gateway.mesh.life import Life
 from gateway.mesh.link import Link, LinkState
 from gateway.mesh.local import Local
 from gateway.mesh.losses import Losses
 from gateway.mesh.outlet import PeerOutlet
-from gateway.mesh.peer import Life, Peer
+from gateway.mesh.peer import Peer
 from gateway.mesh.refusals import Refusal
 from gateway.mesh.state import BOOT, MeshState
 from gateway.tickets import Ticket

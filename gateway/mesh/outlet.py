@@ -4,7 +4,8 @@ Fulfils the broker's `Outlet`. Must not know links: the stream keeps what cannot
 """
 
 from gateway.ids import Stamp
-from gateway.mesh.peer import Life, Peer
+from gateway.mesh.life import Life
+from gateway.mesh.peer import Peer
 from gateway.mesh.reconcile import entry_of
 from gateway.mesh.state import MeshState
 from gateway.mqtt.message import Message

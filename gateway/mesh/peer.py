@@ -4,21 +4,13 @@ A peer outlives its links: streams go on where they stopped. Must not know how f
 """
 
 from dataclasses import dataclass, field
-from enum import Enum
 
 from gateway.mesh.frames import Hello, Vitals
+from gateway.mesh.life import Life
 from gateway.mesh.link import Link
 from gateway.mesh.stream import Incoming, Outgoing
 
 NEVER = float("-inf")
-
-
-class Life(Enum):
-    """What heartbeats say of a gateway."""
-
-    ALIVE = "alive"
-    SUSPECT = "suspect"
-    DEAD = "dead"
 
 
 @dataclass(slots=True, eq=False)

@@ -12,9 +12,10 @@ from gateway.mesh.dialling import Dialling
 from gateway.mesh.frames import Vitals
 from gateway.mesh.identity import Identity
 from gateway.mesh.interest import Barriers, OwnInterest, PeersInterest
+from gateway.mesh.life import Life
 from gateway.mesh.link import Link
 from gateway.mesh.local import Local
-from gateway.mesh.peer import Life, Peer
+from gateway.mesh.peer import Peer
 from gateway.mesh.refusals import Refusal, Refusals
 
 BOOT = "boot"  # the reason of the boot barrier; other reasons are the ids of gateways

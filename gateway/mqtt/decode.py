@@ -75,7 +75,7 @@ _PROTOCOLS = {
     (b"MQTT", 5): Version.MQTT5,
 }
 _REASON_OF = {int(reason): reason for reason in Reason}
-_OLD_SUBACK_REASONS = frozenset((0x00, 0x01, 0x02, 0x80))  # 3.1.1: [MQTT-3.9.3-2]
+_OLD_SUBACK_REASONS = frozenset((0x00, 0x01, 0x02, 0x80))  # [MQTT-3.9.3-2 of 3.1.1]
 
 
 def decode(first: int, body: bytes, version: Version | None) -> Packet:
@@ -129,7 +129,7 @@ def _connect(first: int, body: bytes, _: Version | None) -> Connect:
     name, at = read_binary(body, 0, end)
     level, at = read_byte(body, at, end)
     version = _PROTOCOLS.get((name, level))
-    if version is None:  # [MQTT-3.1.2-1] [MQTT-3.1.2-2]
+    if version is None:  # [MQTT-3.1.2-1] [MQTT-3.1.2-2] [MQTT-3.1.2-2 of 3.1.1]
         raise ProtocolError(Reason.UNSUPPORTED_PROTOCOL_VERSION, "an unknown protocol or level")
     flags, at = read_byte(body, at, end)
     _check_connect_flags(flags, version)
@@ -157,7 +157,7 @@ def _check_connect_flags(flags: int, version: Version) -> None:
         raise malformed("will QoS 3")
     if flags & 0x40 and not flags & 0x80 and version is not _MQTT5:
         # [MQTT-3.1.2-22 of 3.1.1]
-        raise malformed("a password without a user name")  # 3.1.1: [MQTT-3.1.2-22]
+        raise malformed("a password without a user name")
     if version is Version.MQTT31:
         return  # bit 0 is not used, and will QoS and retain are disregarded without a will
     if flags & 0x01:  # [MQTT-3.1.2-3]
@@ -329,9 +329,9 @@ def _subscription(topic_filter: str, options: int, version: Version) -> Subscrip
     if version is Version.MQTT31:
         options &= 0x03  # the other bits are not used
     qos = options & 0x03
-    if qos == 3:
+    if qos == 3:  # [MQTT-3.8.3-4 of 3.1.1]
         raise broken("a subscription with QoS 3")
-    if options & (0xC0 if version is _MQTT5 else 0xFC):  # [MQTT-3.8.3-5]
+    if options & (0xC0 if version is _MQTT5 else 0xFC):  # [MQTT-3.8.3-5] [MQTT-3.8.3-4 of 3.1.1]
         raise malformed("reserved subscription options are set")
     if options & 0x30 == 0x30:
         raise broken("retain handling 3")

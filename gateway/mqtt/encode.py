@@ -166,7 +166,7 @@ def _options(subscription: Subscription) -> int:
 
 def _suback(suback: SubAck, version: Version) -> bytes:
     codes = bytes(suback.reasons)
-    if version is not _MQTT5:  # 3.1.1: [MQTT-3.9.3-2]; 3.1 has no word for failure at all
+    if version is not _MQTT5:  # [MQTT-3.9.3-2 of 3.1.1]; 3.1 has no word for failure at all
         codes = bytes(min(code, 0x80) for code in codes)
     return _frame(0x90, write_u16(suback.packet_id), _properties(suback.properties, version), codes)
 

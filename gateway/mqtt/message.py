@@ -15,7 +15,7 @@ from gateway.mqtt.properties import NO_PROPERTIES, Properties, encode_properties
 
 MQTT3 = 0
 MQTT5 = 1
-_HELD_BYTES = 200  # of the object and its place in a queue
+SMALL_BYTES_MAX = 256  # of topic and payload together: most messages of sensors
 _LENGTHS = tuple(encode_length(length) for length in range(512))
 
 
@@ -29,7 +29,8 @@ class Message(msgspec.Struct, eq=False, gc=False):
     """What was published. `expires_at` is in monotonic seconds of this gateway, None for never.
 
     `mid` names it on this gateway's disk; 0: it is not there. `shared` is the shared subscription that
-    chose the session which has this copy; empty: it has it for itself.
+    chose the session which has this copy; empty: it has it for itself. `holders` are the places in
+    sessions where it is, if it is large (`broker/room.py`).
 
     A C structure, because one is made for each message. `key` and `encoded` are the form that was
     encoded last; who makes a message from a frame may give them.
@@ -47,6 +48,7 @@ class Message(msgspec.Struct, eq=False, gc=False):
     encoded: tuple[bytes, bytes] = (b"", b"")
     mid: int = 0
     shared: str = ""
+    holders: int = 0
 
     def copy_for(self, identifiers: tuple[int, ...], shared: str = "") -> "Message":
         """The same for a session whose subscriptions have these identifiers [MQTT-3.3.4-3].
@@ -109,12 +111,14 @@ class Message(msgspec.Struct, eq=False, gc=False):
         """[MQTT-3.3.2-5]: it must not be sent on any more."""
         return self.expires_at is not None and self.expires_at <= now
 
+    def is_large(self) -> bool:
+        """Whether it costs much more than its place in a queue."""
+        size = len(self.payload) + len(self.topic_field)
+        return size > SMALL_BYTES_MAX or self.properties is not NO_PROPERTIES
+
     def bytes_held(self) -> int:
-        """What it costs a queue, near enough, in bytes."""
-        return len(self.payload) + len(self.topic_field) + _HELD_BYTES
-
-
-def run_bytes_held(messages: list[Message]) -> int:
-    """The same for messages of one topic together."""
-    each = len(messages[0].topic_field) + _HELD_BYTES
-    return sum([len(message.payload) for message in messages]) + each * len(messages)
+        """What it costs in memory, near enough, in bytes."""
+        size = len(self.payload) + len(self.topic_field) + 200
+        if self.properties is NO_PROPERTIES:
+            return size
+        return size + self.properties.bytes_held()

@@ -27,9 +27,10 @@ class _Node(Generic[T]):
 class TopicTree(Generic[T]):
     """Values by (topic filter, key). `len()` is the number of values."""
 
-    __slots__ = ("_count", "_root", "_serial")
+    __slots__ = ("_count", "_root", "_serial", "nodes")
 
     def __init__(self) -> None:
+        self.nodes = 0  # levels that filters do not share; what the tree costs
         self._root: _Node[T] = _Node()
         self._serial = 0  # of the next value; never used twice
         self._count = 0
@@ -44,6 +45,7 @@ class TopicTree(Generic[T]):
             child = node.children.get(level)
             if child is None:
                 child = node.children[level] = _Node()
+                self.nodes += 1
             node = child
         before = node.entries.get(key)
         if before is not None:
@@ -72,6 +74,7 @@ class TopicTree(Generic[T]):
             if child.entries or child.children:
                 break
             del parent.children[level]
+            self.nodes -= 1
         return True
 
     def match(self, topic: str) -> list[T]:

@@ -10,7 +10,9 @@ import socket
 from typing import cast
 
 from gateway.broker.connection import Connection
+from gateway.broker.outbox import Outbox
 from gateway.shell.runtime import Runtime
+from gateway.shell.unsent import Line
 
 logger = logging.getLogger("gatewayd")
 
@@ -21,6 +23,7 @@ WRITE_BYTES_LOW = 262_144
 KEEP_IDLE_S, KEEP_INTERVAL_S, KEEP_PROBES = 60, 15, 4
 UNACKNOWLEDGED_MS = 60_000
 FULL_READ_BYTES = 250_000  # about what the event loop reads at once: the socket holds more
+UNIX = "unix"  # stands for the address of a local socket's client, which has none
 CLOSE_TIMEOUT_S = 5.0  # for a client that does not read what is said before the close
 
 
@@ -48,27 +51,63 @@ def is_local(transport: asyncio.BaseTransport) -> bool:
     return peer[0] == own[0] or (mapped or ip).is_loopback
 
 
+def address_of(transport: asyncio.BaseTransport) -> str:
+    """The other end's IP address, or what stands for it; empty when it is gone already."""
+    peer = transport.get_extra_info("peername")
+    if isinstance(peer, tuple):
+        return str(peer[0])
+    return "" if peer is None else UNIX
+
+
+class Guest:
+    """An admitted connection whose client cannot speak MQTT yet: something comes before it."""
+
+    def __init__(
+        self, runtime: Runtime, connection: Connection, transport: asyncio.Transport
+    ) -> None:
+        self.connection = connection
+        self._runtime = runtime
+        self._transport = transport
+        connection.outbox.owner = self
+        runtime.schedule()  # another may have had to go for it
+
+    def flush(self) -> None:
+        """It took too long, or had to make way."""
+        if self.connection.outbox.ended:
+            self._transport.abort()
+
+    def gone(self) -> None:
+        """Its socket is closed."""
+        self.connection.outbox.owner = None
+        self.connection.lost(self._runtime.now())
+        self._runtime.node.broker.left(self.connection)
+        self._runtime.schedule()
+
+
 # [MQTT-4.2.0-1]
 class ClientProtocol(asyncio.Protocol):
-    """One client's socket."""
+    """One client's socket. `connection` is given for one that was admitted before."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, connection: Connection | None = None) -> None:
         self._runtime = runtime
-        self._connection: Connection | None = None
+        self._connection = connection
         self._transport: asyncio.Transport | None = None
+        self._line: Line | None = None
+        self._full = False  # the socket takes no more for now
         self._paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(WRITE_BYTES_HIGH, WRITE_BYTES_LOW)
-        peer = transport.get_extra_info("peername") or ("",)
-        address = peer[0] if isinstance(peer, tuple) else ""
         runtime = self._runtime
-        self._connection = runtime.node.broker.admit(address, is_local(transport), runtime.now())
+        if self._connection is None:
+            broker, local = runtime.node.broker, is_local(transport)
+            self._connection = broker.admit(address_of(transport), local, runtime.now())
         if self._connection is None:
             self._transport.abort()
             return
         self._connection.outbox.owner = self
+        self._line = runtime.unsent.joined(self)
         runtime.schedule()  # another may have had to go for it
 
     def data_received(self, data: bytes) -> None:
@@ -101,23 +140,43 @@ class ClientProtocol(asyncio.Protocol):
         if self._connection is None:
             return  # it was not admitted
         self._connection.outbox.owner = None
+        assert self._line is not None
+        self._runtime.unsent.left(self._line)
         self._connection.lost(self._runtime.now())
         self._runtime.node.broker.left(self._connection)
         self._runtime.schedule()
 
     def pause_writing(self) -> None:
-        self._congested(True)
+        self._full = True
+        self._tell_congested()
 
     def resume_writing(self) -> None:
-        self._congested(False)
+        self._full = False
+        self._tell_congested()
+
+    def hold(self, held: bool) -> None:
+        """All clients together have too much unsent, and this one is behind, or must wait."""
+        self._tell_congested()
+
+    def unsent(self) -> int:
+        """Bytes that were written and not taken."""
+        assert self._transport is not None
+        return 0 if self._transport.is_closing() else self._transport.get_write_buffer_size()
+
+    def cut_off(self) -> None:
+        """It takes nothing, and keeps others waiting."""
+        assert self._connection is not None and self._transport is not None
+        self._runtime.node.broker.closed_unread(self._connection, self._runtime.now())
+        self._transport.abort()
 
     def flush(self) -> None:
         """Writes the outbox; closes, or stops and starts reading, as the connection asks."""
         assert self._connection is not None and self._transport is not None
         outbox = self._connection.outbox
-        data = outbox.take()
-        if data:
+        if outbox.pieces and self._may_write(outbox):
+            data = outbox.take()
             self._transport.write(data)  # says nothing if the connection is over already
+            self._wrote(len(data))
         if outbox.look:
             outbox.look = False
             self._look(self._connection, self._transport)
@@ -137,8 +196,21 @@ class ClientProtocol(asyncio.Protocol):
                 connection.resume()
                 self._runtime.schedule()
 
-    def _congested(self, congested: bool) -> None:
-        assert self._connection is not None
+    def _may_write(self, outbox: Outbox) -> bool:
+        """Whether all clients together leave room for what is in the outbox."""
+        unsent, line = self._runtime.unsent, self._line
+        if unsent.used <= unsent.half or outbox.ended or line is None:
+            return True
+        return unsent.takes(line, sum(map(len, outbox.pieces)))
+
+    def _wrote(self, size: int) -> None:
+        if self._line is not None:
+            self._runtime.unsent.wrote(self._line, size)
+
+    def _tell_congested(self) -> None:
+        assert self._connection is not None and self._line is not None
+        congested = self._full or self._line.held
         runtime = self._runtime
-        runtime.node.broker.congested(self._connection, congested, runtime.now())
-        runtime.schedule()
+        if congested != self._connection.outbox.congested:
+            runtime.node.broker.congested(self._connection, congested, runtime.now())
+            runtime.schedule()

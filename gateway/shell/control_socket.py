@@ -23,6 +23,7 @@ from gateway.control_lines import (
 from gateway.shell.commands import Commands
 
 CLIENTS_MAX = 16  # at once; an operator has a few terminals
+STREAM_LINES, STREAM_BYTES = 64, 65_536  # of a stream in one turn of the loop
 IDLE_TIMEOUT_S = 60.0  # for a client that asks nothing more, or does not read
 
 
@@ -113,6 +114,10 @@ async def _stream(
 
 async def _write(documents: AsyncGenerator[Document, None], writer: asyncio.StreamWriter) -> None:
     writer.write(encode_stream())
+    written = 0
     async for document in documents:
         writer.write(encode_item(document))
-        await asyncio.wait_for(writer.drain(), IDLE_TIMEOUT_S)
+        written += 1
+        # A breath for the others, though not at each line: a turn of a busy loop takes long.
+        if written % STREAM_LINES == 0 or writer.transport.get_write_buffer_size() > STREAM_BYTES:
+            await asyncio.wait_for(writer.drain(), IDLE_TIMEOUT_S)

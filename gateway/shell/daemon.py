@@ -15,8 +15,7 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Coroutine, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Coroutine, Sequence
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -25,9 +24,10 @@ import uvloop
 from gateway import __version__
 from gateway.board import serial_number
 from gateway.config import Config, ConfigError
+from gateway.config_document import to_document as config_document
 from gateway.config_loader import DEFAULT_PATH, load_config
 from gateway.control import Status, to_document
-from gateway.control_commands import STATUS
+from gateway.control_commands import CONFIG, STATUS
 from gateway.effects import Dial, SaveMember, SaveMeshTime
 from gateway.ids import gateway_id
 from gateway.mesh.frames import Vitals
@@ -36,37 +36,34 @@ from gateway.node import Node
 from gateway.notify import log_to_stderr, notify, watchdog_interval_s
 from gateway.report import Reporter
 from gateway.shell.accounts import Accounts
-from gateway.shell.certificate import (
-    FILE_NAME,
-    CertificateError,
-    fingerprint,
-    server_context,
-)
-from gateway.shell.clients import ClientProtocol, watch_for_dead_peers
+from gateway.shell.certificate import CertificateError, faults
 from gateway.shell.commands import Commands
 from gateway.shell.control_socket import ControlSocket
-from gateway.shell.disk import StoreFailure
+from gateway.shell.disk import Disk, StoreFailure
+from gateway.shell.doors import DoorError, Doors, cannot_listen
 from gateway.shell.durable import DurableStore, Settings
+from gateway.shell.handed_over import HandedOver
 from gateway.shell.hardware import Measures, addresses, measure
 from gateway.shell.keeper import Keeper
 from gateway.shell.log_ring import LogRing
 from gateway.shell.look import register as register_look
 from gateway.shell.passwords import Checker
 from gateway.shell.people import register as register_people
+from gateway.shell.places import places, tls_ports
+from gateway.shell.renewal import Renewal
 from gateway.shell.runtime import Runtime
 from gateway.shell.store import Store, StoreError
+from gateway.shell.watch import register as register_watch
 
 if TYPE_CHECKING:
     from gateway.shell.discovery import Sighting
     from gateway.shell.metrics import MetricsServer
     from gateway.shell.peers import Peers
     from gateway.shell.tls import ClusterKeys
-    from gateway.shell.websocket import WebSocketProtocol
 
 MEASURE_S = 1.0
-BACKLOG = 1_024  # connections that the kernel may hold until they are accepted
+CERTIFICATES_S = 2.0  # from one look at their files to the next
 LINK_PORT_DEFAULT = 7883
-HANDSHAKE_TIMEOUT_S = 10.0  # of TLS; as long as a client has for its CONNECT
 
 logger = logging.getLogger("gatewayd")
 
@@ -74,7 +71,7 @@ logger = logging.getLogger("gatewayd")
 class Daemon:
     """One running gateway."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, handed_over: HandedOver, disk: Disk) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._log = LogRing()
@@ -103,8 +100,9 @@ class Daemon:
             kept.boot,
         )
         settings = Settings(self._gateway, config.storage.free_bytes_min)
-        self._keeper = Keeper(DurableStore(config.gateway.state_dir, settings))
+        self._keeper = Keeper(DurableStore(config.gateway.state_dir, settings, disk))
         accounts = Accounts(self._store)
+        self.node.broker.decoys_from(accounts.decoy_key)
         self.node.broker.users_changed(accounts.users, now)
         self.node.broker.rules_changed(accounts.access(), now)
         self._keeper.restore(self.node.broker, now)
@@ -118,38 +116,41 @@ class Daemon:
         self._address = config.gateway.advertise or config.gateway.address
         self.commands = Commands()
         self.commands.answer(STATUS, lambda _: to_document(self._status()))
+        self.commands.answer(CONFIG, lambda _: config_document(config))
         register_look(self.commands, self._runtime)
+        register_watch(self.commands, self._runtime)
         self._log.register(self.commands)
         register_people(self.commands, self._runtime, accounts)
         self._control = ControlSocket(config.gateway.control_socket, self.commands)
         self._metrics: MetricsServer | None = None
-        self._tasks: list[asyncio.Task[None]] = []
-        self._servers: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._doors = Doors(handed_over)
+        self._renewal: Renewal | None = None
 
     async def start(self) -> None:
-        """Opens everything. Raises OSError with the address that could not be had."""
+        """Opens everything. Raises DoorError or CertificateError; then `stop` must follow."""
         gateway, mqtt, cluster = self._config.gateway, self._config.mqtt, self._config.cluster
-        await self._listen(mqtt.port, None)
-        if mqtt.websocket_port:
-            await self._listen(mqtt.websocket_port, None, websocket=True)
-        if mqtt.tls_port or mqtt.websocket_tls_port:
-            path = Path(gateway.state_dir) / FILE_NAME
-            names = (gateway.name, f"{gateway.name}.local", "localhost")
-            context = server_context(path, names, self._own_addresses())
-            if mqtt.tls_port:
-                await self._listen(mqtt.tls_port, context)
-            if mqtt.websocket_tls_port:
-                await self._listen(mqtt.websocket_tls_port, context, websocket=True)
-            on = " and ".join(str(p) for p in (mqtt.tls_port, mqtt.websocket_tls_port) if p)
-            logger.info("TLS on port %s, certificate SHA-256 %s", on, fingerprint(path))
+        if tls_ports(self._config):
+            self._renewal = self._certificates()
+        problems = self._doors.bind(places(self._config, self._runtime, self._context))
         if cluster is not None:
-            await self._listen_for_peers()
-        await self._control.listen()
+            listening = self._listen_for_peers()
+            place = (gateway.address, cluster.link_port)
+            problems += await _tried("cluster.link_port", place, listening)
         if self._config.metrics.port:
-            await self._serve_metrics()
+            metrics = self._config.metrics
+            place = (metrics.address, metrics.port)
+            problems += await _tried("metrics.port", place, self._serve_metrics())
+        place = (gateway.control_socket, 0)
+        problems += await _tried("gateway.control_socket", place, self._control.listen())
+        if problems:
+            raise DoorError(problems)
+        await self._doors.serve(mqtt.unauthenticated_max)
         self._runtime.start()
         self._begin(self._measuring())
         self._begin(self._discovering())
+        if self._renewal is not None:
+            self._begin(self._renewing(self._renewal))
         interval_s = watchdog_interval_s()
         if interval_s is not None:
             self._begin(_watchdog(interval_s))
@@ -163,11 +164,11 @@ class Daemon:
     async def stop(self) -> None:
         """A planned stop: everybody is told, then everything is closed."""
         notify("STOPPING=1")
-        for server in self._servers:
-            server.close()
-        for task in self._tasks:
+        self._doors.close()
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self.node.stop(time.monotonic())
         self._runtime.stop()
         self._runtime.turn()
@@ -182,23 +183,28 @@ class Daemon:
         await self._loop.run_in_executor(None, self._store.close)
         logging.getLogger().removeHandler(self._log)
 
-    async def _listen(
-        self, port: int, context: ssl.SSLContext | None, websocket: bool = False
-    ) -> None:
-        protocol: type[ClientProtocol | WebSocketProtocol] = ClientProtocol
-        if websocket:
-            from gateway.shell.websocket import WebSocketProtocol as protocol
-        server = await self._loop.create_server(
-            lambda: protocol(self._runtime),
-            self._config.gateway.address,
-            port,
-            backlog=BACKLOG,
-            ssl=context,
-            ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S if context is not None else None,
-        )
-        self._servers.append(server)
-        for listening in server.sockets:
-            watch_for_dead_peers(listening)
+    def _certificates(self) -> Renewal:
+        gateway = self._config.gateway
+        names = (gateway.name, f"{gateway.name}.local", "localhost")
+        renewal = Renewal(self._config.tls, gateway.state_dir, names, self._own_addresses())
+        on = " and ".join(str(port) for port in tls_ports(self._config))
+        logger.info("TLS on port %s, certificate SHA-256 %s", on, renewal.sha256)
+        return renewal
+
+    def _context(self) -> ssl.SSLContext:
+        assert self._renewal is not None, "a port with TLS has certificates"
+        return self._renewal.context
+
+    def reload(self) -> None:
+        """Loads the certificates again, because the operator says so."""
+        if self._renewal is not None:
+            renewal = self._renewal
+            self._begin(asyncio.to_thread(renewal.look, True))
+
+    async def _renewing(self, renewal: Renewal) -> None:
+        while True:
+            await asyncio.sleep(CERTIFICATES_S)
+            await asyncio.to_thread(renewal.look)
 
     async def _serve_metrics(self) -> None:
         from gateway.metrics import exposition
@@ -266,8 +272,9 @@ class Daemon:
 
     def _begin(self, work: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_ended)
-        self._tasks.append(task)
 
     async def _measuring(self) -> None:
         everywhere = _everywhere(self._address)
@@ -322,12 +329,24 @@ class Daemon:
         )
 
     def _status(self) -> Status:
-        now, store = self._runtime.now(), self._keeper.status()
-        return self._reporter.status(self._vitals(), self._address, now, store)
+        now, store, renewal = self._runtime.now(), self._keeper.status(), self._renewal
+        tls = None if renewal is None else renewal.status()
+        problems = [] if renewal is None else renewal.problems()
+        return self._reporter.status(self._vitals(), self._address, now, store, tls, problems)
 
 
 def _everywhere(address: str) -> bool:
     return address in ("0.0.0.0", "::")
+
+
+async def _tried(key: str, place: tuple[str, int], opening: Awaitable[None]) -> list[str]:
+    """What is wrong with something else that listens."""
+    address, port = place
+    try:
+        await opening
+    except OSError as error:
+        return [cannot_listen(key, f"{address}:{port}" if port else address, port, error)]
+    return []
 
 
 def _ended(task: asyncio.Task[None]) -> None:
@@ -342,22 +361,25 @@ async def _watchdog(interval_s: float) -> None:
         await asyncio.sleep(interval_s)
 
 
-async def _run(config: Config) -> int:
+async def _run(config: Config, handed_over: HandedOver, disk: Disk) -> int:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to load again
     try:
-        daemon = Daemon(config)
+        daemon = Daemon(config, handed_over, disk)
     except (StoreError, StoreFailure) as error:
         logger.error("%s", error)
         return 1
     try:
         await daemon.start()
-    except (OSError, CertificateError) as error:
-        logger.error("cannot start: %s", error)
+    except (DoorError, CertificateError, OSError) as error:
+        for problem in error.problems if isinstance(error, DoorError) else [error]:
+            logger.error("cannot start: %s", problem)
         await daemon.stop()
         return 1
+    loop.add_signal_handler(signal.SIGHUP, daemon.reload)
     await stopping.wait()
     logger.info("stopping")
     await daemon.stop()
@@ -374,11 +396,15 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status 0 after a planned stop, 1 when something could not be had, 2 for bad input."""
+def main(arguments: Sequence[str] | None = None, disk: Disk | None = None) -> int:
+    """Exit status 0 after a planned stop, 1 when something could not be had, 2 for bad input.
+
+    `disk` is for the bench, whose disks are slow.
+    """
     options = _arguments(arguments)
+    handed_over = HandedOver()
     try:
-        config = load_config(options.config)
+        config = load_config(options.config, faults)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
@@ -386,7 +412,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.config}: correct")
         return 0
     log_to_stderr(config.gateway.log_level)
-    return uvloop.run(_run(config))
+    handed_over.hold()
+    return uvloop.run(_run(config, handed_over, disk or Disk()))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,10 @@
 """How this box is: its load, its temperature, its addresses.
 
-Must not know who asks.
+psutil is loaded when somebody asks, so that a start need not wait for it. Must not know who asks.
 """
 
 import shutil
 from typing import NamedTuple
-
-import psutil
 
 _TEMPERATURES = ("cpu_thermal", "coretemp", "k10temp", "soc_thermal")
 
@@ -22,6 +20,8 @@ class Measures(NamedTuple):
 
 def measure(state_dir: str) -> Measures:
     """Reads the system's figures; blocks for a file system call, so not for the loop's thread."""
+    import psutil
+
     disk = shutil.disk_usage(state_dir)
     return Measures(
         load=round(psutil.getloadavg()[0] / (psutil.cpu_count() or 1), 2),
@@ -32,6 +32,8 @@ def measure(state_dir: str) -> Measures:
 
 
 def _temperature_c() -> float | None:
+    import psutil
+
     sensors = psutil.sensors_temperatures()
     for name in (*_TEMPERATURES, *sensors):
         readings = [sensor.current for sensor in sensors.get(name, ())]
@@ -42,6 +44,8 @@ def _temperature_c() -> float | None:
 
 def addresses() -> list[str]:
     """The IPv4 addresses of this box that others can reach, in the order of the interfaces."""
+    import psutil
+
     found = []
     up = psutil.net_if_stats()
     for interface, entries in psutil.net_if_addrs().items():

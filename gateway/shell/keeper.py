@@ -3,6 +3,7 @@
 Everything here happens on the loop but the commit itself. Must not know what a record says.
 """
 
+import gc
 import logging
 import time
 from collections.abc import Callable
@@ -33,8 +34,13 @@ class Keeper:
 
     def restore(self, broker: Broker, now: float) -> None:
         """Fills the broker with what the disk has. Raises StoreFailure if the disk cannot be used."""
-        recovered = self.store.recover()
-        broker.restore(recovered.rows, recovered.batches, now)
+        gc.disable()  # nothing of this is garbage, and looking for some takes half of the time
+        try:
+            recovered = self.store.recover()
+            broker.restore(recovered.rows, recovered.batches, now)
+            gc.freeze()  # nor is it looked through while it waits
+        finally:
+            gc.enable()
         for note in recovered.notes:
             logger.warning(note)
 

@@ -4,9 +4,8 @@ Must not know how a document is shown.
 """
 
 from gateway.control_lines import ControlError, Document
-from gateway.errors import ProtocolError
-from gateway.mqtt.topics import check_topic_filter
 from gateway.shell.commands import Commands
+from gateway.shell.filters import checked_filter
 from gateway.shell.runtime import Runtime
 
 
@@ -38,15 +37,7 @@ class _Look:
         return self._broker.list_sessions(arguments["orphans"], arguments["limit"], now)
 
     def retained(self, arguments: Document) -> Document:
-        topic_filter = arguments["filter"]
-        try:
-            check_topic_filter(topic_filter)
-        except ProtocolError as error:
-            remedy = "write one like sensors/+/temperature or sensors/#"
-            raise ControlError(
-                f"{topic_filter!r} is no topic filter: {error.detail}", remedy
-            ) from None
-        now = self._runtime.now()
+        topic_filter, now = checked_filter(arguments["filter"]), self._runtime.now()
         return self._broker.list_retained(topic_filter, arguments["limit"], now)
 
     def queue(self, arguments: Document) -> Document:

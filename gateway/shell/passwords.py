@@ -1,6 +1,7 @@
 """Passwords as text that may be kept, and the threads that check them.
 
-    $scrypt$ln=14,r=8,p=1$SALT$HASH        base64 without padding; memory is 128 * r * 2**ln bytes
+    $scrypt$ln=14,r=8,p=1$SALT$HASH               base64 without padding; memory is 128 * r * 2**ln bytes
+    SCRAM-SHA-256$ITERATIONS:SALT$STORED:SERVER   RFC 5803, base64; for clients that only prove it
 
 A check takes 16 MB and, on a small board, a third of a second: two at once, on threads of their own. How
 many wait is bounded by who asks (`broker/identity.py`). Must not know users.
@@ -14,16 +15,26 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from gateway.broker.logins import CHECKS_AT_ONCE
+from gateway.broker.scram import (
+    ITERATIONS_MAX,
+    ITERATIONS_MIN,
+    KEY_BYTES,
+    METHOD,
+    SALT_BYTES,
+    Keys,
+    make_keys,
+)
 from gateway.effects import CheckPassword
 
 COST_LOG2, BLOCK, LANES = 14, 8, 1  # 16 MB
 MEMORY_BYTES_MAX = 67_108_864  # of a text that was made elsewhere
-SALT_BYTES, HASH_BYTES = 16, 32
-CHECKS_AT_ONCE = 2  # 32 MB, and half the cores of a small board
+HASH_BYTES = 32
 
 _FORM = re.compile(
     r"\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)"
 )
+_KEYS_FORM = re.compile(METHOD + r"\$(\d{1,8}):([^$:]+)\$([^$:]+):([^$:]+)")
 
 
 def hashed(password: str) -> str:
@@ -45,6 +56,36 @@ def is_right(password: bytes, stored: str) -> bool:
     except ValueError:
         return False  # more than we give, or no parameters of scrypt
     return hmac.compare_digest(digest, expected)
+
+
+def new_keys(password: str) -> Keys:
+    """Keys of SCRAM under a new salt. Takes its time: not for the loop. Raises ValueError that says why
+    this password cannot have any."""
+    try:
+        return make_keys(password, secrets.token_bytes(SALT_BYTES))
+    except ValueError as error:
+        raise ValueError(f"the password has {error}") from None
+
+
+def keys_text(keys: Keys) -> str:
+    """The text to keep."""
+    salt, stored, server = (
+        b64encode(each).decode() for each in (keys.salt, keys.stored, keys.server)
+    )
+    return f"{METHOD}${keys.iterations}:{salt}${stored}:{server}"
+
+
+def keys_of(text: str) -> Keys | None:
+    """What `keys_text` made the text from; None: it did not."""
+    found = _KEYS_FORM.fullmatch(text)
+    if found is None or not ITERATIONS_MIN <= int(found[1]) <= ITERATIONS_MAX:
+        return None
+    try:
+        salt, stored, server = (b64decode(found[at], validate=True) for at in (2, 3, 4))
+    except ValueError:
+        return None
+    whole = len(stored) == len(server) == KEY_BYTES and salt
+    return Keys(int(found[1]), salt, stored, server) if whole else None
 
 
 class Checker:

@@ -8,10 +8,12 @@ import sqlite3
 
 from gateway.broker.access import Action, Rule
 from gateway.broker.logins import User
+from gateway.broker.saslprep import saslprep
+from gateway.broker.scram import METHOD
 from gateway.control_lines import ControlError, Document
 from gateway.shell.accounts import RULES_MAX, USERS_MAX, Accounts
 from gateway.shell.commands import Commands
-from gateway.shell.passwords import hashed
+from gateway.shell.passwords import hashed, new_keys
 from gateway.shell.runtime import Runtime
 
 PASSWORD_CHARACTERS_MIN = 8
@@ -46,18 +48,18 @@ class _People:
                 raise ControlError(f"the user {name} exists", "see: gwctl user passwd")
             if len(users) >= USERS_MAX:
                 raise ControlError(f"there are {USERS_MAX} users", "remove one first")
-            stored = await _hash(arguments["password"])
-            await self._change(users | {name: User(stored, groups)}, self._accounts.rules)
-        return {"done": f"the user {name} may log in"}
+            user, note = await _user(name, arguments["password"], groups)
+            await self._change(users | {name: user}, self._accounts.rules)
+        return {"done": f"the user {name} may log in{note}"}
 
     async def user_passwd(self, arguments: Document) -> Document:
         name = arguments["user"]
         async with self._one_by_one:
-            user = self._known(name)
-            stored = await _hash(arguments["password"])
-            users = self._accounts.users | {name: User(stored, user.groups)}
-            await self._change(users, self._accounts.rules)
-        return {"done": f"{name} has a new password; who was connected with the old one is not now"}
+            groups = self._known(name).groups
+            user, note = await _user(name, arguments["password"], groups)
+            await self._change(self._accounts.users | {name: user}, self._accounts.rules)
+        done = f"{name} has a new password; who was connected with the old one is not now"
+        return {"done": done + note}
 
     async def user_remove(self, arguments: Document) -> Document:
         name = arguments["user"]
@@ -69,7 +71,10 @@ class _People:
 
     def user_list(self, arguments: Document) -> Document:
         users = sorted(self._accounts.users.items())
-        rows = [{"user": name, "groups": ", ".join(sorted(user.groups))} for name, user in users]
+        rows = [
+            {"user": name, "groups": ", ".join(sorted(user.groups)), "scram": user.keys is not None}
+            for name, user in users
+        ]
         return {"users": rows[: arguments["limit"]], "total": len(rows)}
 
     async def rule_add(self, arguments: Document) -> Document:
@@ -100,10 +105,11 @@ class _People:
         user, action = arguments["user"], Action(arguments["action"])
         rights = self._accounts.access().rights(user, arguments["client"])
         if rights is None:
-            return {"done": f"yes: no rule is for {user or 'clients without a user name'}"}
+            why = f"yes: no rule is for {user or 'clients without a user name'}"
+            return {"done": why, "allowed": True}
         allowed, rule = rights.decide(action, arguments["topic"])
         why = "no rule says so" if rule is None else f"by the rule: {rule}"
-        return {"done": f"{'yes' if allowed else 'no'}: {why}"}
+        return {"done": f"{'yes' if allowed else 'no'}: {why}", "allowed": allowed}
 
     def _known(self, name: str) -> User:
         user = self._accounts.users.get(name)
@@ -123,11 +129,28 @@ class _People:
         self._runtime.schedule()
 
 
-async def _hash(password: str) -> str:
+async def _user(name: str, password: str, groups: frozenset[str]) -> tuple[User, str]:
+    """The user, and what is to be said of him."""
     if len(password) < PASSWORD_CHARACTERS_MIN:
         remedy = f"take at least {PASSWORD_CHARACTERS_MIN} characters"
         raise ControlError("the password is too short", remedy)
-    return await asyncio.to_thread(hashed, password)
+    stored = await asyncio.to_thread(hashed, password)
+    try:
+        _check_written(name)
+        keys = await asyncio.to_thread(new_keys, password)
+    except ValueError as error:
+        return User(stored, groups), f"; by name and password, not by {METHOD}: {error}"
+    return User(stored, groups, keys), ""
+
+
+def _check_written(name: str) -> None:
+    """Raises ValueError for a name that clients write in another way."""
+    try:
+        common = saslprep(name)
+    except ValueError as error:
+        raise ValueError(f"the name has {error}") from None
+    if common != name:
+        raise ValueError(f"clients write this name {common!r}")
 
 
 def _name(name: str) -> str:

@@ -24,6 +24,7 @@ from gateway.shell.segments import (
     Segment,
     SegmentLog,
     gateway_digest,
+    is_newer,
     payloads,
     read_header,
     scan,
@@ -58,7 +59,9 @@ class Recovery:
         store = bytes.fromhex(self._rows.about.get("store", ""))
         for _, path in self._log.files():
             header = read_header(path)
-            if header and header[2].gateway != ours:
+            if is_newer(path):
+                self._aside(path, "newer", "was written by a newer version", move=True)
+            elif header and header[2].gateway != ours:
                 self._aside(path, "foreign", "was made on another box", move=True)
             elif header and not store:
                 store = header[2].store

@@ -4,17 +4,23 @@ A turn is what the event loop reads from all sockets before it comes back: messa
 leave in one write a connection. Must not know what the bytes say.
 """
 
+from __future__ import annotations
+
 import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gateway.broker.journal import Batch
 from gateway.broker.outbox import Outbox
 from gateway.effects import CheckPassword, Dial, Effect, Note, SaveMember, SaveMeshTime
-from gateway.mesh.link import Link
 from gateway.node import Node
+from gateway.shell.unsent import Unsent
 from gateway.timers import FOREVER
+
+if TYPE_CHECKING:
+    from gateway.mesh.link import Link
 
 WAKE_MAX_S = 0.1  # how late a deadline that was set meanwhile may be noticed
 
@@ -50,6 +56,8 @@ class Runtime:
         self._commit = commit
         self.check_password: Callable[[CheckPassword], None] | None = None
         self.scheduled = False
+        bytes_max = node.broker.state.settings.unsent_bytes_max
+        self.unsent = Unsent(bytes_max, self.now, self.loop.call_later)
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at = 0.0
 
@@ -66,6 +74,7 @@ class Runtime:
     def turn(self) -> None:
         """Writes what stands in the node, and does what it asks."""
         self.scheduled = False
+        self.unsent.turn()
         outboxes, links, effects = self.node.drain()
         if self._commit is not None:
             self._begin_commit(self._commit)

@@ -109,6 +109,16 @@ def read_header(path: Path) -> tuple[int, int, Identity] | None:
     return serial, first, Identity(store, gateway)
 
 
+def is_newer(path: Path) -> bool:
+    """Whether a version that is not known here wrote the file. The form of these 64 bytes stays."""
+    with path.open("rb") as file:
+        head = file.read(_SEGMENT.size + _CRC.size)
+    whole = head[:8] == _MAGIC and head[_SEGMENT.size :] == _CRC.pack(
+        zlib.crc32(head[: -_CRC.size])
+    )
+    return whole and int.from_bytes(head[8:12], "little") > VERSION
+
+
 def batch_bytes(store: bytes, serial: int, number: int, flags: int, payload: bytes) -> bytes:
     head = _BATCH.pack(_BATCH_MAGIC, flags, number, serial, len(payload))
     crc = zlib.crc32(payload, zlib.crc32(head, _seed(store, serial)))

@@ -1,41 +1,35 @@
-"""Makes the certificate that MQTT clients see, for a gateway that was given none.
+"""Has the certificate made that MQTT clients see, for a gateway that was given none.
 
-ECDSA P-256, which small devices know; valid from 1970 to 9999, because these boxes have no clock when
-they boot. Only the first start needs this, and what it needs takes memory: it is imported then.
+In a process of its own, `certificate_maker.py`: the library takes 13 MB, needed once in the life of a
+card, and the daemon would keep them until it is started again.
 """
 
-import ipaddress
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-from gateway.shell.tls import NOT_AFTER, NOT_BEFORE
+MAKE_TIMEOUT_S = 30.0  # half of what systemd waits for a start
 
 
 def self_made(names: Sequence[str], addresses: Sequence[str]) -> bytes:
-    """A new key and its certificate, as PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-    known: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
-    known += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(NOT_BEFORE)
-        .not_valid_after(NOT_AFTER)
-        # An authority of itself: clients are given this very certificate as what they trust.
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
-        .add_extension(x509.SubjectAlternativeName(known), False)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-        .sign(key, hashes.SHA256())
-    )
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    text = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
-    return text + certificate.public_bytes(pem)
+    """A new key and its certificate, as PEM. Raises OSError, or ValueError with what went wrong."""
+    # -P: what lies in the working directory is no module of ours. Where ours lie this process knows, and
+    # perhaps nobody else: the image's programs put that into their own path.
+    modules = os.pathsep.join(filter(None, sys.path))
+    command = [sys.executable, "-P", "-m", "gateway.shell.certificate_maker"]
+    try:
+        made = subprocess.run(
+            [*command, *names, "--", *addresses],
+            env=os.environ | {"PYTHONPATH": modules},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=MAKE_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ValueError(f"it was not made within {MAKE_TIMEOUT_S:.0f} s") from error
+    if made.returncode:
+        said = made.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["nothing"]
+        raise ValueError(f"it could not be made: {said[0]}")
+    return made.stdout

@@ -25,16 +25,20 @@ from wsproto.events import (
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import RemoteProtocolError
 
-from gateway.shell.clients import CLOSE_TIMEOUT_S, WRITE_BYTES_HIGH, WRITE_BYTES_LOW, ClientProtocol
+from gateway.broker.connection import Connection
+from gateway.shell.clients import (
+    CLOSE_TIMEOUT_S,
+    WRITE_BYTES_HIGH,
+    WRITE_BYTES_LOW,
+    ClientProtocol,
+    Guest,
+)
 from gateway.shell.runtime import Runtime
 
 logger = logging.getLogger("gatewayd")
 
 PATH = "/mqtt"
 SUBPROTOCOL = "mqtt"
-# From the socket to the end of the opening in HTTP; as long as a client then has for its CONNECT. Of a
-# request that is not whole the HTTP library keeps at most 16 KiB; a whole one fits into one read.
-OPENING_TIMEOUT_S = 10.0
 _UNANSWERED = (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING)  # open: what is no frame came
 
 
@@ -52,6 +56,9 @@ class FrameTransport(asyncio.Transport):
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         self._under.set_write_buffer_limits(high, low)
+
+    def get_write_buffer_size(self) -> int:
+        return self._under.get_write_buffer_size()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self.is_closing():
@@ -78,20 +85,24 @@ class FrameTransport(asyncio.Transport):
 
 
 class WebSocketProtocol(asyncio.Protocol):
-    """One client's socket. Its connection of the broker is opened when the opening has succeeded."""
+    """One client's socket, which was admitted: the time for its CONNECT runs during the opening.
 
-    def __init__(self, runtime: Runtime) -> None:
+    Of a request that is not whole the HTTP library keeps at most 16 KiB; a whole one fits into one read.
+    """
+
+    def __init__(self, runtime: Runtime, connection: Connection) -> None:
         self._runtime = runtime
+        self._connection = connection
         self._frames = WSConnection(ConnectionType.SERVER)
         self._transport: asyncio.Transport | None = None
+        self._guest: Guest | None = None
         self._client: ClientProtocol | None = None
-        self._opening: asyncio.TimerHandle | None = None
         self._congested = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(WRITE_BYTES_HIGH, WRITE_BYTES_LOW)
-        self._opening = self._runtime.loop.call_later(OPENING_TIMEOUT_S, self._transport.abort)
+        self._guest = Guest(self._runtime, self._connection, self._transport)
 
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None
@@ -112,10 +123,11 @@ class WebSocketProtocol(asyncio.Protocol):
             self._end(hint, str(error))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        assert self._opening is not None
-        self._opening.cancel()
+        assert self._guest is not None
         if self._client is not None:
             self._client.connection_lost(exc)
+        else:
+            self._guest.gone()
 
     def pause_writing(self) -> None:
         self._congested = True
@@ -145,24 +157,23 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._transport.close()
 
     def _open(self, request: Request) -> None:
-        assert self._transport is not None and self._opening is not None
+        assert self._transport is not None
         if request.target.partition("?")[0] != PATH:
             self._end(_refusal(404), f"the path is not {PATH}")
         elif SUBPROTOCOL not in request.subprotocols:  # [MQTT-6.0.0-3]
             self._end(_refusal(400), f"the subprotocol {SUBPROTOCOL} is not offered")
         else:
-            self._opening.cancel()
             accepted = AcceptConnection(subprotocol=SUBPROTOCOL)  # [MQTT-6.0.0-4]
             self._transport.write(self._frames.send(accepted))
-            self._client = ClientProtocol(self._runtime)
+            self._client = ClientProtocol(self._runtime, self._connection)
             self._client.connection_made(FrameTransport(self._transport, self._frames))
 
     def _end(self, last: Event, why: str) -> None:
         """Says the last word and closes."""
         assert self._transport is not None
         if why:
-            peer = self._transport.get_extra_info("peername") or ("",)
-            logger.info("a WebSocket client at %s is cut off: %s", peer[0], why)
+            address = self._connection.address
+            logger.info("a WebSocket client at %s is cut off: %s", address, why)
         self._transport.write(self._frames.send(last))
         self._transport.close()
         self._runtime.loop.call_later(CLOSE_TIMEOUT_S, self._transport.abort)

@@ -22,14 +22,31 @@ def test_the_ratio_is_that_of_the_medians_with_the_span_of_the_rounds() -> None:
     result = outcome()
     assert result.ratio == 300 / 60
     assert (min(result.ratios), max(result.ratios)) == (2, 5)
-    assert result.reached is True
+    assert result.reached([result]) is True
 
 
 def test_a_missed_aim_is_said_and_is_no_loss() -> None:
     result = Outcome(ROW, rounds(100), rounds(100), rounds(9000)[0])
-    assert result.reached is False
-    assert ">=5 NO" in report.figures_table([result])
+    assert result.reached([result]) is False
+    assert ">=5 MISSED" in report.figures_table([result])
     assert not result.lost
+
+
+def test_a_share_of_another_row_is_worked_out_from_both() -> None:
+    whole = Outcome(Row("whole", "all of it"), rounds(1000), rounds(100))
+    part = Outcome(Row("part", "some", share_of="whole", share_least=0.4), rounds(390), rounds(10))
+    assert part.share([whole, part]) == 0.39
+    assert part.reached([whole, part]) is False
+    assert "0.390>=0.4 MISSED" in report.figures_table([whole, part])
+    assert part.reached([part]) is None
+
+
+def test_what_else_was_measured_is_shown_as_medians() -> None:
+    result = outcome()
+    for number, r in enumerate(result.ours):
+        r.details["bytes a message"] = 10.0 * number
+    assert report.details([result])[-1].strip() == "bytes a message 10.0"
+    assert report.as_json([result], {})["rows"][0]["details"]["gateway"] == {"bytes a message": 10}
 
 
 @pytest.mark.parametrize("fault", ("missing", "duplicates", "late", "altered"))

@@ -13,21 +13,51 @@ from gateway.broker.journal import Batch, Journal
 from gateway.broker.records import Record, Rewrite, Row, Wish
 from gateway.clock import MeshClock
 from gateway.config import MqttSection
+from gateway.tickets import Ticket
 from tests.broker.world import World
 
 _RECORDS = msgspec.msgpack.Decoder(list[Record])
 
 
+class Card:
+    """A disk in memory: what was written to it is there after any crash, and nothing else."""
+
+    def __init__(self) -> None:
+        self.log: list[bytes] = []
+        self.rows: dict[tuple[str, str], bytes] = {}
+        self._begin = 0
+
+    def write(self, batch: Batch) -> None:
+        """All of the batch is on disk; what it makes superfluous is not any more."""
+        self.log.append(msgspec.msgpack.encode(batch.records))
+        if batch.rewrite in (Rewrite.BEGIN, Rewrite.WHOLE):
+            self._begin = len(self.log) - 1
+        if batch.rewrite in (Rewrite.END, Rewrite.WHOLE):
+            del self.log[: self._begin]
+        for record in batch.records:
+            if isinstance(record, Row):
+                if record.value is None:
+                    self.rows.pop((record.kind, record.key), None)
+                else:
+                    self.rows[record.kind, record.key] = record.value
+
+    def restore(self, broker: Broker, now: float) -> None:
+        """Fills a broker that has just begun with what is on the disk."""
+        batches = [
+            [record for record in _RECORDS.decode(data) if not isinstance(record, Row)]
+            for data in self.log
+        ]
+        broker.restore(self.rows, batches, now)
+
+
 class KeptWorld(World):
-    """One broker over several boots. `log` is what is on its disk, batch by batch."""
+    """One broker over several boots, and its disk."""
 
     def __init__(self, settings: MqttSection | None = None) -> None:
         self._settings = settings or MqttSection()
-        self.log: list[bytes] = []
-        self.rows: dict[tuple[str, str], bytes] = {}
+        self.card = Card()
         self.boot = 0
         self.saved_ms = 0
-        self._begin = 0
         self.disk_may_fail = True
         self.failures = 0
         self._taken: Batch | None = None
@@ -40,10 +70,7 @@ class KeptWorld(World):
         self.clock = clock
         journal = Journal(self.boot, clock)
         self.broker = Broker(self._settings, Nowhere(clock), Random(self.boot), journal)
-        batches = []
-        for data in self.log:
-            batches.append([r for r in _RECORDS.decode(data) if not isinstance(r, Row)])
-        self.broker.restore(self.rows, batches, self.now)
+        self.card.restore(self.broker, self.now)
         self.broker.wake(self.now)
 
     def take(self) -> Batch | None:
@@ -58,23 +85,22 @@ class KeptWorld(World):
         if batch is None:
             return []
         self._taken = None
-        self.log.append(msgspec.msgpack.encode(batch.records))
-        if batch.rewrite in (Rewrite.BEGIN, Rewrite.WHOLE):
-            self._begin = len(self.log) - 1
-        if batch.rewrite in (Rewrite.END, Rewrite.WHOLE):
-            del self.log[: self._begin]
-        for record in batch.records:
-            if isinstance(record, Row):
-                if record.value is None:
-                    self.rows.pop((record.kind, record.key), None)
-                else:
-                    self.rows[record.kind, record.key] = record.value
+        self.card.write(batch)
         self.broker.committed(0.001, wish, self.now, refusing)
         return batch.records
 
     def records(self) -> list[Record]:
         """All that is on disk, but rows."""
-        return [r for data in self.log for r in _RECORDS.decode(data) if not isinstance(r, Row)]
+        return [
+            r for data in self.card.log for r in _RECORDS.decode(data) if not isinstance(r, Row)
+        ]
+
+    def refuse(self, why: str) -> None:
+        """The disk has no room for new messages, and says so in its answer to something else."""
+        self.broker.state.at(self.now)
+        self.broker.journal.put("test", "refused", b"", Ticket(lambda: None))
+        self.now += 1
+        self.sync(refusing=why)
 
     def settle(self) -> None:
         """The disk is idle, and has all that somebody waits for."""

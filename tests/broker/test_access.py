@@ -134,7 +134,8 @@ def test_a_filter_of_which_nothing_may_be_read_is_refused(
 
 
 @EVERY_VERSION
-def test_suback_says_what_is_refused(version: Version) -> None:  # [MQTT-3.9.3-2]
+# [MQTT-3.9.3-2] [MQTT-3.9.3-2 of 3.1.1]
+def test_suback_says_what_is_refused(version: Version) -> None:
     world = world_of("allow everybody read a/#")
     client = world.connected("c", version)
     client.send(Subscribe(1, (Subscription("a/1", 1), Subscription("b", 1))))

@@ -196,3 +196,15 @@ def test_what_is_sent_again_on_a_new_connection_names_its_topic() -> None:
     ]
     watcher.send(*(PubAck(message.packet_id) for message in messages))
     assert world.broker.waiting() == 0
+
+
+def test_topics_that_are_remembered_for_a_client_count_as_waiting_and_end_with_it() -> None:
+    world = World()
+    client = world.connected("c", topic_alias_maximum=10)
+    client.subscribe("#")
+    publisher = world.connected("p")
+    for number in range(300):
+        publisher.publish(f"topic/{number // 2}", b"x")
+    assert world.broker.state.room.used == world.held_bytes() == 10 * 500
+    client.lose()
+    assert world.broker.state.room.used == 0

@@ -2,7 +2,6 @@
 
 import pytest
 
-from gateway.broker import subscribing
 from gateway.config import MqttSection
 from gateway.limits import RECEIVE_MAXIMUM
 from gateway.mqtt.encode import encode
@@ -54,13 +53,11 @@ REFUSALS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def one_subscription(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscribing, "SUBSCRIPTIONS_MAX", 1)
+ONE_SUBSCRIPTION = MqttSection(subscriptions_per_client_max=1)
 
 
 def test_a_refusal_says_why() -> None:
-    client = World().connected("c")
+    client = World(ONE_SUBSCRIPTION).connected("c")
     assert bad_news(client) == REFUSALS
     own, id_unknown = "this topic is the broker's own", "no message waits under this packet id"
     assert client.told == [
@@ -71,13 +68,13 @@ def test_a_refusal_says_why() -> None:
 
 # [MQTT-3.1.2-29]
 def test_who_wants_no_reasons_hears_them_in_disconnect_only() -> None:
-    client = World().connected("c", request_problem_information=False)
+    client = World(ONE_SUBSCRIPTION).connected("c", request_problem_information=False)
     assert bad_news(client) == REFUSALS
     assert client.told == ["a packet begins with 0x00"]
 
 
 def test_3_1_1_has_no_words_for_reasons() -> None:
-    client = World().connected("c", V311)
+    client = World(ONE_SUBSCRIPTION).connected("c", V311)
     bad_news(client)
     assert client.told == []
 
@@ -85,7 +82,7 @@ def test_3_1_1_has_no_words_for_reasons() -> None:
 # [MQTT-3.4.2-2] [MQTT-3.5.2-2] [MQTT-3.6.2-2] [MQTT-3.7.2-2] [MQTT-3.9.2-1] [MQTT-3.14.2-3]
 # [MQTT-3.1.2-24]
 def test_no_reason_makes_a_packet_larger_than_its_client_takes() -> None:
-    client = World().connected("c", maximum_packet_size_bytes=SMALLEST_BYTES)
+    client = World(ONE_SUBSCRIPTION).connected("c", maximum_packet_size_bytes=SMALLEST_BYTES)
     assert bad_news(client) == REFUSALS
     assert client.told == []
 
@@ -104,7 +101,7 @@ def test_connack_says_why_if_there_is_room(bytes_max: int) -> None:
 
 # [MQTT-3.1.2-24]
 def test_a_client_that_cannot_take_connack_is_not_let_in() -> None:
-    world = World()
+    world = World(ONE_SUBSCRIPTION)
     watcher = world.connected("w")
     watcher.subscribe("#")
     client = world.client("c")
@@ -120,7 +117,7 @@ def test_a_client_that_cannot_take_connack_is_not_let_in() -> None:
 
 # [MQTT-3.1.2-24] [MQTT-3.11.2-1]
 def test_an_answer_that_would_be_too_large_ends_the_connection_and_changes_nothing() -> None:
-    world = World()
+    world = World(ONE_SUBSCRIPTION)
     for packet in (
         Subscribe(4, tuple(Subscription(topic_filter, 1) for topic_filter in FILTERS)),
         Unsubscribe(4, FILTERS),
@@ -134,15 +131,14 @@ def test_an_answer_that_would_be_too_large_ends_the_connection_and_changes_nothi
 
 # [MQTT-3.11.2-1]
 def test_unsuback_says_no_more_than_fits() -> None:
-    client = World().connected("c", **SMALL)  # type: ignore[arg-type]
+    client = World(ONE_SUBSCRIPTION).connected("c", **SMALL)  # type: ignore[arg-type]
     client.send(Unsubscribe(4, FILTERS[:5]))
     assert client.take() == [UnsubAck(4, (Reason.NO_SUBSCRIPTION_EXISTED,) * 5)]
 
 
 def test_what_the_operator_should_do_is_not_for_clients() -> None:
-    world = KeptWorld()
-    world.client("kept").connect(session_expiry_interval_s=600)
-    world.sync(refusing="the disk is full; delete something")
+    world = KeptWorld(ONE_SUBSCRIPTION)
+    world.refuse("the disk is full; delete something")
     client = world.connected("c")
     client.publish("t", b"", 1, retain=True)
     assert client.take() == [PubAck(1, Reason.QUOTA_EXCEEDED)]
@@ -166,7 +162,7 @@ def test_more_than_the_receive_maximum_ends_the_connection(in_one_read: bool) ->
 
 
 def test_the_receive_maximum_counts_what_is_unanswered_only() -> None:
-    client = World().connected("c")
+    client = World(ONE_SUBSCRIPTION).connected("c")
     for _ in range(3):
         client.send(*(Publish("t", b"", 1, packet_id=n) for n in range(1, RECEIVE_MAXIMUM + 1)))
         assert len(client.take()) == RECEIVE_MAXIMUM

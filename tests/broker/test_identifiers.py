@@ -1,5 +1,7 @@
 """Subscription identifiers (sections 3.3.2.3.8 and 3.8.2.1.2)."""
 
+from itertools import permutations
+
 import pytest
 
 from gateway.broker.records import Wish
@@ -8,6 +10,7 @@ from gateway.mqtt.packets import (
     SubAck,
     Subscribe,
     Subscription,
+    Unsubscribe,
     Version,
 )
 from gateway.mqtt.properties import NO_PROPERTIES, Properties
@@ -136,3 +139,27 @@ def test_identifiers_survive_the_writing_again_of_the_log_and_do_not_spread() ->
     for name, identifier in names.items():
         given = (identifier,) if identifier else ()
         assert identified(persistent(world, name)) == [(b"1", given)]
+
+
+# [MQTT-3.8.3-3] [MQTT-3.3.4-2] [MQTT-3.3.4-4]
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("qos", [0, 1])
+def test_a_subscription_without_local_gives_nothing_to_what_its_client_publishes(
+    order: tuple[int, ...], qos: int
+) -> None:
+    world = World()
+    client, other = world.connected("c"), world.connected("o")
+    for place in order:
+        given = Properties(subscription_identifiers=(place + 1,))
+        asked = Subscription(("t/+", "t/#", "+/x")[place], (2, 0, 1)[place], place == 0)
+        client.send(Subscribe(1, (asked,), given))
+        client.take()
+    for sender in (client, other):
+        sender.send(*(Publish("t/x", b"", qos, packet_id=n if qos else 0) for n in (1, 2)))
+    came = [packet for packet in client.take() if isinstance(packet, Publish)]
+    found = [(m.qos, sorted(m.properties.subscription_identifiers)) for m in came]
+    assert found == [(qos, [2, 3])] * 2 + [(qos, [1, 2, 3])] * 2
+    client.send(Unsubscribe(1, ("+/x",)))
+    client.publish("t/x", b"", 1)
+    mine = [packet for packet in client.take() if isinstance(packet, Publish)]
+    assert [(m.qos, m.properties.subscription_identifiers) for m in mine] == [(0, (2,))]

@@ -2,22 +2,38 @@
 
 import pytest
 
+from gateway.broker.access import Access, Rule
+from gateway.broker.backlog import DROP_QOS0_FIRST
 from gateway.broker.connection import State
 from gateway.broker.logins import (
     ADDRESSES_MAX,
+    CHECKS_AT_ONCE,
     CHECKS_MAX,
     DELAY_MAX_S,
     DELAY_MIN_S,
     FORGIVEN_S,
+    KNOWN_WRONG_S,
     NOBODYS_HASH,
     REMEMBERED_MAX,
     REMEMBERED_S,
     Logins,
     User,
 )
+from gateway.config import MqttSection
 from gateway.effects import CheckPassword
-from gateway.mqtt.packets import ConnAck, Disconnect, PingReq, PingResp, Version
+from gateway.mqtt.packets import (
+    ConnAck,
+    Disconnect,
+    PingReq,
+    PingResp,
+    Publish,
+    SubAck,
+    Subscribe,
+    Subscription,
+    Version,
+)
 from gateway.mqtt.reasons import Reason
+from tests.broker.kept import KeptWorld
 from tests.broker.world import EVERY_VERSION, V5, V311, Client, World
 
 ANN, BOB = User("hash of ann"), User("hash of bob")
@@ -35,10 +51,17 @@ def asked(world: World) -> list[CheckPassword]:
 
 
 def log_in(
-    world: World, client_id: str, user: str = "ann", password: bytes = b"pw", version: Version = V5
+    world: World,
+    client_id: str,
+    user: str = "ann",
+    password: bytes = b"pw",
+    version: Version = V5,
+    address: str = "192.0.2.7",
+    clean: bool = True,
 ) -> Client:
-    client = world.client(client_id, version, trusted=False)
-    client.connect(username=user, password=password)
+    client = world.client(client_id, version, trusted=False, address=address)
+    kept = {"session_expiry_interval_s": 600} if version is V5 else {}
+    client.connect(clean, username=user, password=password, **kept)
     return client
 
 
@@ -66,8 +89,8 @@ def test_a_right_password_opens_and_what_was_sent_behind_it_is_answered(version:
 @EVERY_VERSION
 def test_a_wrong_password_is_told_late_and_later_each_time(version: Version) -> None:
     world = world_of(ann=ANN)
-    for delay_s in (DELAY_MIN_S, DELAY_MIN_S * 2, DELAY_MIN_S * 4):
-        client = log_in(world, "c", password=b"no", version=version)
+    for number, delay_s in enumerate((DELAY_MIN_S, DELAY_MIN_S * 2, DELAY_MIN_S * 4)):
+        client = log_in(world, "c", password=b"no %d" % number, version=version)
         (check,) = asked(world)
         world.broker.checked(check.token, False, world.now)
         world.pass_s(delay_s * 0.9)
@@ -104,15 +127,89 @@ def test_five_hundred_clients_of_one_user_cost_one_check_together_and_none_later
 
 def test_beyond_the_limit_of_checks_a_client_is_told_to_come_later() -> None:
     world = world_of(ann=ANN)
-    for number in range(CHECKS_MAX):
+    for number in range(CHECKS_AT_ONCE + CHECKS_MAX):
         log_in(world, f"c{number}", password=b"%d" % number)
-    assert len(asked(world)) == CHECKS_MAX
+    assert len(asked(world)) == CHECKS_AT_ONCE
     assert answer(log_in(world, "one", password=b"too many")) is Reason.SERVER_BUSY
     assert (
         answer(log_in(world, "old", password=b"too many", version=V311))
         is Reason.SERVER_UNAVAILABLE
     )
     assert world.broker.vitals.logins_busy == 2 and asked(world) == []
+
+
+def test_an_address_with_many_wrong_passwords_does_not_keep_another_waiting() -> None:
+    world = world_of(ann=ANN)
+    flood = [
+        log_in(world, f"c{number}", password=b"%d" % number)
+        for number in range(CHECKS_AT_ONCE + CHECKS_MAX)
+    ]
+    under_way = asked(world)
+    honest = log_in(world, "honest", address="198.51.100.4")
+    assert asked(world) == [] and answer(flood[-1]) is Reason.SERVER_BUSY, "its newest makes room"
+    world.broker.checked(under_way[0].token, False, world.now)
+    (check,) = asked(world)
+    assert check.password == b"pw", "the honest one is next"
+    world.broker.checked(check.token, True, world.now)
+    assert answer(honest) is Reason.SUCCESS
+
+
+def test_after_a_wrong_password_its_address_is_not_looked_at_before_its_wait_is_over() -> None:
+    world = world_of(ann=ANN)
+    log_in(world, "wrong", password=b"no")
+    (check,) = asked(world)
+    world.broker.checked(check.token, False, world.now)
+    again = log_in(world, "again")
+    other = log_in(world, "other", password=b"2", address="198.51.100.4")
+    (check,) = asked(world)
+    assert check.password == b"2", "others are not kept waiting"
+    world.pass_s(DELAY_MIN_S * 0.9)
+    assert asked(world) == []
+    world.pass_s(DELAY_MIN_S * 0.2)
+    (check,) = asked(world)
+    world.broker.checked(check.token, True, world.now)
+    assert answer(again) is Reason.SUCCESS and other.take() == []
+    late = log_in(world, "late")
+    assert answer(late) is Reason.SUCCESS, "who is remembered is let in at once"
+
+
+def test_who_repeats_a_wrong_password_costs_no_check_and_makes_nobody_wait() -> None:
+    world = world_of(ann=ANN)
+    log_in(world, "stubborn", password=b"no")
+    (check,) = asked(world)
+    world.broker.checked(check.token, False, world.now)
+    world.pass_s(DELAY_MIN_S * 1.1)
+    stubborn = log_in(world, "stubborn", password=b"no")
+    assert asked(world) == [] and stubborn.take() == []
+    log_in(world, "other", password=b"2")
+    (check,) = asked(world)
+    world.pass_s(DELAY_MIN_S * 1.1)
+    assert answer(stubborn) is Reason.BAD_USER_NAME_OR_PASSWORD
+    assert world.broker.vitals.logins_wrong == 2
+    world.broker.checked(check.token, True, world.now)
+    world.broker.users_changed({"ann": User("new hash")}, world.now)
+    log_in(world, "stubborn", password=b"no")
+    assert len(asked(world)) == 1, "with another password of the user it may be right"
+    world.broker.users_changed({"ann": ANN}, world.now)
+    world.pass_s(KNOWN_WRONG_S)
+    log_in(world, "stubborn", password=b"no")
+    assert len(asked(world)) == 1, "it is not known for ever"
+
+
+def test_who_was_pushed_out_may_be_checked_again_later() -> None:
+    world = world_of(ann=ANN)
+    for number in range(CHECKS_AT_ONCE + CHECKS_MAX):
+        log_in(world, f"c{number}", password=b"%d" % number)
+    pushed = b"%d" % (CHECKS_AT_ONCE + CHECKS_MAX - 1)
+    log_in(world, "honest", address="198.51.100.4")
+    again = log_in(world, "again", password=pushed, address="203.0.113.1")
+    under_way = asked(world)
+    checked = []
+    for _ in range(3):
+        world.broker.checked(under_way.pop(0).token, True, world.now)
+        under_way += asked(world)
+        checked += [each.password for each in under_way]
+    assert pushed in checked and again.connection.state is State.OPENING
 
 
 def test_a_removed_user_and_a_changed_password_end_connections_and_remembered_logins() -> None:
@@ -188,6 +285,50 @@ def test_a_session_is_not_given_to_another_user() -> None:
         assert answer(client) is reason
 
 
+def test_where_sessions_belong_to_nobody_another_user_gets_it_without_what_he_may_not_read() -> (
+    None
+):
+    settings = MqttSection(session_belongs_to_user=False, queue_full=DROP_QOS0_FIRST)
+    world = KeptWorld(settings)
+    world.broker.users_changed({"ann": ANN, "bob": BOB}, world.now)
+    rules = [
+        Rule.of(words.split()) for words in ("allow user bob read t/#", "deny user bob read t/s")
+    ]
+    world.broker.rules_changed(Access(rules), world.now)
+
+    def come(user: str, clean: bool) -> Client:
+        client = log_in(world, "same", user, clean=clean)
+        for check in asked(world):
+            world.broker.checked(check.token, True, world.now)
+        world.settle()
+        return client
+
+    ann = come("ann", clean=True)
+    assert answer(ann) is Reason.SUCCESS
+    ann.send(Subscribe(1, (Subscription("t/#", 1),)))
+    world.settle()
+    assert ann.take() == [SubAck(1, (Reason.GRANTED_QOS_1,))]
+    publisher = world.connected("publisher")
+    publisher.publish("t/s", b"sent", 1)
+    assert ann.payloads() == [b"sent"]
+    ann.lose()
+    for topic in ("t/s", "t/open"):
+        publisher.publish(topic, b"at most once", 0)
+        publisher.publish(topic, b"at least once", 1)
+    world.settle()
+    bob = come("bob", clean=False)
+    connack, *messages = bob.take()
+    assert isinstance(connack, ConnAck) and connack.session_present
+    assert [each.topic for each in messages if isinstance(each, Publish)] == ["t/open", "t/open"]
+    session = world.broker.state.sessions["same"]
+    assert not session.backlog and not session.backlog.bytes
+    publisher.publish("t/s", b"later", 1)
+    publisher.publish("t/open", b"later", 0)
+    assert bob.payloads() == [b"later"]
+    world.power_cut()
+    assert world.broker.state.sessions["same"].user == "bob", "the disk knows it, too"
+
+
 def test_wrong_passwords_are_forgiven_in_time_and_counted_by_network() -> None:
     logins = Logins(b"key")
     assert [logins.failed("2001:db8::1", 0.0), logins.failed("2001:db8::2", 0.0)] == [
@@ -207,11 +348,14 @@ def test_wrong_passwords_are_forgiven_in_time_and_counted_by_network() -> None:
 def test_of_too_many_remembered_logins_the_oldest_is_forgotten() -> None:
     logins = Logins(b"key")
     logins.users = {"ann": ANN}
-    proofs = [logins.proof("ann", b"%d" % number) for number in range(REMEMBERED_MAX + 1)]
-    for proof in proofs:
-        logins.end(logins.begin("ann", proof, lambda good: None), True, 0.0)
-    assert not logins.remembers(proofs[0], 1.0)
-    assert logins.remembers(proofs[1], 1.0) and logins.remembers(proofs[-1], 1.0)
+    digests = [logins.digest("ann", b"%d" % number) for number in range(REMEMBERED_MAX + 1)]
+    for digest in digests:
+        assert logins.stand_in_line("192.0.2.7", "ann", b"", digest, lambda verdict: None)
+        turn = logins.next_check(0.0)
+        assert turn is not None
+        logins.end(turn[0], True, 0.0)
+    assert not logins.remembers(digests[0], 1.0)
+    assert logins.remembers(digests[1], 1.0) and logins.remembers(digests[-1], 1.0)
 
 
 def test_secrets_do_not_show() -> None:

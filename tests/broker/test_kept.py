@@ -4,6 +4,7 @@ import pytest
 
 from gateway.broker.journal import ASK_AGAIN_S, LAZY_S
 from gateway.broker.records import Done, Enqueued, Received, Row, Wish
+from gateway.mqtt.message import Message, topic_field
 from gateway.mqtt.packets import (
     ConnAck,
     PubAck,
@@ -201,8 +202,8 @@ def test_qos_2_that_was_sent_keeps_its_packet_id_over_a_power_cut() -> None:
     assert (again.packet_id, again.dup, again.payload) == (sent.packet_id, True, b"1")
 
 
-def test_pubrel_waits_until_the_disk_knows_of_pubrec() -> None:
-    world = KeptWorld()
+def with_a_message_of_qos_2(world: KeptWorld) -> tuple[Client, Publish]:
+    """A persistent subscriber, and what it has just been sent."""
     subscriber = persistent(world, "s")
     subscribed(world, subscriber, "t", 2)
     publisher = world.connected("p")
@@ -210,7 +211,13 @@ def test_pubrel_waits_until_the_disk_knows_of_pubrec() -> None:
     world.settle()
     publisher.send(PubRel(1))
     world.settle()
-    message = subscriber.messages()[0]
+    (message,) = subscriber.messages()
+    return subscriber, message
+
+
+def test_pubrel_waits_until_the_disk_knows_of_pubrec() -> None:
+    world = KeptWorld()
+    subscriber, message = with_a_message_of_qos_2(world)
     subscriber.send(PubRec(message.packet_id))
     assert subscriber.take() == []
     world.now += 1
@@ -327,6 +334,7 @@ def test_a_delayed_will_survives_and_is_sent_once() -> None:
 
 
 @pytest.mark.parametrize("version", [V311, V5], ids=["3.1.1", "5.0"])
+# [MQTT-4.8.0-2 of 3.1.1]
 def test_a_full_disk_refuses_what_must_be_kept_and_goes_on_with_the_rest(version: Version) -> None:
     world = KeptWorld()
     away(world)
@@ -336,13 +344,13 @@ def test_a_full_disk_refuses_what_must_be_kept_and_goes_on_with_the_rest(version
     publisher.publish("t", b"lost", 1)
     world.fail()
     assert publisher.closed  # not answered: it is to come again
-    publisher = world.connected("p", version)
+    publisher = world.connected("q", version)  # the first has to wait before it is back
     publisher.publish("t", b"refused", 1)
     if version is V5:
         assert publisher.take() == [PubAck(1, Reason.QUOTA_EXCEEDED)]
     else:
         assert publisher.closed
-        publisher = world.connected("p", version)
+        publisher = world.connected("r", version)
     publisher.publish("u", b"also", 0)
     live.take()
     world.now += 2
@@ -418,6 +426,23 @@ def test_a_smaller_window_holds_also_for_what_waited_for_the_disk(on_disk: bool)
     assert came == [b"%d" % number for number in range(6)]
 
 
+def test_messages_of_another_gateway_keep_their_own_properties_over_a_power_cut() -> None:
+    world = KeptWorld()
+    away(world)
+    kinds = [Properties(content_type=each) for each in ("a", "b", "b")]
+    messages = [Message("t", topic_field("t"), b"same", 1, properties=kind) for kind in kinds]
+    messages.append(Message("t", topic_field("t"), b"none", 1, expires_at=world.now + 90))
+    messages.append(Message("t", topic_field("t"), b"more", 1))
+    world.broker.arrived_run(messages, world.now)
+    world.settle()
+    world.power_cut()
+    came = persistent(world, "s").messages()
+    assert [packet.properties.content_type for packet in came] == ["a", "b", "b", None, None]
+    world.power_cut()
+    world.pass_s(100)
+    assert persistent(world, "s").payloads() == [b"same", b"same", b"same", b"more"]
+
+
 def test_the_log_says_once_that_the_disk_is_full_and_once_that_it_takes_messages_again() -> None:
     world = KeptWorld()
     away(world)
@@ -475,7 +500,7 @@ def test_all_that_lives_can_be_written_again_and_nothing_else_is_needed() -> Non
             publisher.take()
     publisher.publish("t", b"stored", 2, packet_id=999)
     world.settle()
-    before = len(world.log)
+    before = len(world.card.log)
     publisher.publish("t", b"last", 1)
     world.now += 1
     world.sync(wish=Wish.NOW)
@@ -484,7 +509,7 @@ def test_all_that_lives_can_be_written_again_and_nothing_else_is_needed() -> Non
     for packet in taken:
         subscriber.send(PubAck(packet.packet_id))  # type: ignore[union-attr]
     world.settle()
-    assert len(world.log) < before
+    assert len(world.card.log) < before
     world.now += 60
     world.settle()
     world.power_cut()
@@ -576,7 +601,7 @@ def test_after_a_planned_stop_no_will_is_sent() -> None:
     last = world.broker.journal.last()
     for record in last:
         if isinstance(record, Row) and record.value is not None:
-            world.rows[record.kind, record.key] = record.value
+            world.card.rows[record.kind, record.key] = record.value
     world.power_cut()
     world.pass_s(60)
     assert world.broker.waiting() == 0

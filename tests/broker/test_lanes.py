@@ -259,3 +259,18 @@ def test_messages_that_must_reach_the_disk_take_the_long_road() -> None:
         said = encode(packet, V5)
         lane, frames = lanes.LANES[said[0]], split(said, 100)[0]
         assert lane(publisher.connection, said, frames, 0) == 0
+
+
+def test_qos_2_of_several_lengths_counts_by_each_length_when_it_is_released_together() -> None:
+    world = World()
+    watcher, client = world.connected("w", V311), world.connected("c")
+    watcher.subscribe("t", 2)
+    sizes = (3, 5_000, 70_000, 3, 3)
+    for packet_id, size in enumerate(sizes, 1):
+        client.send(Publish("t", bytes(size), 2, packet_id=packet_id))
+    special = Properties(user_properties=(("a", "b" * 9_000),))
+    client.send(Publish("t", bytes(3), 2, packet_id=6, properties=special))
+    client.send(*(PubRel(packet_id) for packet_id in range(1, 7)))
+    assert world.broker.state.room.used == world.held_bytes() > sum(sizes)
+    assert [len(payload) for payload in watcher.acknowledge()] == [*sizes, 3]
+    assert world.broker.state.room.used == 0

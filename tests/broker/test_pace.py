@@ -2,7 +2,8 @@
 
 from gateway.broker.pace import Pace
 from gateway.config import MqttSection
-from gateway.mqtt.packets import PingReq, PubAck, Publish
+from gateway.mqtt.packets import Disconnect, PingReq, PubAck, Publish, Will
+from gateway.mqtt.reasons import Reason
 from tests.broker.world import World
 
 PUBLISH = 0x30
@@ -44,6 +45,27 @@ def test_a_client_that_publishes_too_fast_is_not_read_and_loses_nothing() -> Non
     assert 0 < world.broker.vitals.last_slowed_at < world.now
     client.send(Publish("t", b"", 0))
     assert client.connection.reading
+
+
+def test_a_client_that_is_not_read_is_served_taken_over_and_closed_all_the_same() -> None:
+    world = World(MqttSection(publish_rate_max=1, publish_burst_max=1))
+    watcher, client = world.connected("w"), world.connected("c", will=Will("gone", b""))
+    watcher.subscribe("#")
+    client.subscribe("to/c", 1)
+    client.send(*(Publish("t", b"") for _ in range(100)))
+    assert len(watcher.take()) == 100
+    assert not client.connection.reading
+    world.connected("p").publish("to/c", b"1", 1)
+    assert client.payloads() == [b"1"]
+    again = world.connected("c")
+    assert client.take() == [Disconnect(Reason.SESSION_TAKEN_OVER)]
+    assert client.closed
+    assert [message.topic for message in watcher.messages()] == ["to/c", "gone"]
+    again.send(Publish("t", b""), Publish("t", b""))
+    again.lose()
+    assert again.closed
+    world.pass_s(200)  # what was to be read again is gone
+    assert world.broker.clients() == 2
 
 
 def test_others_are_not_slowed_and_no_rate_means_none() -> None:

@@ -131,6 +131,19 @@ def test_the_brokers_own_topics_are_not_for_clients_even_when_it_has_just_used_t
     assert world.broker.vitals.refused_own == 3
 
 
+@EVERY_VERSION
+def test_nothing_is_published_to_the_name_of_a_shared_subscription(version: Version) -> None:
+    world = World()
+    client = world.connected("c", version)
+    for _ in range(2):  # not by the short road either
+        client.send(Publish("$share/g/t", b"", 0, retain=True), Publish("$share/g/t", b"", 0))
+        client.send(Publish("$share/g/t", b"", 1, packet_id=1))
+    told = Reason.NOT_AUTHORIZED if version is V5 else Reason.SUCCESS
+    assert client.take() == [PubAck(1, told), PubAck(1, told)]
+    assert len(world.broker.retained) == 0
+    assert world.broker.vitals.refused_own == 6
+
+
 # [MQTT-4.7.2-1] [MQTT-3.3.2-3]
 def test_other_topics_with_a_dollar_are_the_clients() -> None:
     world = World()
@@ -331,7 +344,7 @@ def test_a_full_queue_refuses_what_is_new_and_counts_it() -> None:
     assert world.broker.vitals.dropped_queue_full == 1
     again = world.connected("s", clean=False, session_expiry_interval_s=60)
     assert again.acknowledge() == [b"1", b"2"]
-    assert world.broker.state.sessions["s"].queue_bytes == 0
+    assert world.broker.state.sessions["s"].backlog.bytes == 0
 
 
 def test_a_queue_is_bounded_in_bytes() -> None:

@@ -25,6 +25,8 @@ filters = st.builds(
 stamps = st.builds(Stamp, st.integers(1, 4), st.integers(0, 2), st.sampled_from(["g", "h"]))
 puts = st.tuples(topics, st.none() | st.sampled_from([b"1", b"2"]), stamps)
 
+BYTES_MAX = 1_000_000
+
 
 def message(topic: str, payload: bytes, expires_at: float | None = None) -> Message:
     return Message(topic, topic_field(topic), payload, 0, True, expires_at=expires_at)
@@ -44,7 +46,7 @@ def found(store: Retained, topic_filter: str) -> list[str]:
 def test_a_filter_finds_what_it_matches(
     given_puts: list[tuple[str, bytes | None, Stamp]], topic_filter: str
 ) -> None:
-    store, last = Retained(100), {}
+    store, last = Retained(100, BYTES_MAX), {}
     for topic, payload, stamp in given_puts:
         if put(store, topic, payload, stamp):
             last[topic] = payload
@@ -65,7 +67,7 @@ def test_two_stores_that_saw_the_same_are_the_same(
     seen = list(one_of_each.values())
     stores = []
     for _ in range(2):
-        store = Retained(100)
+        store = Retained(100, BYTES_MAX)
         for topic, payload, stamp in seen:
             put(store, topic, payload, stamp)
         stores.append(store)
@@ -83,11 +85,11 @@ def test_two_stores_that_saw_the_same_are_the_same(
 
 
 def test_the_digest_shows_what_differs_and_only_that() -> None:
-    one, two = Retained(100), Retained(100)
+    one, two = Retained(100, BYTES_MAX), Retained(100, BYTES_MAX)
     for topic in ("a", "b", "c"):
         put(one, topic, b"x", Stamp(1, 0, "g"))
         put(two, topic, b"x", Stamp(1, 0, "g"))
-    assert one.digest() == two.digest() != Retained(100).digest()
+    assert one.digest() == two.digest() != Retained(100, BYTES_MAX).digest()
     put(two, "b", None, Stamp(2, 0, "g"))
     differing = [
         n
@@ -98,7 +100,7 @@ def test_the_digest_shows_what_differs_and_only_that() -> None:
 
 
 def test_the_newer_one_stays_whatever_comes_later() -> None:
-    store = Retained(100)
+    store = Retained(100, BYTES_MAX)
     assert store.stamp("t") == NEVER
     assert put(store, "t", b"new", Stamp(2, 0, "g"))
     assert not put(store, "t", b"old", Stamp(1, 9, "h"))
@@ -111,16 +113,15 @@ def test_the_newer_one_stays_whatever_comes_later() -> None:
     assert (len(store), store.stamp("t")) == (0, Stamp(2, 0, "h"))
 
 
-def test_the_limits_refuse_what_is_new_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retained, "RETAINED_BYTES_MAX", 3_000)
-    store = Retained(2)
+def test_the_limits_refuse_what_is_new_and_change_nothing() -> None:
+    store = Retained(2, 4_000)
     put(store, "a", b"x", Stamp(1, 0, "g"))
     put(store, "b", b"x", Stamp(1, 0, "g"))
     before = store.digest()
     with pytest.raises(OverflowError, match="too many retained messages"):
         put(store, "c", b"x", Stamp(1, 0, "g"))
     with pytest.raises(OverflowError, match="too many bytes"):
-        put(store, "a", bytes(3_000), Stamp(2, 0, "g"))
+        put(store, "a", bytes(3_100), Stamp(2, 0, "g"))
     assert store.digest() == before
     assert put(store, "a", bytes(2_000), Stamp(2, 0, "g"))
     assert put(store, "a", bytes(1_000), Stamp(3, 0, "g"))
@@ -129,7 +130,7 @@ def test_the_limits_refuse_what_is_new_and_change_nothing(monkeypatch: pytest.Mo
 
 
 def test_what_expires_is_gone_and_the_digest_is_as_before() -> None:
-    store, elsewhere = Retained(100), Retained(100)
+    store, elsewhere = Retained(100, BYTES_MAX), Retained(100, BYTES_MAX)
     for each in (store, elsewhere):
         each.put("t", message("t", b"x", expires_at=10.0), Stamp(1, 0, "g"))
         each.put("u", message("u", b"x"), Stamp(1, 0, "g"))
@@ -145,14 +146,14 @@ def test_what_expires_is_gone_and_the_digest_is_as_before() -> None:
 
 def test_tombstones_are_bounded_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retained, "TOMBSTONES_MAX", 90)
-    store = Retained(10)
+    store = Retained(10, BYTES_MAX)
     put(store, "kept", b"x", Stamp(1, 0, "g"))
     for number in range(1_000):
         put(store, f"t/{number}", None, Stamp(2 + number, 0, "g"))
     remembered = [topic for bucket in range(BUCKETS) for topic, _ in store.bucket(bucket)]
     assert len(remembered) <= 100
     assert {"kept", "t/999"} <= set(remembered)
-    fresh = Retained(10)
+    fresh = Retained(10, BYTES_MAX)
     for topic in remembered:
         entry = store.get(topic)
         assert entry is not None
@@ -161,7 +162,7 @@ def test_tombstones_are_bounded_and_the_oldest_go_first(monkeypatch: pytest.Monk
 
 
 def test_an_emptied_tree_holds_no_levels() -> None:
-    store = Retained(10)
+    store = Retained(10, BYTES_MAX)
     for topic in ("a/b/c", "a/b", "/", "a/b/c/d"):
         put(store, topic, b"x", Stamp(1, 0, "g"))
     for topic in ("a/b", "a/b/c/d", "/", "a/b/c"):

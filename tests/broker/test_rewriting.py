@@ -191,10 +191,10 @@ def test_what_becomes_of_a_message_before_its_slice_is_what_a_power_cut_finds(
     batches(2)
     client.send(*[PubComp(packet.packet_id) for packet in completed])
     batches(1)
-    before = len(world.log)
+    before = len(world.card.log)
     world.now += 11
     world.settle()
-    assert len(world.log) < before + 34, "nothing was freed"
+    assert len(world.card.log) < before + 34, "nothing was freed"
     world.power_cut()
     again = persistent(world, "s").take()
     assert again == [replace(packet, dup=True) for packet in sent] + [

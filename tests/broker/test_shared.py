@@ -141,7 +141,7 @@ def test_when_all_windows_are_full_the_queues_share() -> None:
     a, b = members(world, "a", "b", receive_maximum=1)
     publish(world, 6)
     sessions = world.broker.state.sessions
-    assert [len(sessions[name].queue) for name in "ab"] == [2, 2]
+    assert [len(sessions[name].backlog) for name in "ab"] == [2, 2]
     assert sorted(a.acknowledge() + b.acknowledge()) == [b"%d" % n for n in range(6)]
 
 
@@ -154,7 +154,7 @@ def test_a_member_that_is_away_keeps_what_nobody_here_can_have() -> None:
     here.disconnect(session_expiry_interval_s=0)
     publish(world, 2)
     publish(world, 1, 0)  # for nobody: QoS 0 is not kept
-    assert world.broker.vitals.dropped_shared == 1
+    assert world.broker.vitals.dropped_shared == 0
     back = world.connected("away", clean=False, **STAYS)
     assert back.acknowledge() == [b"0", b"1"]
 
@@ -165,6 +165,18 @@ def test_nobody_can_take_it_is_counted() -> None:
     publish(world, 4)
     assert client.acknowledge() == [b"0", b"1"]
     assert world.broker.vitals.dropped_shared == 2
+
+
+def test_qos_0_that_nobody_is_here_for_is_no_loss_and_what_nobody_reads_is() -> None:
+    world = World()
+    deaf, away = members(world, "deaf", "away", qos=1, **STAYS)
+    away.lose()
+    world.broker.congested(deaf.connection, True, world.now)
+    publish(world, 1, 0)
+    assert world.broker.vitals.dropped_shared == 1
+    deaf.lose()
+    publish(world, 1, 0)
+    assert world.broker.vitals.dropped_shared == 1
 
 
 def test_unsubscribing_ends_the_group_with_its_last_member() -> None:
@@ -343,3 +355,43 @@ def test_a_client_that_is_gone_before_its_connack_leaves_nothing_behind() -> Non
     world.pass_s(AWAY_S * 2)
     assert world.broker.state.sessions == {}
     assert world.broker.state.silent == {}
+
+
+def test_a_member_that_does_not_acknowledge_keeps_its_window_and_the_others_go_on() -> None:
+    world = World()
+    slow, good, other = members(world, "slow", "good", "other", receive_maximum=2)
+    came = []
+    for number in range(300):
+        publish(world, 1, first=number)
+        came += good.acknowledge() + other.acknowledge()
+    assert slow.payloads() == [b"0", b"3"]
+    assert sorted(came, key=int) == [b"%d" % n for n in range(300) if n not in (0, 3)]
+    assert world.broker.waiting() == 2 and world.broker.vitals.dropped() == 0
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_a_member_that_does_not_read_gets_nothing_while_another_does(qos: int) -> None:
+    world = World()
+    deaf, good = members(world, "deaf", "good", qos=qos)
+    world.broker.congested(deaf.connection, True, world.now)
+    publish(world, 300, qos)
+    assert len(good.acknowledge()) == 300
+    assert deaf.take() == [] and world.broker.waiting() == 0
+
+
+def test_members_that_are_all_slow_are_bounded_as_any_session_is_and_what_is_lost_is_counted() -> (
+    None
+):
+    world = World(MqttSection(queue_messages_max=10, waiting_bytes_max=1_000_000))
+    members(world, "a", "b", receive_maximum=2)
+    publish(world, 100)
+    assert world.broker.waiting() == 2 * (2 + 10)
+    assert world.broker.vitals.dropped_shared == 100 - 24
+    others = members(world, *(f"m{number}" for number in range(200)), receive_maximum=2)
+    for _ in range(2_000):
+        world.broker.publish("t/x", bytes(1_000), 1, False, world.now)
+    assert world.broker.state.room.used <= 1_000_000
+    good = others[0]
+    good.acknowledge()
+    publish(world, 1)
+    assert good.acknowledge()[-1:] == [b"0"]

@@ -52,10 +52,28 @@ def test_the_figures_are_those_of_the_broker() -> None:
         "publish/messages/dropped": "0",
         "retained messages/count": "1",
         "store/messages/count": "1",
+        "messages/stored": "1",
+        "clients/active": "1",
+        "clients/inactive": "1",
         "subscriptions/count": "3",
     }
     assert {name: values[name] for name in expected} == expected
-    assert "clients/expired" not in values  # what is not counted has no topic
+    assert "bytes/received" not in values  # what is not counted has no topic
+
+
+def test_sessions_that_expired_and_shared_subscriptions_are_counted() -> None:
+    world = World()
+    kept = world.connected("kept", clean=False, session_expiry_interval_s=60)
+    kept.lose()
+    world.pass_s(61)
+    for name in "ab":
+        world.connected(name).subscribe("$share/g/t")
+    client = world.connected("c")
+    client.subscribe("$SYS/#")
+    values = heard(client)
+    assert values["clients/expired"] == "1"
+    assert values["shared_subscriptions/count"] == "2"
+    assert values["subscriptions/count"] == "3"
 
 
 def test_what_has_changed_is_said_once_an_interval_and_nothing_else() -> None:
@@ -72,6 +90,7 @@ def test_what_has_changed_is_said_once_an_interval_and_nothing_else() -> None:
     world.pass_s(10)
     assert heard(client) == {
         "clients/connected": "2",
+        "clients/active": "2",
         "clients/total": "2",
         "clients/maximum": "2",
     }

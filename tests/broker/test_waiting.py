@@ -1,5 +1,7 @@
 """What waits for other gateways: acknowledgements, SUBACK, the boot barrier, paused publishers."""
 
+import pytest
+
 from gateway.ids import Stamp
 from gateway.limits import HELD_BYTES_MAX, UNANSWERED_MAX
 from gateway.mqtt.message import Message
@@ -130,15 +132,53 @@ def test_suback_and_retained_messages_wait_until_the_subscription_is_known() -> 
     there.unknown = []
     world = World(elsewhere=there)
     client = world.connected("c")
-    client.send(Subscribe(1, (Subscription("t", 1),)))
+    for topic in ("t/1", "t/2"):
+        world.broker.publish(topic, b"kept", 1, True, world.now)
+    client.send(Subscribe(1, (Subscription("t/+", 1),)))
     assert client.take() == []
-    world.broker.publish("t", b"kept", 1, True, world.now)  # live, before SUBACK: allowed (3.8.4)
+    world.broker.publish("t/2", b"live", 1, True, world.now)  # before SUBACK: allowed (3.8.4)
     there.know()
     live, suback, kept = client.take()
     assert suback == SubAck(1, (Reason.GRANTED_QOS_1,))
     assert isinstance(live, Publish) and isinstance(kept, Publish)
-    assert (live.retain, kept.retain) == (False, True)
-    assert there.told == {"t": True}
+    assert [(live.payload, live.retain), (kept.topic, kept.retain)] == [
+        (b"live", False),
+        ("t/1", True),
+    ]
+    assert there.told == {"t/+": True}
+
+
+@pytest.mark.parametrize("handling", [0, 1, 2])
+def test_a_subscription_that_is_replaced_before_its_suback_shows_what_is_retained_once(
+    handling: int,
+) -> None:
+    there = OneElsewhere("far")
+    there.unknown = []
+    world = World(elsewhere=there)
+    world.broker.publish("t", b"kept", 1, True, world.now)
+    client = world.connected("c")
+    first = Subscription("t", 0, retain_handling=min(handling, 1))
+    client.send(Subscribe(1, (first,)))
+    client.send(Subscribe(2, (Subscription("t", 1, retain_handling=handling),)))
+    there.know()
+    came = [packet for packet in client.take() if isinstance(packet, Publish)]
+    assert [(packet.payload, packet.qos) for packet in came] == [(b"kept", 1)]
+
+
+def test_a_client_that_left_before_its_suback_gets_what_is_retained_when_it_is_back() -> None:
+    there = OneElsewhere("far")
+    there.unknown = []
+    world = World(elsewhere=there)
+    world.broker.publish("t", b"kept", 1, True, world.now)
+    client = world.connected("c", session_expiry_interval_s=60)
+    client.send(Subscribe(1, (Subscription("t", 1, retain_handling=1),)))
+    client.lose()
+    there.know()
+    again = world.connected("c", clean=False, session_expiry_interval_s=60)
+    assert again.payloads() == [b"kept"]
+    there.unknown = None
+    again.subscribe("t", 1, retain_handling=1)
+    assert again.take() == []
 
 
 def test_what_was_unsubscribed_meanwhile_is_not_replayed() -> None:

@@ -9,9 +9,12 @@ from random import Random
 
 import pytest
 
+from gateway.broker.aliases import Aliases
 from gateway.broker.broker import Broker
 from gateway.broker.connection import State
 from gateway.broker.elsewhere import Elsewhere, Nowhere, Outlet
+from gateway.broker.replay import Replay
+from gateway.broker.room import PLACE_BYTES, will_bytes
 from gateway.config import MqttSection
 from gateway.effects import Effect, Note
 from gateway.ids import Stamp
@@ -56,9 +59,15 @@ class World:
         self.broker = Broker(settings or MqttSection(), elsewhere or Nowhere(), Random(1))
         self.broker.wake(self.now)
 
-    def client(self, client_id: str = "", version: Version = V5, trusted: bool = True) -> "Client":
+    def client(
+        self,
+        client_id: str = "",
+        version: Version = V5,
+        trusted: bool = True,
+        address: str = "192.0.2.7",
+    ) -> "Client":
         """A client whose socket was accepted and that has said nothing yet."""
-        return Client(self, client_id, version, trusted)
+        return Client(self, client_id, version, trusted, address)
 
     def connected(
         self,
@@ -87,6 +96,28 @@ class World:
             self.broker.wake(self.now)
         self.now = until
 
+    def held_bytes(self) -> int:
+        """What `Room.used` says, counted anew: each place, each large message once, each will."""
+        places: list[Message | None] = []
+        for session in self.broker.state.sessions.values():
+            places += [entry and entry[0] for entry in session.inflight.values()]
+            places += [entry[0] for entry in session.backlog]
+            places += session.unreleased.values()
+            if isinstance(session.replay, Replay):
+                for walk in session.replay.walks():
+                    places += [None] * len(walk.overtaken)
+        places += [message for _, message in self.broker.state.wills.values()]
+        for connection in self.broker._online.values():
+            aliases = connection.outbox.aliases
+            places += [None] * (aliases.remembered() if isinstance(aliases, Aliases) else 0)
+            places += [None] * len(connection.aliases or ())
+        wills = [each.will for each in self.broker._online.values()]
+        return (
+            sum(message.bytes_held() for message in set(places) if message and message.is_large())
+            + len(places) * PLACE_BYTES
+            + sum(will_bytes(will) for will in wills if will is not None)
+        )
+
     def notes(self) -> list[str]:
         """What the broker said to the log so far."""
         self.effects += self.broker.drain()[1]
@@ -96,11 +127,13 @@ class World:
 class Client:
     """The other end of a connection. Says nothing by itself: acknowledgements are the test's."""
 
-    def __init__(self, world: World, client_id: str, version: Version, trusted: bool) -> None:
+    def __init__(
+        self, world: World, client_id: str, version: Version, trusted: bool, address: str
+    ) -> None:
         self.world = world
         self.client_id = client_id
         self.version = version
-        self.connection = world.broker.open("192.0.2.7", trusted, world.now)
+        self.connection = world.broker.open(address, trusted, world.now)
         self.connack: ConnAck | None = None
         self.told: list[str] = []  # reason strings
         self.box: list[Packet] = []  # read from the wire and not yet asked for

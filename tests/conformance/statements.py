@@ -4,10 +4,10 @@
 
     number | who must obey: server, client or both | what it says, in our words | a reason
 
-The reason may be missing. "pending: ..." names what is still to be built; "= NUMBER" (3.1.1 only)
-names the statement of 5.0 that says the same; anything else says why no line or test needs to
-exist. What obeys is a line of gateway/ that cites `[MQTT-NUMBER]`, what tests is a line of tests/;
-`[MQTT-NUMBER of 3.1.1]` cites the older one.
+The reason may be missing. "pending: ..." names what is still to be built; "= NUMBER, NUMBER" (3.1.1
+only) names the statements of 5.0 that together say the same; anything else says why no line or test
+needs to exist. What obeys is a line of gateway/ that cites `[MQTT-NUMBER]`, what tests is a line of
+tests/; `[MQTT-NUMBER of 3.1.1]` cites the older one.
 """
 
 import re
@@ -38,9 +38,9 @@ class Statement:
         return f"{self.number} of 3.1.1" if self.old else self.number
 
     @property
-    def same(self) -> str:
-        """The statement of 5.0 that says the same, or nothing."""
-        return self.reason.removeprefix("= ") if self.reason.startswith("= ") else ""
+    def same(self) -> list[str]:
+        """The statements of 5.0 that together say the same."""
+        return self.reason.removeprefix("= ").split(", ") if self.reason.startswith("= ") else []
 
     @property
     def lacks(self) -> str:
@@ -98,10 +98,17 @@ def collect() -> tuple[list[Statement], list[str]]:
 
 
 def _inherit(by_name: dict[tuple[str, bool], Statement], statements: Iterable[Statement]) -> None:
-    """What says the same as a statement of 5.0 is proved by it, and lacks what that one lacks."""
+    """What says the same as statements of 5.0 is proved by them; one's lack is told there."""
     for statement in statements:
-        if statement.same:
-            other = by_name[statement.same, False]
-            statement.obeyed += other.obeyed
-            statement.tested += other.tested
-            statement.reason = other.reason or ("" if other.who != "client" else "binds the client")
+        others = [by_name[number, False] for number in statement.same]
+        if not others:
+            continue
+        reasons = [_reason(other) for other in others]
+        statement.reason = "; ".join(dict.fromkeys(reasons)) if all(reasons) else ""
+        for other in others:
+            statement.obeyed += [place for place in other.obeyed if place not in statement.obeyed]
+            statement.tested += [place for place in other.tested if place not in statement.tested]
+
+
+def _reason(statement: Statement) -> str:
+    return statement.reason or ("binds the client" if statement.who == "client" else "")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from gateway.control import (
+    BrokerStatus,
     GatewayState,
     GatewayStatus,
     Health,
@@ -13,6 +14,7 @@ from gateway.control import (
     Status,
     StoreState,
     StoreStatus,
+    TlsStatus,
 )
 
 
@@ -61,6 +63,7 @@ def status(*gateways: GatewayStatus, **changes: Any) -> Status:
         "serial_ports": (),
         "problems": (),
         "store": None,
+        "tls": None,
     }
     return Status(**(values | changes))
 
@@ -69,6 +72,9 @@ DISK = StoreStatus(
     *(StoreState.OK, 1204, 3.14, 15_320, 31_400_000),
     *(99_000_000, 8_000_000, 7_100_000_000, 4000.0),
 )
+BROKER = BrokerStatus(12, 40, 0, 120, 0, {"messages_in": 4_711, "dropped_expired": 0})
+OWN_CERTIFICATE = TlsStatus("2f77f3eb" * 8, "9999-12-31T23:59:59Z", 2_912_807.5, True, "off")
+CERTIFICATE = TlsStatus("ab01cd23" * 8, "2027-01-31T23:59:59Z", 67.4, False, "required")
 GW1 = gateway("gw1", "192.168.1.11", self=True, rtt_ms=None)
 GW2 = gateway("gw2", "192.168.1.12", rtt_ms=1.24, load=1.0, waiting=15_320)
 GW3 = gateway("gw3", "192.168.1.13", clients=104, messages_in_per_s=0.3, uptime_s=59.0)
@@ -86,8 +92,16 @@ METER = SerialPortStatus(
 )
 
 SITUATIONS = {
-    "three-gateways": status(GW1, GW2, GW3, serial_ports=(SCALE,)),
-    "one-gateway-alone": status(GW1, cluster=None, store=DISK),
+    "three-gateways": status(GW1, GW2, GW3, serial_ports=(SCALE,), tls=CERTIFICATE),
+    "one-gateway-alone": status(GW1, cluster=None, store=DISK, tls=OWN_CERTIFICATE, broker=BROKER),
+    "counts-that-say-something": status(
+        GW1,
+        broker=BROKER._replace(
+            shared_subscriptions=3,
+            replays=2,
+            counters={"dropped_queue_full": 15_320, "publishers_slowed": 7, "of_tomorrow": 1},
+        ),
+    ),
     "temperatures": status(GW1._replace(temperature_c=52.4), GW2._replace(temperature_c=-3.0), GW3),
     "one-dead-one-suspect": status(
         GW1,

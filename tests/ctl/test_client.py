@@ -1,13 +1,15 @@
 """Asking a gatewayd that answers, and one that is not there, closed, stuck or something else."""
 
+import contextlib
 import os
+import select
 import socket
 from contextlib import contextmanager
 
 import pytest
 
 from gateway.control_lines import ANSWER_BYTES_MAX, encode_request
-from gateway.ctl.client import UnreachableError, ask, find_socket
+from gateway.ctl.client import UnreachableError, ask, find_socket, follow
 from tests.ctl.daemon import listening
 
 REQUEST = encode_request("status")
@@ -143,3 +145,54 @@ def test_the_socket_of_the_first_gateway_in_the_checkout_is_found(monkeypatch, t
         path.parent.mkdir(parents=True)
         path.touch()
         assert find_socket(None) == str(path)
+
+
+# A stream of lines.
+
+
+def test_lines_that_come_in_pieces_and_packs_are_put_together(tmp_path):
+    def answer(connection, line):
+        for piece in (b"fir", b"st\nsec", b"ond\nthird\nfou", b"rth\n"):
+            connection.sendall(piece)
+
+    with listening(tmp_path / "s", answer):
+        lines = list(follow(str(tmp_path / "s"), REQUEST))
+    assert lines == [b"first\n", b"second\n", b"third\n", b"fourth\n"]
+
+
+def test_only_the_first_line_has_to_come_in_time(tmp_path):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        server.listen(1)
+        lines = follow(str(tmp_path / "s"), REQUEST, timeout_s=0.05)
+        with pytest.raises(UnreachableError, match=r"did not answer within 0\.05 s"):
+            next(lines)
+
+    def answer(connection, line):
+        connection.sendall(b"first\n")
+        assert not select.select([connection], [], [], 0.2)[0], "it hung up"
+        connection.sendall(b"second\n")
+
+    with listening(tmp_path / "t", answer):
+        assert len(list(follow(str(tmp_path / "t"), REQUEST, timeout_s=0.05))) == 2
+
+
+def test_who_hangs_up_before_the_first_line_is_no_end_of_a_stream(tmp_path):
+    with (
+        listening(tmp_path / "s", lambda connection, line: None),
+        pytest.raises(UnreachableError, match="hung up"),
+    ):
+        list(follow(str(tmp_path / "s"), REQUEST))
+
+
+def test_a_line_of_a_stream_without_end_is_not_kept(tmp_path):
+    def answer(connection, line):
+        with contextlib.suppress(OSError):
+            while True:
+                connection.sendall(b"x" * 100_000)
+
+    with (
+        listening(tmp_path / "s", answer),
+        pytest.raises(UnreachableError, match="its answer has no end"),
+    ):
+        list(follow(str(tmp_path / "s"), REQUEST))

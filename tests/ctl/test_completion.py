@@ -1,13 +1,17 @@
 """Completion, by the shells that use it."""
 
-import shutil
+import os
+import pty
+import select
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from gateway.control_commands import COMMANDS
 from gateway.ctl.completion import script
+from tests.requires import needs
 
 WAIT_S = 20
 
@@ -57,16 +61,53 @@ def test_bash_offers_what_may_come_next(tmp_path: Path, line: str, offered: list
     assert completed(tmp_path, line) == offered
 
 
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
-def test_zsh_takes_the_script(tmp_path: Path) -> None:
-    (tmp_path / "gwctl.zsh").write_text(script("zsh"))
-    ran = subprocess.run(
-        ["zsh", "-fc", f"source {tmp_path}/gwctl.zsh; print $_comps[gwctl]"],
-        env={"HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        check=False,
+SCRIPTS = Path(__file__).parents[2] / "docs/completion"
+
+
+@pytest.mark.parametrize(("shell", "name"), [("bash", "gwctl.bash"), ("zsh", "_gwctl")])
+def test_the_scripts_that_are_installed_are_as_the_table_of_commands(shell: str, name: str) -> None:
+    remedy = (
+        f"run: .venv/bin/python -m gateway.ctl.main completion {shell} > docs/completion/{name}"
     )
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert "_gwctl" in ran.stdout
+    assert (SCRIPTS / name).read_text() == script(shell), remedy
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    ["source {}/_gwctl", "fpath=({} $fpath); autoload -U compinit && compinit -u -D"],
+    ids=["sourced", "found"],
+)
+def test_zsh_completes_a_line(settings: str, tmp_path: Path) -> None:
+    here, there = pty.openpty()
+    zsh = subprocess.Popen(
+        [needs("zsh"), "-fi"],
+        stdin=there,
+        stdout=there,
+        stderr=there,
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path), "TERM": "dumb", "PATH": os.environ["PATH"]},
+        start_new_session=True,
+    )
+    os.close(there)
+    try:
+        begin = (
+            f'{settings.format(SCRIPTS)}; gwctl() {{ print "ran: $*" }}; print ready-${{:-yes}}\n'
+        )
+        os.write(here, begin.encode())
+        wait_for(here, "ready-yes")
+        os.write(here, b"gwctl retai\t--lim\t5\n")
+        wait_for(here, "ran: retained --limit 5")
+    finally:
+        zsh.kill()
+        zsh.wait(WAIT_S)
+        os.close(here)
+
+
+def wait_for(terminal: int, words: str) -> None:
+    """Reads the terminal until the words stand there."""
+    shown, end = "", time.monotonic() + WAIT_S
+    while words not in shown:
+        ready, _, _ = select.select([terminal], [], [], end - time.monotonic())
+        assert ready, f"no {words!r} in {shown!r}"
+        shown += os.read(terminal, 4096).decode(errors="replace")

@@ -1,6 +1,7 @@
 """gwctl doctor as a process: beside a gateway that runs, and without one."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ WAIT_S = 20
 def doctor(config: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "gateway.ctl.main", "doctor", "--config", str(config), *words],
+        env=os.environ | {"GWCTL_SOCKET": str(config.with_name("control.sock"))},
         capture_output=True,
         text=True,
         timeout=WAIT_S,
@@ -29,20 +31,37 @@ def levels(ran: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_a_gateway_is_found_well_and_then_missed(tmp_path: Path) -> None:
-    port = free_port()
-    with Gateway("gw1", "127.0.0.1", tmp_path, port=port) as gateway:
+    port, secure = free_port(), free_port()
+    mqtt = {"tls_port": secure}
+    with Gateway("gw1", "127.0.0.1", tmp_path, port=port, mqtt=mqtt) as gateway:
         config = gateway.config_path
         ran = doctor(config, "--json")
         assert ran.returncode == 0, ran.stdout
         found = levels(ran)
-        names = ("configuration", "gatewayd", f"MQTT port {port}")
-        assert [found[name] for name in names] == ["ok", "ok", "ok"]
+        names = ("configuration", "gatewayd", f"MQTT port {port}", f"TLS port {secure}")
+        assert [found[name] for name in names] == ["ok"] * 4
+        assert found[f"certificate on port {secure}"] == "ok"
         assert {"state directory", "clock", "start", "memory", "log"} <= found.keys()
     ran = doctor(config, "--json")
     assert ran.returncode == 1
     assert json.loads(ran.stdout)["healthy"] is False
     found = levels(ran)
-    assert [found[name] for name in names] == ["ok", "error", "error"]
+    assert [found[name] for name in names] == ["ok", "error", "error", "error"]
+
+
+@pytest.mark.slow
+def test_a_file_that_changed_since_gatewayd_read_it_is_told(tmp_path: Path) -> None:
+    with Gateway("gw1", "127.0.0.1", tmp_path, port=free_port()) as gateway:
+        config = gateway.config_path
+        text = config.read_text()
+        config.write_text(text + "[storage]\nfree_bytes_min = 1048577\n")
+        shown = " ".join(doctor(config).stdout.split())
+        assert "correct, but gatewayd runs with another storage.free_bytes_min" in shown
+        assert "-> systemctl restart gatewayd" in shown
+        config.write_text(text.replace("[mqtt]", "[mqtt]\ncolour = 1"))
+        ran = doctor(config)
+        assert ran.returncode == 1
+        assert "gatewayd runs with what it read before" in " ".join(ran.stdout.split())
 
 
 def test_a_wrong_configuration_is_told_with_what_to_do(tmp_path: Path) -> None:

@@ -1,13 +1,11 @@
 """The manual page: up to date, complete, and liked by groff."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from gateway.control_commands import COMMANDS
+from tests.requires import needs
 from tools.man_page import page
 
 PAGE = Path(__file__).parents[2] / "docs/man/gwctl.1"
@@ -18,10 +16,9 @@ def test_the_page_is_as_the_table_of_commands() -> None:
     assert PAGE.read_text() == page(), "run: .venv/bin/python -m tools.man_page > docs/man/gwctl.1"
 
 
-@pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
 def test_groff_reads_it_without_a_warning_and_shows_every_command() -> None:
     ran = subprocess.run(
-        ["groff", "-man", "-Tascii", "-ww", "-P-c", str(PAGE)],
+        [needs("groff"), "-man", "-Tascii", "-ww", "-P-c", str(PAGE)],
         capture_output=True,
         text=True,
         timeout=WAIT_S,

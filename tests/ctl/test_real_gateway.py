@@ -15,6 +15,8 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from gateway.config_document import to_document
+from gateway.config_file import parse
 from tests.gateways import Gateway, free_port
 
 WAIT_S = 10
@@ -114,6 +116,13 @@ def test_retained_messages_and_queues_are_shown(gateway: Gateway) -> None:
     assert gwctl(gateway, "retained", "a/#/b").returncode == 1
     assert gwctl(gateway, "queue", "nobody").returncode == 1
     assert document(gateway, "sessions", "--orphans")["total"] == 0
+
+
+def test_the_configuration_is_shown_in_a_form_that_can_be_read_again(gateway: Gateway) -> None:
+    shown = gwctl(gateway, "config").stdout
+    assert to_document(parse(shown, "shown")) == document(gateway, "config")
+    written = to_document(parse(gateway.config_path.read_text(), "file"))
+    assert document(gateway, "config") == written
 
 
 def test_the_log_is_shown_and_followed(gateway: Gateway) -> None:

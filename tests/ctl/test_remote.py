@@ -1,7 +1,6 @@
 """What gwctl hands to ssh, and what it makes of ssh's end. A stand-in for ssh writes it down."""
 
 import os
-import shutil
 import subprocess
 import sys
 import termios
@@ -10,6 +9,7 @@ import pytest
 
 from gateway.ctl.main import main
 from gateway.ctl.remote import ssh_arguments
+from tests.requires import needs
 
 SSH = """#!/bin/sh
 for word in "$@"; do printf '%s\\n' "$word"; done >> "$SSH_SEEN"
@@ -112,9 +112,9 @@ def test_on_a_terminal_ssh_gets_a_terminal(seen):
     assert seen()[0][0] == "-t"
 
 
-@pytest.mark.skipif(shutil.which("ssh") is None, reason="openssh-client is not installed")
 def test_the_system_s_ssh_understands_the_options():
     """`ssh -G` reads a command line and its configuration, and connects nowhere."""
+    needs("ssh")
     ssh, *words = ssh_arguments("gw@gw1", ["gwctl", "status"], terminal=False)
     ran = subprocess.run(
         [ssh, "-F", "none", "-G", *words], capture_output=True, text=True, timeout=10, check=True

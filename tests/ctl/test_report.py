@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.control import (
+    BrokerStatus,
     GatewayState,
     GatewayStatus,
     Health,
@@ -19,6 +20,7 @@ from gateway.control import (
     Status,
     StoreState,
     StoreStatus,
+    TlsStatus,
 )
 from gateway.ctl.report import report
 from gateway.ctl.text import Style, paint, plain
@@ -88,6 +90,9 @@ STORES = st.builds(
     *[WHOLE] * 5,
     NUMBERS,
 )
+COUNTERS = st.dictionaries(st.sampled_from(["dropped_expired", "refused_own"]) | TEXTS, WHOLE)
+BROKERS = st.builds(BrokerStatus, *[WHOLE] * 5, COUNTERS)
+CERTIFICATES = st.builds(TlsStatus, TEXTS, TEXTS, st.floats(-9e14, 9e14), st.booleans(), TEXTS)
 STATUSES = st.builds(
     Status,
     version=TEXTS,
@@ -99,6 +104,8 @@ STATUSES = st.builds(
     serial_ports=st.lists(PORTS, max_size=3).map(tuple),
     problems=st.lists(PROBLEMS, max_size=3).map(tuple),
     store=st.none() | STORES,
+    broker=st.none() | BROKERS,
+    tls=st.none() | CERTIFICATES,
 )
 
 

@@ -1,12 +1,7 @@
 """The checks over real sockets of this machine."""
 
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import pytest
 
 from gateway.doctor import network
 from gateway.doctor.finding import Level
@@ -15,43 +10,8 @@ from tests.gateways import free_port
 HERE = "127.0.0.1"
 
 
-@contextmanager
-def answering(answer: bytes) -> Iterator[int]:
-    """The port of a server that reads once, answers once and hangs up."""
-    with socket.create_server((HERE, 0)) as server:
-
-        def serve() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(64)
-                connection.sendall(answer)
-                with suppress(ConnectionResetError):  # who hears nonsense leaves in the middle
-                    connection.recv(64)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield server.getsockname()[1]
-        thread.join()
-
-
-@pytest.mark.parametrize(
-    ("answer", "level", "words"),
-    [
-        (b"\x20\x02\x00\x00", Level.OK, "answers"),
-        (b"\x20\x02\x00\x05", Level.OK, "not authorised"),
-        (b"\x20\x02\x00\x03", Level.WARNING, "code 3"),
-        (b"HTTP/1.1 400", Level.ERROR, "no MQTT broker"),
-    ],
-)
-def test_an_mqtt_port_is_judged_by_its_answer(answer: bytes, level: Level, words: str) -> None:
-    with answering(answer) as port:
-        finding = network.mqtt(HERE, port)
-    assert finding.level is level and words in finding.text
-
-
 def test_a_port_without_anybody_is_an_error() -> None:
     port = free_port()
-    assert network.mqtt("0.0.0.0", port).level is Level.ERROR
     assert network.listening("link port", HERE, port).level is Level.ERROR
     with socket.create_server((HERE, 0)) as server:
         there = server.getsockname()[1]

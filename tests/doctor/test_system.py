@@ -90,3 +90,31 @@ def test_where_the_log_goes_is_told(tmp_path: Path) -> None:
     assert "in memory" in system.log(tmp_path).text
     (tmp_path / "var/log/journal").mkdir(parents=True)
     assert "on the disk" in system.log(tmp_path).text
+
+
+@pytest.mark.parametrize(
+    ("box_s", "gatewayd_s", "level"),
+    [
+        (90_000, 80_000, Level.OK),
+        (700, 650, Level.OK),
+        (60, 50, Level.OK),
+        (90_000, 59, Level.WARNING),
+    ],
+)
+def test_a_gatewayd_that_started_again_is_told(
+    tmp_path: Path, box_s: int, gatewayd_s: int, level: Level
+) -> None:
+    put(tmp_path, "proc/uptime", f"{box_s}.0 1.0\n")
+    status = {"uptime_s": gatewayd_s, "health": "healthy", "problems": []}
+    (finding,) = system.gatewayd(tmp_path, status)
+    assert finding.level is level
+    assert ("journalctl -u gatewayd" in finding.remedy) == (level is Level.WARNING)
+
+
+def test_what_gatewayd_says_of_itself_is_passed_on(tmp_path: Path) -> None:
+    assert list(system.gatewayd(tmp_path, None)) == []
+    problems = [{"text": "gw3 is dead"}, {"text": "another"}]
+    status = {"uptime_s": 1.0, "health": "degraded", "problems": problems}
+    _, finding = system.gatewayd(tmp_path, status)
+    assert finding.level is Level.WARNING
+    assert "gw3 is dead" in finding.text and "gwctl status" in finding.remedy

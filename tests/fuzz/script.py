@@ -3,16 +3,19 @@
 An action is a list of plain values, so that a failing script can be kept and played again. Clients
 are numbered; two or three are there at once and share client ids, topics and packet ids, so that
 they take each other's sessions and acknowledge what was never sent to them. Bytes are valid packets in
-any order, vectors with bytes changed, and cuts of both. Must not know what plays it.
+any order, vectors with bytes changed, and cuts of both; what answers a challenge is not known before it
+is played ("again", "prove"). Must not know what plays it.
 """
 
 from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
-from gateway.broker.session import DROP_OLDEST, DROP_QOS0_FIRST, REFUSE_NEW
+from gateway.broker.backlog import DROP_OLDEST, DROP_QOS0_FIRST, REFUSE_NEW
+from gateway.broker.scram import METHOD
 from gateway.mqtt.encode import encode
 from gateway.mqtt.packets import (
+    Auth,
     Connect,
     Disconnect,
     Packet,
@@ -39,6 +42,10 @@ VECTORS = [vector.frame for vector in load() if len(vector.frame) < 4_096]
 TOPICS = ("a", "a/b", "a/b/c", "$d", "x" * 200, "é")
 FILTERS = ("a", "a/+", "#", "+/b", "a/#", "$d", "$share/g/a", "$share/g/#")
 POLICIES = (REFUSE_NEW, DROP_OLDEST, DROP_QOS0_FIRST)
+USER, PASSWORD, CLIENT_NONCE = "ann", "pencil", "fuzz"
+SCRAM_FIRST = f"n,,n={USER},r={CLIENT_NONCE}".encode()
+SCRAM_DATA = (*(SCRAM_FIRST,) * 8, b"n,,n=eve,r=x", b"p=x,,n=ann,r=x", b"c=biws", b"", None)
+METHODS = (*(METHOD,) * 9, "SCRAM-SHA-1")
 SIZES = (0, 1, 125, 126, 127, 128, 300, 16_383, 16_384)
 
 
@@ -51,7 +58,7 @@ def make(seed: int, steps: int) -> list[Action]:
         actions += _opening(random, client, versions)
     for _ in range(steps):
         client = random.randrange(CLIENTS)
-        match random.choices(range(6), (80, 6, 4, 4, 4, 2))[0]:
+        match random.choices(range(7), (80, 6, 4, 4, 4, 2, 6))[0]:
             case 0:
                 actions += _saying(random, client, versions[client])
             case 1:
@@ -63,7 +70,9 @@ def make(seed: int, steps: int) -> list[Action]:
             case 4:
                 actions.append(["deaf", client, random.random() < 0.5])
             case 5:
-                actions.append([random.choice(("fail", "cut"))])
+                actions.append([random.choice(("fail", "cut", "rewrite"))])
+            case 6:
+                actions += [["again", client], ["prove", client, random.random() < 0.9]]
     return actions
 
 
@@ -98,16 +107,25 @@ def _opening(random: Random, client: int, versions: list[Version]) -> list[Actio
             maximum_packet_size_bytes=random.choice((None, None, 20, 200)),
             topic_alias_maximum=random.choice((None, 1, 10)),
         )
+    authenticates = version is Version.MQTT5 and random.random() < 0.4
+    if authenticates:
+        data = random.choice(SCRAM_DATA)
+        method = random.choice(METHODS)
+        properties = replace(properties, authentication_method=method, authentication_data=data)
     will = None
     if random.random() < 0.4:
         delay = Properties(will_delay_interval_s=random.choice((1, 30)))
         of_will = delay if version is Version.MQTT5 and random.random() < 0.5 else NO_PROPERTIES
-        will = Will(random.choice(TOPICS), b"will", random.randrange(3), False, of_will)
+        retain = random.random() < 0.2
+        will = Will(random.choice(TOPICS), b"will", random.randrange(3), retain, of_will)
     name = random.choice(("c", "d", f"own{client}"))
     keep_alive_s = random.choice((0, 0, 60, 65_535))
     packet = Connect(version, name, clean, keep_alive_s, will, None, None, properties)
     begin: Action = ["open", client, int(version)]
-    return [begin, ["say", client, encode(packet, version).hex()]]
+    said: list[Action] = [begin, ["say", client, encode(packet, version).hex()]]
+    if authenticates and random.random() < 0.9:
+        said.append(["prove", client, random.random() < 0.9])
+    return said
 
 
 def _saying(random: Random, client: int, version: Version) -> list[Action]:
@@ -131,7 +149,7 @@ def _saying(random: Random, client: int, version: Version) -> list[Action]:
 def _packet(random: Random, version: Version) -> Packet:
     packet_id = random.choice((1, 1, 2, 3, 4, 5, 65_535))
     new = version is Version.MQTT5
-    match random.choices(range(9), (40, 12, 4, 8, 8, 8, 8, 3, 0.3))[0]:
+    match random.choices(range(10), (40, 12, 4, 8, 8, 8, 8, 3, 0.3, 0.5 * new))[0]:
         case 0:
             return _publish(random, packet_id, new)
         case 1:
@@ -153,8 +171,12 @@ def _packet(random: Random, version: Version) -> Packet:
             return PubComp(packet_id)
         case 7:
             return PingReq()
+        case 8:
+            with_will = new and random.random() < 0.5
+            reason = Reason.DISCONNECT_WITH_WILL_MESSAGE if with_will else Reason.SUCCESS
+            return Disconnect(reason)
         case _:
-            return Disconnect()
+            return _auth(random)
 
 
 def _publish(random: Random, packet_id: int, new: bool) -> Publish:
@@ -175,6 +197,18 @@ def _publish(random: Random, packet_id: int, new: bool) -> Publish:
         packet_id if qos else 0,
         properties,
     )
+
+
+def _auth(random: Random) -> Auth:
+    reason = random.choice(
+        (Reason.RE_AUTHENTICATE, Reason.RE_AUTHENTICATE, Reason.CONTINUE_AUTHENTICATION)
+    )
+    if random.random() < 0.1:
+        return Auth()
+    given = Properties(
+        authentication_method=random.choice(METHODS), authentication_data=random.choice(SCRAM_DATA)
+    )
+    return Auth(reason, given)
 
 
 def _subscription(random: Random, new: bool) -> Subscription:

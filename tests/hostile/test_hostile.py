@@ -22,11 +22,18 @@ from tests.gateways import Gateway, free_port, wait_until
 
 IDLE = int(os.environ.get("IDLE", "2000"))
 LORISES = 200
-CONNECT_TIMEOUT_S = 10.0  # of gateway/limits.py; who has not finished CONNECT by then is cut off
+CONNECT_TIMEOUT_S = 10.0  # mqtt.connect_timeout_s; who has not finished CONNECT by then is cut off
 QUIET_ROUNDS = 200
 QUIET_P99_S_MAX = 0.5  # beside a flood; alone it is a millisecond
 KILOBYTES_A_CLIENT_MAX = 12.0
+IDLE_MB_MAX = 80.0  # also for 10,000
 SLOW_READER_MB_MAX = 60.0
+MANY_MB_MAX = 25.0  # for many who each stay below their own bound
+SMALL = {
+    "unsent_bytes_max": 4_194_304,
+    "unfinished_bytes_max": 4_194_304,
+    "waiting_bytes_max": 8_388_608,
+}
 pytestmark = pytest.mark.slow
 
 
@@ -35,7 +42,7 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
     """A daemon with room for many clients."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    limits: dict[str, object] = {"connections_max": IDLE + 1_000}
+    limits: dict[str, object] = {"connections_max": IDLE + 1_000, **SMALL}
     with Gateway("hostile", "127.0.0.1", tmp_path, port=free_port(), mqtt=limits) as gateway:
         yield gateway
 
@@ -180,13 +187,83 @@ def test_a_client_that_does_not_read_costs_no_memory(
     assert grown < SLOW_READER_MB_MAX
 
 
+def publish_large(publisher: Connection, packet_id: int, size: int) -> None:
+    """One message of QoS 1 to t, and its PUBACK."""
+    body = wire.text("t") + packet_id.to_bytes(2, "big") + bytes(size)
+    length = len(body)
+    coded = bytes((length & 127 | 128, length >> 7 & 127 | 128, length >> 14))
+    publisher.socket.sendall(bytes((wire.PUBLISH | 2,)) + coded + body)
+    assert publisher.read_packet()[0] == wire.PUBACK
+
+
+def read_bytes(line: socket.socket, count: int) -> bytes:
+    line.settimeout(15)
+    data = b""
+    while len(data) < count and (more := line.recv(count - len(data))):
+        data += more
+    return data
+
+
+def test_many_clients_that_do_not_read_are_bounded_together_and_others_go_on(
+    gateway: Gateway, door: Door
+) -> None:
+    good, publisher = door.client("good"), door.client("p")
+    deaf = [door.client(f"deaf-{number}") for number in range(300)]
+    for client in [good, *deaf]:
+        client.subscribe("t", 1)
+    before = resident_mb(gateway)
+    for packet_id in range(1, 61):
+        publish_large(publisher, packet_id, 100_000)
+        assert len(read_bytes(good.socket, 100_009)) == 100_009
+        good.socket.sendall(b"\x40\x02" + packet_id.to_bytes(2, "big"))
+    grown = resident_mb(gateway) - before
+    print(f"6 MB at QoS 1 for 300 clients that do not read: {grown:.1f} MB more")
+    assert grown < MANY_MB_MAX
+
+
+def test_a_large_message_to_many_who_read_reaches_all_of_them_within_the_bound(
+    gateway: Gateway, door: Door
+) -> None:
+    readers, publisher = [door.client(f"r-{number}") for number in range(40)], door.client("p")
+    for client in readers:
+        client.subscribe("t", 1)
+    before = resident_mb(gateway)
+    publish_large(publisher, 1, 900_000)
+    for client in readers:
+        assert len(read_bytes(client.socket, 900_009)) == 900_009
+    grown = resident_mb(gateway) - before
+    print(f"0.9 MB at QoS 1 to 40 clients: {grown:.1f} MB more")
+    assert grown < MANY_MB_MAX
+
+
+def test_large_packets_that_never_end_are_bounded_together_and_others_go_on(
+    gateway: Gateway, door: Door
+) -> None:
+    quiet = door.client("quiet")
+    before = resident_mb(gateway)
+    clients = [door.client(f"slow-{number}") for number in range(100)]
+    for client in clients:
+        client.socket.sendall(b"\x30\x80\x80\x3c\x00\x01t" + bytes(900_000))
+    assert p99(round_trips(quiet, 50)) < QUIET_P99_S_MAX
+    wait_until(lambda: sum(cut_off(each.socket) for each in clients) >= 90, "most are cut off", 10)
+    grown = resident_mb(gateway) - before
+    print(f"90 MB in packets that never end: {grown:.1f} MB more")
+    assert grown < MANY_MB_MAX
+
+
 def test_many_idle_clients_fit(gateway: Gateway, door: Door) -> None:
     first = door.client("first")
     before = resident_mb(gateway)
-    clients = [door.client(f"idle-{number:05d}") for number in range(IDLE)]
-    for client in clients[:: max(IDLE // 100, 1)]:
-        client.subscribe(f"to/{client.socket.fileno()}", 0)
-    each = (resident_mb(gateway) - before) * 1e3 / IDLE
-    print(f"{IDLE} idle clients: {resident_mb(gateway):.1f} MB, {each:.2f} kB each")
+    begin = time.monotonic()
+    for number in range(IDLE):
+        door.client(f"idle-{number:05d}").subscribe(f"to/{number}", 0)
+    took_s = time.monotonic() - begin
+    all_of_it = resident_mb(gateway)
+    each = (all_of_it - before) * 1e3 / IDLE
+    print(
+        f"{IDLE} idle clients with a subscription each: {all_of_it:.1f} MB,"
+        f" {each:.2f} kB each, there in {took_s:.1f} s"
+    )
     assert p99(round_trips(first, 50)) < QUIET_P99_S_MAX
     assert each < KILOBYTES_A_CLIENT_MAX
+    assert all_of_it < IDLE_MB_MAX

@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 REPOSITORY = Path(__file__).parent.parent.parent
 PAGE = (REPOSITORY / "docs/getting-started.md").read_text()
 COMMANDS = re.findall(r"```sh\n(.*?)\n```", PAGE)
+PASSWORD = "correct horse"
 FILE = re.search(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 RESOLVER = Path("/lib/x86_64-linux-gnu/libnss_mdns4_minimal.so.2")
 NETWORK = '[network]\ninterface = "host0"\naddress = "10.77.0.1{number}/24"\n'
@@ -65,22 +66,22 @@ class Laptop:
         asked.communicate(timeout=10)
         return asked.returncode == 0
 
-    def type(self, command: str) -> subprocess.Popen[str]:
+    def type(self, command: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         """Types one command, in the folder of the download."""
         inner = f"--target={self._children()[0]}"
         words = ["nsenter", "--mount", "--net", "--pid", inner, "bash", "-c"]
         return subprocess.Popen(
             [*words, f"cd {self._folder} && export HOME=/root && {command}"],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
-    def answer(self, command: str, status: int = 0) -> str:
+    def answer(self, command: str, status: int = 0, typed: str = "") -> str:
         """What the command prints; it must end with this status."""
-        process = self.type(command)
-        said = process.communicate(timeout=60)[0]
+        process = self.type(command, subprocess.PIPE)
+        said = process.communicate(typed, timeout=60)[0]
         assert process.returncode == status, f"{command}: {process.returncode}\n{said}"
         return said
 
@@ -144,6 +145,12 @@ def test_the_page_leads_to_a_working_mesh(site: Site, laptop: Laptop) -> None:
 
     wait_until(healthy, 60, "the page's table", lambda: shown[-1] + twins[0].story())
 
+    nobody = command("mosquitto_pub").replace(f"-u ann -P '{PASSWORD}' ", "")
+    assert "not authorised" in laptop.type(nobody).communicate(timeout=60)[0]
+    for gateway in ("gw1", "gw2"):
+        added = laptop.answer(command("user add", gateway), typed=f"{PASSWORD}\n")
+        assert "the user ann may log in" in added
+
     listener = laptop.type(command("mosquitto_sub"))
     begun = time.monotonic()
     while listener.poll() is None and time.monotonic() - begun < 20:
@@ -165,8 +172,9 @@ def test_every_command_of_the_page_is_typed_by_the_test_above() -> None:
         "cat",
         "openssl",
         "ssh gw@",
+        "user add",
         "mosquitto_sub",
         "mosquitto_pub",
     )
-    assert len(COMMANDS) == 8
+    assert len(COMMANDS) == 10
     assert all(any(word in line for word in words) for line in COMMANDS)

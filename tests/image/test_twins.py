@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,6 +132,23 @@ def test_the_operator_gets_the_table_by_ssh(mesh: list[View]) -> None:
     assert "plant: healthy. 3 gateways: 3 alive." in answer.stdout
     assert [line.split()[0] for line in answer.stdout.splitlines()[3:6]] == ["gw1", "gw2", "gw3"]
     assert "\x1b" not in answer.stdout
+
+
+def test_the_operator_may_have_the_box_checked_though_he_may_read_none_of_it(
+    mesh: list[View],
+) -> None:
+    checks = json.loads(mesh[0].ask("gwctl", "doctor", "--json").stdout)["checks"]
+    found = {check["check"]: check for check in checks}
+    assert "this user may not read" in found["configuration"]["text"]
+    well = ("configuration", "gatewayd", "MQTT port 1883", "TLS port 8883", "link port 7883")
+    well += ("certificate on port 8883", "state directory", "log")
+    assert {name: found[name]["level"] for name in well} == dict.fromkeys(well, "ok"), checks
+
+
+def test_the_manual_page_and_completion_lie_in_the_system(twin_system: Path) -> None:
+    share = twin_system / "usr/share"
+    laid = ("man/man1/gwctl.1", "bash-completion/completions/gwctl.bash")
+    assert [name for name in laid if not (share / name).is_file()] == []
 
 
 def test_the_operator_can_do_nothing_else(

@@ -1,48 +1,58 @@
-"""Clients that keep their promises over broken connections, and remember exactly what happened.
+"""A client that keeps its promises over broken connections: what all of them have in common.
 
-Each has a persistent session (3.1.1, clean session 0), a thread of its own, and connects again for as
-long as it is wanted. Must not know who kills the broker.
+Each has a persistent session and a thread of its own, and connects again for as long as it is wanted. A
+roaming one also leaves a connection that works for a new one, as a device does that changes its network:
+what the old one still holds is never read. Must not know who kills the broker, or what is said.
 """
 
+import contextlib
 import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from random import Random
 
 from gateway.mqtt.decode import decode
 from gateway.mqtt.encode import encode
 from gateway.mqtt.framing import split
-from gateway.mqtt.packets import (
-    ConnAck,
-    Connect,
-    Packet,
-    PubAck,
-    PubComp,
-    Publish,
-    PubRec,
-    PubRel,
-    SubAck,
-    Subscribe,
-    Subscription,
-    Version,
-)
+from gateway.mqtt.packets import ConnAck, Connect, Packet, Version
+from gateway.mqtt.properties import NO_PROPERTIES, Properties
 
-V = Version.MQTT311
+V311, V5 = Version.MQTT311, Version.MQTT5
+PACKET_BYTES_MAX = 1_000_000
+SESSION_EXPIRY_S = 36_000
+CONNECT_TIMEOUT_S = 5.0
+LET_GO_S = 10.0  # the broker has closed a connection that was left by then
 READ_TIMEOUT_S = 0.05
 RETRY_S = 0.02
-PACKET_IDS = 60_000
+STAY_MIN_S, STAY_MAX_S = 0.05, 0.6  # of a roaming client, at one connection
 
 
 class Peer:
-    """One client; `talk` handles what comes, `begin` is called when a CONNACK came."""
+    """One client; `talk` handles what comes, `begin` is called when a CONNACK came.
 
-    def __init__(self, address: tuple[str, int], client_id: str) -> None:
+    `roams` is the dice of one that changes connections; without, it stays.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        client_id: str,
+        version: Version = V311,
+        roams: Random | None = None,
+    ) -> None:
         self.address = address
         self.client_id = client_id
+        self.version = version
         self.connections = 0
+        self.moves = 0
         self.lost_sessions = 0
         self.wanted = threading.Event()
         self.problem = ""
+        self._roams = roams
+        self._move_at = 0.0
         self._socket: socket.socket | None = None
+        self._left: socket.socket | None = None  # the connection before, not closed by us
         self._thread = threading.Thread(target=self._live, daemon=True)
 
     def start(self) -> None:
@@ -67,162 +77,107 @@ class Peer:
 
     def say(self, *packets: Packet) -> None:
         assert self._socket is not None
-        self._socket.sendall(b"".join(encode(packet, V) for packet in packets))
+        self._socket.sendall(b"".join(encode(packet, self.version) for packet in packets))
 
     def _live(self) -> None:
+        try:
+            self._come_and_go()
+        finally:
+            for line in (self._socket, self._left):
+                if line is not None:
+                    line.close()
+
+    def _come_and_go(self) -> None:
         pause = threading.Event()
         while self.wanted.is_set():
             try:
-                with socket.create_connection(self.address, 5) as self._socket:
-                    self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    self._serve()
+                self._socket = connection(self.address)
+                self._serve()
+                self._leave()
             except AssertionError as error:
                 self.problem = repr(error)
                 return
             except OSError:
+                self._move_at = 0.0
+                self._leave()
                 pause.wait(RETRY_S)
 
+    def _leave(self) -> None:
+        """Closes the connection, or keeps it open for the next one to take the session from."""
+        line, self._socket = self._socket, None
+        if line is not None and self._move_at and self.wanted.is_set():
+            self.moves += 1
+            self._left = line
+        elif line is not None:
+            line.close()
+
     def _serve(self) -> None:
-        assert self._socket is not None
-        self.say(Connect(V, self.client_id, False, 60))
-        for packet in self._packets():
+        self._move_at = 0.0
+        self.say(session(self.client_id, self.version))
+        for packet in packets(self._socket, self.version, self._stays):
             if packet is None:
                 self.idle()
             elif isinstance(packet, ConnAck):
                 assert packet.reason == 0, packet
+                self._came_over()
                 self.connections += 1
                 if self.connections > 1 and not packet.session_present:
                     self.lost_sessions += 1
                 self.begin(packet.session_present)
+                if self._roams is not None:
+                    self._move_at = time.monotonic() + self._roams.uniform(STAY_MIN_S, STAY_MAX_S)
             else:
                 self.talk(packet)
 
-    def _packets(self):  # type: ignore[no-untyped-def]
-        assert self._socket is not None
-        self._socket.settimeout(READ_TIMEOUT_S)
-        data = b""
-        while self.wanted.is_set():
-            try:
-                came = self._socket.recv(65_536)
-            except TimeoutError:
-                yield None
-                continue
-            if not came:
-                return
-            data += came
-            frames, rest = split(data, 1_000_000)
-            for first, start, end in frames:
-                yield decode(first, data[start:end], V)
-            data = data[rest:]
+    def _stays(self) -> bool:
+        return self.wanted.is_set() and not 0 < self._move_at <= time.monotonic()
+
+    def _came_over(self) -> None:
+        """The session is taken over: the connection before is closed by the broker."""
+        line, self._left = self._left, None
+        if line is not None:
+            with line, contextlib.suppress(ConnectionError):
+                line.settimeout(LET_GO_S)
+                while line.recv(65_536):
+                    pass
+
+
+def session(client_id: str, version: Version, **options: object) -> Connect:
+    """CONNECT for a session that stays; without a keep-alive, for some say nothing for minutes."""
+    properties = NO_PROPERTIES
+    if version is V5:
+        properties = Properties(session_expiry_interval_s=SESSION_EXPIRY_S)
+    return Connect(version, client_id, False, 0, properties=properties, **options)  # type: ignore[arg-type]
+
+
+def connection(address: tuple[str, int]) -> socket.socket:
+    """A connected socket that sends at once and is read in short turns."""
+    line = socket.create_connection(address, CONNECT_TIMEOUT_S)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    line.settimeout(READ_TIMEOUT_S)
+    return line
+
+
+def packets(
+    line: socket.socket | None, version: Version, wanted: Callable[[], bool]
+) -> Iterator[Packet | None]:
+    """What comes, until the end of it or `wanted` says no; None when there is time for other things."""
+    assert line is not None
+    data = b""
+    while wanted():
+        try:
+            came = line.recv(65_536)
+        except TimeoutError:
             yield None
-
-
-class Publisher(Peer):
-    """Publishes 1, 2, 3, ... to its topic, at most `window` unanswered.
-
-    `acknowledged` are the numbers whose PUBACK or PUBCOMP came. A number is used until then.
-    """
-
-    def __init__(
-        self, address: tuple[str, int], client_id: str, qos: int, window: int = 20
-    ) -> None:
-        super().__init__(address, client_id)
-        self.qos = qos
-        self.window = window
-        self.topic = f"t/{qos}/{client_id}"
-        self.number = 0
-        self.acknowledged: list[int] = []
-        self.enough = threading.Event()
-        self._ready = False
-        self._open: dict[int, int] = {}  # packet id: number, without an answer
-        self._received: dict[int, int] = {}  # the same, PUBREC came
-
-    def begin(self, present: bool) -> None:
-        if not present:  # the broker has forgotten what it said PUBREC for: begin again
-            self._open = dict(sorted((self._received | self._open).items(), key=lambda e: e[1]))
-            self._received = {}
-        again = sorted(self._received) and [PubRel(packet_id) for packet_id in self._received]
-        self.say(*(again or ()), *(self._publish(*each, dup=True) for each in self._open.items()))
-        self._ready = True
-
-    def talk(self, packet: Packet) -> None:
-        match packet:
-            case PubAck() if self.qos == 1:
-                number = self._open.pop(packet.packet_id, None)
-                if number is not None:
-                    self.acknowledged.append(number)
-            case PubRec() if self.qos == 2:
-                if packet.packet_id in self._open:
-                    self._received[packet.packet_id] = self._open.pop(packet.packet_id)
-                self.say(PubRel(packet.packet_id))
-            case PubComp() if self.qos == 2:
-                number = self._received.pop(packet.packet_id, None)
-                if number is not None:
-                    self.acknowledged.append(number)
-            case _:
-                raise AssertionError(f"unexpected {packet}")
-
-    def idle(self) -> None:
-        fresh = []
-        while (
-            self._ready
-            and not self.enough.is_set()
-            and len(self._open) + len(self._received) < self.window
-        ):
-            self.number += 1
-            packet_id = self.number % PACKET_IDS + 1
-            self._open[packet_id] = self.number
-            fresh.append(self._publish(packet_id, self.number))
-        if fresh:
-            self.say(*fresh)
-
-    def answered(self) -> bool:
-        """Whether every message has its last answer."""
-        return not (self._open or self._received)
-
-    def _serve(self) -> None:
-        self._ready = False
-        super()._serve()
-
-    def _publish(self, packet_id: int, number: int, dup: bool = False) -> Publish:
-        return Publish(self.topic, b"%d" % number, self.qos, dup=dup, packet_id=packet_id)
-
-
-class Subscriber(Peer):
-    """Takes everything below t/; `came` is, by topic, every number in the order of its delivery.
-
-    A QoS 2 message counts when its packet id is new: the client's half of exactly once.
-    """
-
-    def __init__(self, address: tuple[str, int], client_id: str, qos: int) -> None:
-        super().__init__(address, client_id)
-        self.qos = qos
-        self.came: dict[str, list[int]] = {}
-        self.subscribed = threading.Event()
-        self._held: set[int] = set()
-
-    def begin(self, present: bool) -> None:
-        if not present:
-            self._held.clear()
-            self.say(Subscribe(1, (Subscription("t/#", self.qos),)))
-
-    def talk(self, packet: Packet) -> None:
-        match packet:
-            case SubAck():
-                self.subscribed.set()
-            case Publish():
-                if packet.qos < 2 or packet.packet_id not in self._held:
-                    self.came.setdefault(packet.topic, []).append(int(packet.payload))
-                if packet.qos == 1:
-                    self.say(PubAck(packet.packet_id))
-                elif packet.qos == 2:
-                    self._held.add(packet.packet_id)
-                    self.say(PubRec(packet.packet_id))
-            case PubRel():
-                self._held.discard(packet.packet_id)
-                self.say(PubComp(packet.packet_id))
-            case _:
-                raise AssertionError(f"unexpected {packet}")
+            continue
+        if not came:
+            return
+        data += came
+        frames, rest = split(data, PACKET_BYTES_MAX)
+        for first, start, end in frames:
+            yield decode(first, data[start:end], version)
+        data = data[rest:]
+        yield None
 
 
 def wait(condition: Callable[[], bool], seconds: float) -> bool:

@@ -3,8 +3,8 @@
 import pytest
 
 from gateway.mesh.frames import Bye
+from gateway.mesh.life import Life
 from gateway.mesh.link import LinkState
-from gateway.mesh.peer import Life
 from tests.mesh.room import Line, Room
 
 LIVES = [Life.ALIVE, Life.SUSPECT, Life.DEAD]

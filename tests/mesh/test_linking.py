@@ -4,8 +4,8 @@ import pytest
 
 from gateway.config import ClusterSection
 from gateway.mesh.frames import PROTOCOL, Hello, Refuse
+from gateway.mesh.life import Life
 from gateway.mesh.link import LinkState
-from gateway.mesh.peer import Life
 from tests.mesh.room import Gate, Room, stranger
 from tests.mesh.transcript import check
 

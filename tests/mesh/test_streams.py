@@ -1,7 +1,7 @@
 """Messages between gateways: each once and in order, whatever becomes of the link, and bounded."""
 
 from gateway.limits import UNTAKEN_BYTES_HIGH, UNTAKEN_BYTES_MAX
-from gateway.mesh.peer import Life
+from gateway.mesh.life import Life
 from tests.mesh.room import Client, Room
 from tests.mesh.transcript import check
 

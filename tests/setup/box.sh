@@ -15,15 +15,17 @@ systemd-sysusers --root="$root" "$here/systemd/gateway-sysusers.conf" >&2
 sed -i 's:/usr/bin/gw-shell:/mnt/bin/gw-shell:' "$root/etc/passwd"
 for table in passwd group shadow; do mount --bind "$root/etc/$table" "/etc/$table"; done
 
-# The program: this checkout and this Python, at places that everybody may read.
+# The program: this checkout and this Python with its libraries, at places that everybody may read.
+# A Python that is not the system's may look for its own library where only its owner may.
 mount -t tmpfs -o mode=755 tmpfs /mnt
-mkdir -p /mnt/bin /mnt/python /mnt/packages/gateway
+mkdir -p /mnt/bin /mnt/python /mnt/libraries /mnt/packages/gateway
 mount --bind "$prefix" /mnt/python
+mount --bind "$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" /mnt/libraries
 mount --bind "$here/gateway" /mnt/packages/gateway
 cat >/mnt/bin/gw-shell <<END
-#!/mnt/python/bin/$version -IB
+#!/usr/bin/env -S LD_LIBRARY_PATH=/mnt/python/lib /mnt/python/bin/$version -IB
 import sys
-sys.path.insert(0, "/mnt/packages")
+sys.path[:0] = ["/mnt/packages", "/mnt/libraries"]
 from gateway.ctl.shell import main
 sys.exit(main())
 END
@@ -41,7 +43,7 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -m 755 /run/sshd
 install -d -m 750 -g gateway-operator /run/gatewayd
 printf '[gateway]\nname = "gw-ssh"\naddress = "%s"\nstate_dir = "%s/state"\n' "$address" "$root" >"$root/gatewayd.toml"
-printf '[mqtt]\nport = 18864\ntls_port = 0\n' >>"$root/gatewayd.toml"
+printf '[mqtt]\nport = 18864\ntls_port = 18865\n' >>"$root/gatewayd.toml"
 setpriv --regid gateway-operator --clear-groups "$python" -m gateway.shell.daemon --config "$root/gatewayd.toml" &
 
 /usr/sbin/sshd -t

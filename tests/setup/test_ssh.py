@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from paho.mqtt import publish
 
 from gateway.ctl.shell import HELP, REFUSED
 from gateway.setup.main import set_up
@@ -194,6 +195,42 @@ def test_the_environment_of_a_client_changes_nothing(operator: Operator) -> None
     assert "uid=" not in shown.stdout
 
 
+def test_doctor_checks_by_what_gatewayd_says_where_this_user_may_not_read(
+    operator: Operator,
+) -> None:
+    done = operator.ssh(
+        "gwctl", "doctor", "--json", "--config", f"{operator.folder}/root/gatewayd.toml"
+    )
+    assert done.stdout, done.stderr
+    checks = {check["check"]: check for check in json.loads(done.stdout)["checks"]}
+    assert "this user may not read" in checks["configuration"]["text"]
+    well = ("configuration", "gatewayd", "MQTT port 18864", "TLS port 18865", "state directory")
+    assert {name: checks[name]["level"] for name in well} == dict.fromkeys(well, "ok")
+    assert checks["certificate on port 18865"]["text"] == "valid until 9999-12-31"
+
+
+def test_a_trace_comes_through_and_ends_with_the_line(operator: Operator) -> None:
+    def traced() -> bool:
+        return "somebody runs gwctl trace" in operator.ssh("gwctl", "status", "--json").stdout
+
+    def wait(there: bool) -> None:
+        end = time.monotonic() + WAIT_S
+        while traced() is not there:
+            assert time.monotonic() < end
+
+    for end_it in (True, False):
+        command = operator.command("gwctl", "trace", "'plant/#'", "--count", "1" if end_it else "0")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as line:
+            wait(there=True)
+            if end_it:
+                publish.single("plant/level", "7.5", hostname=ADDRESS, port=18864)
+                out, _ = line.communicate(timeout=WAIT_S)
+                assert b"plant/level 3B 7.5" in out
+            else:
+                line.kill()
+        wait(there=False)
+
+
 # At a terminal.
 
 
@@ -246,6 +283,31 @@ def test_a_login_is_a_prompt_for_gwctl(operator: Operator) -> None:
     terminal.type("exit\n")
     assert terminal.ends() == 0
     assert "uid=" not in terminal.seen
+
+
+def test_the_first_user_is_made_from_afar_and_his_password_is_not_shown(operator: Operator) -> None:
+    assert "there is no user" in operator.ssh("gwctl", "user", "list").stdout
+    terminal = Terminal(operator.command("-t", "gwctl", "user", "add", "ann"))
+    terminal.until("password: ")
+    terminal.type("correct horse\n")
+    terminal.until("password, again: ")
+    terminal.type("correct horse\n")
+    terminal.until("the user ann may log in")
+    assert terminal.ends() == 0 and "horse" not in terminal.seen
+    assert "ann" in operator.ssh("gwctl", "user", "list").stdout
+
+
+def test_who_forgets_the_terminal_is_told_what_is_awaited(operator: Operator) -> None:
+    process = subprocess.Popen(
+        operator.command("gwctl", "user", "add", "bob"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert "to be asked for it: ssh -t" in process.stderr.readline()
+    assert "the user bob may log in" in process.communicate("correct horse\n", WAIT_S)[0]
 
 
 # What sshd itself says of its settings.

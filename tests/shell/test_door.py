@@ -1,19 +1,21 @@
 """What stands at the door is bounded, and keeps nobody out (gateway/broker/door.py)."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from ipaddress import ip_network
 from random import Random
 
 import pytest
 
-from gateway.broker import connection as connection_module
 from gateway.config import MqttSection
 from gateway.mqtt.encode import encode
 from gateway.mqtt.packets import Connect, Version
 from gateway.node import Node
 from gateway.shell import clients
 from gateway.shell.clients import ClientProtocol
+from gateway.shell.entrance import Entrance, Way
 from gateway.shell.runtime import Runtime
 
 CONNECT = encode(Connect(Version.MQTT311, "c", True, 0), Version.MQTT311)
@@ -22,11 +24,17 @@ Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @asynccontextmanager
-async def serving(settings: MqttSection) -> AsyncIterator[tuple[Node, int, list[Pair]]]:
+async def serving(
+    settings: MqttSection, way: Way | None = None
+) -> AsyncIterator[tuple[Node, int, list[Pair]]]:
     loop = asyncio.get_running_loop()
     node = Node(settings, None, Random(1), loop.time())
     runtime = Runtime(node, lambda dial: None, lambda effect: None)
-    server = await loop.create_server(lambda: ClientProtocol(runtime), "127.0.0.1", 0, backlog=1024)
+
+    def protocol() -> asyncio.Protocol:
+        return ClientProtocol(runtime) if way is None else Entrance(runtime, way)
+
+    server = await loop.create_server(protocol, "127.0.0.1", 0, backlog=1024)
     runtime.start()
     opened: list[Pair] = []
     try:
@@ -70,15 +78,37 @@ def test_idle_sockets_make_way_and_keep_no_client_out() -> None:
 
 
 @pytest.mark.parametrize("said", [b"", CONNECT[:1]])
-def test_who_does_not_say_who_it_is_is_cut(monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
-    monkeypatch.setattr(connection_module, "CONNECT_TIMEOUT_S", 0.2)
-
+def test_who_does_not_say_who_it_is_is_cut(said: bytes) -> None:
     async def run() -> None:
-        async with serving(MqttSection()) as (node, port, opened):
+        async with serving(MqttSection(connect_timeout_s=0.2)) as (node, port, opened):
             opened.append(await asyncio.open_connection("127.0.0.1", port))
             opened[0][1].write(said)
             await is_cut(opened[0][0])
             assert not node.broker.state.door.unopened
+
+    asyncio.run(run())
+
+
+PROXIES = (ip_network("127.0.0.0/8"),)
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        (Way(websocket=True), b"GET /mqtt HTTP/1.1\r\n"),
+        (Way(proxies=PROXIES), b""),
+        (Way(proxies=PROXIES), b"PROXY TCP4 192"),
+        (Way(proxies=PROXIES), b"PROXY TCP4 192.0.2.7 10.0.0.1 1 2\r\n"),
+        (Way(lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)), b""),
+    ],
+)
+def test_who_does_not_come_through_to_mqtt_is_cut(way: Way, said: bytes) -> None:
+    async def run() -> None:
+        async with serving(MqttSection(connect_timeout_s=0.2), way) as (node, port, opened):
+            opened.append(await asyncio.open_connection("127.0.0.1", port))
+            opened[0][1].write(said)
+            await is_cut(opened[0][0])
+            assert not node.broker.state.door.unopened and not node.broker.state.door.by_address
 
     asyncio.run(run())
 

@@ -53,6 +53,7 @@ def test_a_gateway_says_what_it_counts(tmp_path: Path) -> None:
     assert samples["gatewayd_clients"] == 0
     assert samples["gatewayd_disk_free_bytes"] > 0
     assert 'gatewayd_messages_dropped_total{cause="queue_full"}' in samples
+    assert samples["gatewayd_waiting_bytes"] == 0 < samples["gatewayd_waiting_bytes_max"]
 
 
 def serve(test: Callable[[int], Awaitable[None]], timeout_s: float = 5.0) -> None:

@@ -5,8 +5,18 @@ from queue import Queue
 import pytest
 
 from gateway.broker.logins import NOBODYS_HASH
+from gateway.broker.scram import ITERATIONS, make_keys
 from gateway.effects import CheckPassword
-from gateway.shell.passwords import BLOCK, COST_LOG2, Checker, hashed, is_right
+from gateway.shell.passwords import (
+    BLOCK,
+    COST_LOG2,
+    Checker,
+    hashed,
+    is_right,
+    keys_of,
+    keys_text,
+    new_keys,
+)
 
 # RFC 7914, section 12, the third vector.
 RFC_7914 = (
@@ -50,3 +60,39 @@ def test_the_threads_tell_the_answer_of_each_token() -> None:
         checker.check(CheckPassword(token, password, stored))
     assert sorted(told.get(timeout=30) for _ in range(3)) == [(0, True), (1, False), (2, True)]
     checker.close()
+
+
+# RFC 5803's form, with the keys of RFC 7677's vector.
+RFC_7677 = (
+    "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ=="
+    "$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+)
+
+
+def test_keys_of_scram_are_kept_in_the_form_of_the_specification() -> None:
+    keys = keys_of(RFC_7677)
+    assert keys is not None and keys_text(keys) == RFC_7677
+    assert keys == make_keys("pencil", keys.salt, 4_096)
+
+
+def test_each_password_has_a_salt_of_its_own_and_the_full_cost() -> None:
+    keys = new_keys("pencil")
+    assert keys.iterations == ITERATIONS and keys_of(keys_text(keys)) == keys
+    assert new_keys("pencil").salt != keys.salt
+    with pytest.raises(ValueError, match="the password has a control character"):
+        new_keys("pen\tcil")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        RFC_7677.replace("4096", "4095"),
+        RFC_7677.replace("4096", "99999999"),
+        RFC_7677.replace("W22Z", "W22!"),
+        RFC_7677[:-4],
+        RFC_7677.replace("256", "512"),
+    ],
+)
+def test_a_text_that_is_no_keys_is_none(text: str) -> None:
+    assert keys_of(text) is None

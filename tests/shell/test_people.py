@@ -1,8 +1,10 @@
 """Users and rules against a real gatewayd, with gwctl and the tools that people use."""
 
+import select
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from gateway.mqtt.encode import encode
 from gateway.mqtt.packets import Connect, Version
+from gateway.mqtt.reasons import Reason
 from tests.gateways import Gateway, loopback_addresses, wait_until
 
 GWCTL = Path(sys.executable).parent / "gwctl"
@@ -123,3 +126,28 @@ def test_five_hundred_clients_of_one_user_come_back_at_once(gateway: Gateway) ->
             client.sendall(encode(connect, Version.MQTT311))
             clients.append(client)
         assert [client.recv(4) for client in clients] == [b"\x20\x02\0\0"] * 500
+
+
+def test_an_address_that_guesses_passwords_all_the_time_keeps_nobody_waiting(
+    gateway: Gateway,
+) -> None:
+    """It has all the checks that may wait; who comes from another address has his turn next."""
+    said(gateway, "user", "add", "ann", secret="correct horse")
+
+    def caller(room: ExitStack, source: str, password: bytes) -> socket.socket:
+        line = socket.create_connection((gateway.host, gateway.port), 20, (source, 0))
+        name = f"c{password.decode()}"
+        connect = Connect(Version.MQTT5, name, True, 0, None, "ann", password)
+        room.enter_context(line).sendall(encode(connect, Version.MQTT5))
+        return line
+
+    with ExitStack() as room:
+        guessing = [caller(room, "127.0.0.2", b"guess %d" % number) for number in range(100)]
+        begin = time.monotonic()
+        honest = caller(room, "127.0.0.3", b"correct horse")
+        assert honest.recv(64)[3] == Reason.SUCCESS
+        waited_s = time.monotonic() - begin
+        busy = [line for line in guessing if select.select([line], (), (), 0)[0]]
+        assert len(busy) >= 60 and all(line.recv(64)[3] == Reason.SERVER_BUSY for line in busy)
+        print(f"an honest login took {waited_s:.2f} s beside {len(guessing)} wrong ones")
+        assert waited_s < 2.0, "three checks, and one of them waits for the machine"

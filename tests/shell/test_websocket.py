@@ -46,13 +46,19 @@ class Raw:
     """A WebSocket client by hand."""
 
     def __init__(
-        self, port: int, path: str = "/mqtt", offered: str = "mqtt", more: str = ""
+        self,
+        port: int,
+        path: str = "/mqtt",
+        offered: str = "mqtt",
+        more: str = "",
+        before: bytes = b"",
     ) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=WITHIN_S)
         self._file = self.socket.makefile("rb")
         protocol = f"Sec-WebSocket-Protocol: {offered}\r\n" if offered else ""
         self.socket.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: gw1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            before
+            + f"GET {path} HTTP/1.1\r\nHost: gw1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
             f"{protocol}{more}\r\n".encode()
         )

@@ -16,14 +16,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="replay this one and print its trace")
     parser.add_argument("--seeds", type=int, default=100, help="how many (default: %(default)s)")
     parser.add_argument("--first", type=int, default=1, help="where to begin")
+    parser.add_argument("--disks", action="store_true", help="gateways that keep sessions")
     options = parser.parse_args()
     if options.seed is not None:
-        outcome = run(options.seed)
+        outcome = run(options.seed, options.disks)
         print("\n".join([*outcome.trace, *outcome.problems]))
         return bool(outcome.problems)
     failed = deliveries = 0
     for seed in range(options.first, options.first + options.seeds):
-        outcome = run(seed)
+        outcome = run(seed, options.disks)
         deliveries += outcome.deliveries
         if outcome.problems:
             failed += 1

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from gateway.broker.connection import Connection
+from gateway.broker.journal import Batch
+from gateway.broker.records import Wish
 from gateway.config import ClusterSection, MqttSection
 from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime
 from gateway.ids import gateway_id
@@ -18,19 +20,28 @@ from gateway.mesh.frames import Member
 from gateway.mesh.identity import Identity
 from gateway.mesh.link import Link
 from gateway.node import Node
+from tests.broker.kept import Card
 from tests.sim.network import Network, Wire
 from tests.sim.world import World
 
 LINK_PORT = 7883
+COMMIT_MIN_S, COMMIT_MAX_S = 0.002, 0.06  # good cards and ordinary ones
+REWRITES = 0.1  # share of the commits after which all that lives is written again
 WAKE_MAX_S = 0.1  # the shell looks at the deadline this often
 CLUSTER = ClusterSection("sim", "a key that is not used here", LINK_PORT, discovery=False)
 
 
 @dataclass
 class Disk:
-    """What a gateway keeps over a restart."""
+    """What a gateway keeps over a restart. `card` is the broker's; None: it keeps nothing.
+
+    `fails` and `stalls_s` are what goes wrong with it: no write succeeds, each takes that long.
+    """
 
     store: str
+    card: Card | None = None
+    fails: bool = False
+    stalls_s: float = 0.0
     boot: int = 0
     mesh_time_ms: int = 0
     members: dict[str, Member] = field(default_factory=dict)
@@ -43,18 +54,28 @@ class Disk:
 class Box:
     """One gateway; `name` is its address as well."""
 
-    def __init__(self, world: World, network: Network, name: str, peers: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        world: World,
+        network: Network,
+        name: str,
+        peers: tuple[str, ...],
+        card: Card | None = None,
+    ) -> None:
         self.world = world
         self.network = network
         self.name = name
         self.gateway = gateway_id(name)
-        self.disk = Disk(f"{world.random.getrandbits(128):032x}")
+        self.disk = Disk(f"{world.random.getrandbits(128):032x}", card)
         self.peers = peers
         self.boxes: dict[str, Box] = {}  # whom it can dial, by address
         self.node: Node | None = None
         self.asleep = False
+        self.doomed = False  # it loses its power in the middle of its next commit
+        self.on_fall: Callable[[], None] = lambda: None
         self.wires: dict[Wire, int] = {}  # the side that this box holds
         self._late: list[Callable[[], None]] = []
+        self._writing: Batch | None = None
         self._offset = 0.0
         self._generation = 0
         self._turning = False
@@ -84,9 +105,13 @@ class Box:
         now = self.clock()
         settings = MqttSection(allow_anonymous="everywhere")
         members = list(self.disk.members.values())
+        boot = 0 if self.disk.card is None else self.disk.boot
         self.node = Node(
-            settings, identity, self.world.random, now, self.disk.mesh_time_ms, members
+            *(settings, identity, self.world.random, now, self.disk.mesh_time_ms, members),
+            boot=boot,
         )
+        if self.disk.card is not None:
+            self.disk.card.restore(self.node.broker, now)
         assert self.node.mesh is not None
         for peer in self.peers:
             self.node.mesh.found("", peer, LINK_PORT, now)
@@ -96,7 +121,12 @@ class Box:
 
     def kill(self, power: bool) -> None:
         """Ends the process; with the power gone nobody is told by its kernel."""
+        self.doomed = False
         self.say("loses its power" if power else "is killed")
+        writing, self._writing = self._writing, None
+        if writing is not None and not self.disk.fails and self.world.random.random() < 0.5:
+            assert self.disk.card is not None
+            self.disk.card.write(writing)  # all of it, but nobody was told
         self.node, self.asleep, self._late = None, False, []
         self._generation += 1
         self._turning, self._wake_at = False, float("inf")
@@ -186,7 +216,37 @@ class Box:
         for writer in (*outboxes, *links):
             if writer.owner is not None:
                 writer.owner.flush()
+        self._commit()
         self._plan_wake()
+
+    def _commit(self) -> None:
+        """Hands what is due to the disk, one batch at a time."""
+        assert self.node is not None
+        if self.disk.card is None or self._writing is not None:
+            return
+        self._writing = self.node.broker.journal.take(self.clock())
+        if self._writing is not None:
+            took_s = self.disk.stalls_s or self.world.random.uniform(COMMIT_MIN_S, COMMIT_MAX_S)
+            self.world.after(took_s, self._guarded(lambda: self._written(took_s)))
+            if self.doomed:
+                self.world.after(took_s / 2, self._guarded(self._fall))
+
+    def _fall(self) -> None:
+        if self.doomed:
+            self.kill(power=True)
+            self.on_fall()
+
+    def _written(self, took_s: float) -> None:
+        """The batch is on disk, or cannot be written."""
+        batch, self._writing = self._writing, None
+        assert self.node is not None and batch is not None and self.disk.card is not None
+        if self.disk.fails:
+            self.node.broker.commit_failed("the disk fails", self.clock())
+        else:
+            self.disk.card.write(batch)
+            wish = Wish.NOW if self.world.random.random() < REWRITES else Wish.NONE
+            self.node.broker.committed(took_s, wish, self.clock())
+        self._turn_soon()
 
     def _plan_wake(self) -> None:
         assert self.node is not None

@@ -26,8 +26,13 @@ class Faults:
             self._split,
             self._links_break,
             self._slow,
-            self._restored,
         ]
+        if any(box.disk.card for box in boxes):
+            self._kinds += [self._disk_fails, self._disk_stalls, *(self._power_lost_in_commit,) * 4]
+        else:
+            self._kinds.append(
+                self._restored
+            )  # it costs what was kept: nothing is promised of that
 
     def begin(self) -> End:
         """One of them."""
@@ -60,6 +65,39 @@ class Faults:
         box.kill(power=True)
         box.disk = backup
         return box.start
+
+    def _disk_fails(self) -> End:
+        disk = self._world.random.choice(self._boxes).disk
+        self._world.say("a disk fails")
+        disk.fails = True
+
+        def end() -> None:
+            disk.fails = False
+
+        return end
+
+    def _power_lost_in_commit(self) -> End:
+        box = self._running()
+        if box is None:
+            return nothing
+        box.doomed = True
+
+        def end() -> None:
+            box.doomed = False
+            if box.node is None:
+                box.start()
+
+        return end
+
+    def _disk_stalls(self) -> End:
+        disk = self._world.random.choice(self._boxes).disk
+        disk.stalls_s = self._world.random.choice((0.05, 0.3, 1.0))
+        self._world.say(f"a disk takes {disk.stalls_s} s")
+
+        def end() -> None:
+            disk.stalls_s = 0.0
+
+        return end
 
     def _asleep(self) -> End:
         box = self._running()

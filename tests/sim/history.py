@@ -56,6 +56,28 @@ class Session:
     deliveries: list[Delivery] = field(default_factory=list)
 
 
+@dataclass
+class KeptDelivery:
+    """One PUBLISH that the client of a kept session got, on which of its connections."""
+
+    at: float
+    ident: str
+    qos: int
+    connection: int
+
+
+@dataclass
+class Kept:
+    """A session that its gateway keeps on disk. `lost_at`: when it was told that there is none."""
+
+    client: str
+    box: str
+    connections: int = 0
+    granted: list[Granted] = field(default_factory=list)
+    deliveries: list[KeptDelivery] = field(default_factory=list)
+    lost_at: list[float] = field(default_factory=list)
+
+
 @dataclass(eq=False)
 class Request:
     """Something that a client waits for."""
@@ -78,15 +100,26 @@ class Awake:
 
 @dataclass
 class History:
-    """All of a run. `calm` are stretches without a fault in which all gateways were linked."""
+    """All of a run. `calm` are stretches without a fault in which all gateways were linked.
 
+    `disks`: the gateways keep what they must over a restart.
+    """
+
+    disks: bool = False
     publications: list[Publication] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     awake: list[Awake] = field(default_factory=list)
     calm: list[tuple[float, float]] = field(default_factory=list)
     settled_at: float = NEVER
     ended_at: float = 0.0
+
+    def is_released_again(self, publication: Publication, box: str) -> bool:
+        """Whether subscribers at this other gateway may get a QoS 2 message once more: its own had it
+        released and sent on when it crashed, and did not know any more when it started."""
+        open_ = self.disks and publication.qos == 2 and publication.acked_at == NEVER
+        return open_ and publication.box != box
 
     def is_calm(self, begin: float, end: float) -> bool:
         """Whether nothing was wrong from `begin` to `end`."""

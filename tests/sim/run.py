@@ -3,7 +3,7 @@
 import traceback
 from dataclasses import dataclass
 
-from tests.sim.checks import arrived, bounded, once, order, retained, serving
+from tests.sim.checks import arrived, bounded, kept, once, order, retained, serving
 from tests.sim.scenario import Scenario
 
 
@@ -15,15 +15,16 @@ class Outcome:
     problems: list[str]
     trace: list[str]
     deliveries: int
+    disks: bool = False
 
     def replay(self) -> str:
         """The command that does it again."""
-        return f"python -m tests.sim --seed {self.seed}"
+        return f"python -m tests.sim{' --disks' * self.disks} --seed {self.seed}"
 
 
-def run(seed: int) -> Outcome:
-    """One seed; what the machines themselves assert is a problem like others."""
-    scenario = Scenario(seed)
+def run(seed: int, disks: bool = False) -> Outcome:
+    """One seed, of gateways with or without disks; what the machines assert is a problem like others."""
+    scenario = Scenario(seed, disks)
     history = scenario.history
     try:
         scenario.run()
@@ -33,9 +34,11 @@ def run(seed: int) -> Outcome:
             *order.check(history),
             *arrived.check(history),
             *retained.check(history, scenario.boxes),
+            *kept.check(history),
             *bounded.check(scenario.boxes),
         ]
     except Exception:  # whatever escapes a node is a find
         problems = traceback.format_exc().splitlines()
     deliveries = sum(len(session.deliveries) for session in history.sessions)
-    return Outcome(seed, problems, scenario.world.trace, deliveries)
+    deliveries += sum(len(each.deliveries) for each in history.kept)
+    return Outcome(seed, problems, scenario.world.trace, deliveries, disks)

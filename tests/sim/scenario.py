@@ -6,16 +6,19 @@
     peace     clients work, nothing goes wrong
     quiet     clients are silent, so that everything arrives
 
+With `disks` the gateways keep sessions, some clients have one, and the power fails in commits as well.
 Must not know what is checked.
 """
 
 from collections.abc import Callable
 
-from gateway.mesh.peer import Life
+from gateway.mesh.life import Life
+from tests.broker.kept import Card
 from tests.sim.box import Box
 from tests.sim.client import Client
 from tests.sim.faults import Faults
 from tests.sim.history import Awake, Granted, History, Session
+from tests.sim.keeper import Keeper
 from tests.sim.network import Network
 from tests.sim.world import World
 
@@ -37,19 +40,23 @@ FILTERS = ("live/#", "live/a", "live/+", "live/c/d", "kept/#", "kept/+/1", "kept
 class Scenario:
     """Everything of one seed."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, disks: bool = False) -> None:
         self.world = World(seed)
         self.network = Network(self.world)
-        self.history = History()
+        self.history = History(disks)
         names = [f"gw{number}" for number in range(1, self.world.random.choice(SIZES) + 1)]
         # all know the first, and the first knows nobody: the others must hear of each other
         star = self.world.random.random() < 0.3
         self.boxes = [
-            Box(self.world, self.network, name, (names[0],) if star else tuple(names))
+            Box(
+                *(self.world, self.network, name, (names[0],) if star else tuple(names)),
+                card=Card() if disks else None,
+            )
             for name in names
         ]
         for box in self.boxes:
             box.boxes = {other.name: other for other in self.boxes}
+            box.on_fall = self._rescue_clients
         self.subscribers: list[Client] = []
         self.publishers: list[Client] = []
         self._home: dict[str, Box] = {}
@@ -59,8 +66,11 @@ class Scenario:
         self._working = True
         self._asked = 0
         self._calm_since: float | None = None
+        self.keepers: list[Keeper] = []
         for box in self.boxes:
             self._people(box)
+            if disks:
+                self._keepers(box)
 
     def run(self) -> History:
         """From the switch to the end."""
@@ -70,6 +80,8 @@ class Scenario:
         world.after(0.0, self._watch)
         for client in (*self.subscribers, *self.publishers):
             self._live(client)
+        for keeper in self.keepers:
+            self._keep(keeper)
         world.run(CALM_S)
         while world.now < CALM_S + FAULTS_S:
             self._disturb()
@@ -103,6 +115,28 @@ class Scenario:
             self._topics[roaming.name] = [*LIVE_TOPICS, *SHARED_TOPICS]
             self.publishers.append(roaming)
 
+    def _keepers(self, box: Box) -> None:
+        random = self.world.random
+        for number in range(2):
+            filters = random.sample(("live/a", "live/b", "live/+", "live/#", "kept/#"), 2)
+            wanted = [(name, random.choice((1, 2))) for name in filters]
+            name = f"keep-{box.name}-{number}"
+            self.keepers.append(Keeper(self.world, self.network, self.history, box, name, wanted))
+
+    def _keep(self, keeper: Keeper) -> None:
+        """One step of a keeper's life: it is often away, but not at the end."""
+        random = self.world.random
+        pause_s = random.uniform(0.1, 1.0)
+        if keeper.away:
+            if keeper.box.serving:
+                keeper.connect()
+        elif self._working and random.random() < 0.15:
+            keeper.leave()
+            pause_s = random.uniform(0.2, 3.0)
+        else:
+            keeper.ask()
+        self.world.after(pause_s, lambda: self._keep(keeper))
+
     def _disturb(self) -> None:
         """Begins a fault; it ends by itself, or with the rest."""
         world = self.world
@@ -127,6 +161,12 @@ class Scenario:
                 session.closed_at = self.world.now
                 delay_s = self.world.random.uniform(0.5, GIVES_UP_S)
                 self.world.after(delay_s, lambda c=client, s=session: self._give_up(c, s))  # type: ignore[misc]
+
+        for keeper in self.keepers:
+            if not keeper.away and keeper.box.name in self.network.down:
+                delay_s = self.world.random.uniform(0.5, GIVES_UP_S)
+                connection = keeper.kept.connections
+                self.world.after(delay_s, lambda k=keeper, c=connection: _leave(k, c))  # type: ignore[misc]
 
     def _give_up(self, client: Client, session: Session) -> None:
         if client.session is session:
@@ -216,3 +256,9 @@ class Scenario:
             if not all(peer.synced and peer.life is Life.ALIVE for peer in peers):
                 return False
         return True
+
+
+def _leave(keeper: Keeper, connection: int) -> None:
+    """Gives up this connection, if it still has it."""
+    if keeper.kept.connections == connection:
+        keeper.leave()

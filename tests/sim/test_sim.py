@@ -1,4 +1,4 @@
-"""A bounded number of runs; by hand more: python -m tests.sim --seeds 1000."""
+"""A bounded number of runs; by hand more: python -m tests.sim --seeds 1000, also with --disks."""
 
 import os
 import subprocess
@@ -8,13 +8,22 @@ import pytest
 
 from tests.sim.run import run
 
-SEEDS = 10
+SEEDS = 8
+SEEDS_WITH_DISKS = 2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
 def test_what_is_promised_holds_whatever_goes_wrong(seed: int) -> None:
     outcome = run(seed)
+    assert outcome.deliveries > 500, "a run in which nothing happens proves nothing"
+    assert not outcome.problems, "\n".join([f"replay: {outcome.replay()}", *outcome.problems])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, SEEDS_WITH_DISKS + 1))
+def test_what_is_kept_on_disk_is_delivered_whatever_goes_wrong(seed: int) -> None:
+    outcome = run(seed, disks=True)
     assert outcome.deliveries > 500, "a run in which nothing happens proves nothing"
     assert not outcome.problems, "\n".join([f"replay: {outcome.replay()}", *outcome.problems])
 

@@ -13,6 +13,8 @@ def check(history: History) -> list[str]:
             publication = published.get(delivery.ident)
             if publication is None or delivery.retain:
                 continue
+            if history.is_released_again(publication, session.box):
+                continue
             key = (*(publication.publisher, publication.connection), publication.topic)
             line = (*key, publication.qos)
             if publication.number < last.get(line, 0):

@@ -1,0 +1,67 @@
+"""What a gateway says of its disk, asked on its control socket before and after a load.
+
+The protocol is the one of docs/status-json.md. Another broker has no such socket, and no account.
+"""
+
+import json
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.wire import BrokerError
+
+TIMEOUT_S = 10.0
+NEVER_WRITTEN = "never written, %"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Counts since the start of the gateway."""
+
+    commits: int
+    commit_ms: float  # smoothed
+    never_written: int
+    written_bytes: int
+
+
+def ask(path: Path, command: str) -> Any:
+    """The result of a command without arguments. Raises BrokerError."""
+    try:
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(TIMEOUT_S)
+            line.connect(str(path))
+            line.sendall(json.dumps({"command": command}).encode() + b"\n")
+            answer = json.loads(line.makefile("rb").readline())
+    except (OSError, ValueError) as error:
+        raise BrokerError(f"the control socket gave no answer: {error}") from error
+    if not answer.get("ok"):
+        raise BrokerError(f"{command} was refused: {answer.get('error')}")
+    return answer["result"]
+
+
+def read(path: Path) -> Account | None:
+    """The account now; None for a broker that keeps none."""
+    if not path.exists():
+        return None
+    store = ask(path, "status")["store"]
+    return Account(
+        store["commits"],
+        store["commit_ms"],
+        store["messages_never_written"],
+        store["written_bytes"],
+    )
+
+
+def between(before: Account | None, after: Account | None, published: int) -> dict[str, float]:
+    """What `published` messages cost the disk, by name; empty without an account."""
+    if before is None or after is None or not published:
+        return {}
+    commits = after.commits - before.commits
+    never = after.never_written - before.never_written
+    return {
+        NEVER_WRITTEN: 100 * never / published,
+        "bytes a message": (after.written_bytes - before.written_bytes) / published,
+        "messages a commit": (published - never) / commits if commits else 0.0,
+        "ms a commit": after.commit_ms,
+    }

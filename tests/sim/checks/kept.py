@@ -1,0 +1,84 @@
+"""G1 to G3 as far as one gateway's disk goes: a session that is kept gets all that was acknowledged.
+
+What was published at its own gateway is promised whatever goes wrong; what came from another one is safe
+when that was calm, and for as long as it takes to be on disk here. QoS 2 never comes twice (but for what
+another gateway sent on while it was being released, and then lost its power), QoS 1 not twice on one
+connection, and each for the first time in its order.
+"""
+
+from functools import lru_cache
+
+from gateway.mqtt.topics import matches
+from tests.sim.history import History, Kept, Publication
+from tests.sim.scenario import SHARED_TOPICS
+
+_matches = lru_cache(100_000)(matches)
+
+TO_DISK_S = 4.0  # a commit that stalls, and the one behind it
+
+
+def check(history: History) -> list[str]:
+    """What is missing, came again, or out of order."""
+    problems = []
+    published = {each.ident: each for each in history.publications if each.ident}
+    for kept in history.kept:
+        problems += [f"{kept.client} lost its session at {at:.4f}" for at in kept.lost_at]
+        problems += _missing(history, kept)
+        problems += _again(history, kept, published)
+        problems += _order(kept, published)
+    return problems
+
+
+def _missing(history: History, kept: Kept) -> list[str]:
+    got = {delivery.ident: None for delivery in kept.deliveries}
+    return [
+        f"{kept.client} at {kept.box} never got {each.ident} (QoS {each.qos}, {each.topic}),"
+        f" sent at {each.sent_at:.4f} to {each.box}"
+        for each in history.publications
+        if each.ident and each.ident not in got and _promised(history, kept, each)
+    ]
+
+
+def _promised(history: History, kept: Kept, publication: Publication) -> bool:
+    if publication.qos == 0 or publication.refused or publication.acked_at > history.ended_at:
+        return False
+    if publication.topic in SHARED_TOPICS:
+        return False
+    if publication.box != kept.box and not history.is_calm(
+        publication.sent_at, publication.acked_at + TO_DISK_S
+    ):
+        return False
+    return any(
+        granted.granted_at <= publication.sent_at
+        and _matches(granted.topic_filter, publication.topic)
+        for granted in kept.granted
+    )
+
+
+def _again(history: History, kept: Kept, published: dict[str, Publication]) -> list[str]:
+    problems = []
+    seen: dict[object, None] = {}
+    for delivery in kept.deliveries:
+        if history.is_released_again(published[delivery.ident], kept.box):
+            continue
+        once = delivery.ident if delivery.qos == 2 else (delivery.ident, delivery.connection)
+        if delivery.qos and once in seen:
+            text = f"got {delivery.ident} (QoS {delivery.qos}) again at {delivery.at:.4f}"
+            problems.append(f"{kept.client} {text}")
+        seen[once] = None
+    return problems
+
+
+def _order(kept: Kept, published: dict[str, Publication]) -> list[str]:
+    problems = []
+    last: dict[object, int] = {}
+    seen: dict[str, None] = {}
+    for delivery in kept.deliveries:
+        publication = published[delivery.ident]
+        line = (publication.publisher, publication.connection, publication.topic, publication.qos)
+        if delivery.ident not in seen and publication.number < last.get(line, 0):
+            text = f"got {delivery.ident} behind number {last[line]} at {delivery.at:.4f}"
+            problems.append(f"{kept.client} {text}")
+        seen[delivery.ident] = None
+        last[line] = max(publication.number, last.get(line, 0))
+    return problems

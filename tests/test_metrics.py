@@ -1,0 +1,20 @@
+"""The page for Prometheus is complete. Over a socket, and line by line, it is tested in
+tests/shell/test_metrics.py."""
+
+from random import Random
+
+from gateway.broker.broker import Broker
+from gateway.broker.elsewhere import Nowhere
+from gateway.config import MqttSection
+from gateway.metrics import exposition
+from tests.ctl.statuses import GW1, status
+
+
+def test_every_count_of_the_broker_is_in_some_figure_of_the_page() -> None:
+    broker = Broker(MqttSection(), Nowhere(), Random(1))
+    before = exposition(status(GW1), broker)
+    for name in broker.vitals.counters():
+        setattr(broker.vitals, name, 987_654)
+        assert "987654" in exposition(status(GW1), broker), name
+        setattr(broker.vitals, name, 0)
+    assert exposition(status(GW1), broker) == before
