@@ -104,6 +104,7 @@ class Journal:
         self._waiters: list[tuple[Waiter, int]] = []
         self._left = 0  # runs among the entries that need no disk any more
         self._due = FOREVER
+        self._lazy_due = FOREVER  # of what nobody waits for: it comes, however many messages leave
         self._rested = 0.0
         self._commit_s = 0.0
         self._under_way: Batch | None = None
@@ -139,7 +140,7 @@ class Journal:
     def sent(self, session: int, mid: int, packet_id: int) -> None:
         """A message left the session's queue; for QoS 2 `await_commit` follows."""
         self._entries.append(Sent(session, mid, packet_id))
-        self._by(self.now + LAZY_S)
+        self._lazily(LAZY_S)
         if self._rewriting is not None:
             self._rewriting.sent[session, mid] = packet_id
 
@@ -171,7 +172,7 @@ class Journal:
         run = self._run(mid)
         if run is None:
             self._done.setdefault(session, []).append(mid)
-            self._by(self.now + LAZY_S)
+            self._lazily(LAZY_S)
             return
         run.done.setdefault(session, set()).add(mid)
         if run.finished():
@@ -201,7 +202,8 @@ class Journal:
         """When `take` has a batch; FOREVER while nothing is due or one is under way."""
         if self._under_way is not None:
             return FOREVER if self._offered else self._rested
-        return FOREVER if self._due == FOREVER else max(self._due, self._rested)
+        due = min(self._due, self._lazy_due)
+        return FOREVER if due == FOREVER else max(due, self._rested)
 
     def take(self, now: float) -> Batch | None:
         """The batch to commit now, if there is one; `committed` or `failed` must follow."""
@@ -251,7 +253,7 @@ class Journal:
         """No message can be kept until the next batch says otherwise, though the disk still trims."""
         self.refusing = why
         if why:
-            self._by(self.now + ASK_AGAIN_S)  # nothing else may come that would show the room
+            self._lazily(ASK_AGAIN_S)  # nothing else may come that would show the room
 
     def mesh_ms(self, when: float | None) -> int | None:
         """A monotonic time as the disk keeps it."""
@@ -269,11 +271,14 @@ class Journal:
 
     def _want(self, wait: Ticket | None) -> None:
         if wait is None:
-            self._by(self.now + LAZY_S)
+            self._lazily(LAZY_S)
             return
         wait.hold()
         self._tickets.append(wait)
         self._by(self.now)
+
+    def _lazily(self, seconds: float) -> None:
+        self._lazy_due = min(self._lazy_due, self.now + seconds)
 
     def _by(self, when: float) -> None:
         self._due = min(self._due, when)
@@ -303,7 +308,7 @@ class Journal:
         if run.ticket is not None:
             run.ticket.release()
         if not (self._runs or self._tickets or self._waiters or self._rewriting):
-            self._due = self.now + LAZY_S
+            self._due = FOREVER
 
     def _close(self) -> Batch:
         """What has been collected becomes a batch; what comes next belongs to another."""
@@ -321,7 +326,7 @@ class Journal:
         batch = Batch(records, rewrite, tickets, self._waiters)
         self._entries, self._runs, self._firsts, self._left = [], [], [], 0
         self._rows, self._done, self._tickets, self._waiters = {}, {}, [], []
-        self._due = FOREVER
+        self._due = self._lazy_due = FOREVER
         return batch
 
     def _enqueued(self, run: _Run) -> Iterator[Record]:
