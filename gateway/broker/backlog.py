@@ -115,8 +115,9 @@ class Backlog:
 
     def put_back(self, sent: Sequence[Redelivery]) -> None:
         """What was sent goes before everything else; beyond the bounds, for nobody may drop it."""
-        line = self._to_append()
-        line.extendleft(reversed(sent))
+        if not sent:
+            return  # most sessions never have a line, and an empty one takes 700 bytes
+        self._to_append().extendleft(reversed(sent))
         self.bytes += sum(each[0].bytes_held() for each in sent)
 
     def pop(self) -> Waiting:

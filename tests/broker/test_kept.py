@@ -290,6 +290,21 @@ def test_a_retained_message_at_qos_0_is_written_within_seconds() -> None:
     assert [type(each) for each in world.sync()] == [Row]
 
 
+def test_it_is_written_within_seconds_also_beside_messages_that_are_acknowledged_at_once() -> None:
+    world = KeptWorld()
+    reader = persistent(world, "s")
+    subscribed(world, reader, "t", 1)
+    publisher = world.connected("p")
+    publisher.publish("a", b"1", 0, retain=True)
+    written: list[type] = []
+    for _ in range(12):
+        world.now += 1
+        publisher.publish("t", b"x", 1)
+        assert reader.acknowledge() == [b"x"]
+        written += [type(each) for each in world.sync()]
+    assert Row in written
+
+
 def test_what_expires_while_the_box_is_off_counts_mesh_time() -> None:
     world = KeptWorld()
     away(world)
