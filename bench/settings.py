@@ -44,6 +44,7 @@ port = {port}
 tls_port = {tls_port}
 queue_messages_max = 10_000_000
 queue_bytes_max = 4_000_000_000
+waiting_bytes_max = 4_000_000_000
 connections_max = 11_000
 """
 GATEWAY_CLUSTER = """

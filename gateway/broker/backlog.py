@@ -11,6 +11,7 @@ sessions, connections, or what the disk keeps.
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 from gateway.broker.room import Room
@@ -94,12 +95,12 @@ class Backlog:
         return room, lost
 
     def offer_run(self, messages: list[Message], qos: int) -> bool:
-        """Takes these of QoS 1 or 2, not retained, if there is room for all, and else none."""
-        size = sum([message.bytes_held() for message in messages])
+        """Takes these of QoS 1 or 2, alike but for the payload's bytes, if there is room for all."""
+        size = len(messages) * messages[0].bytes_held()
         if not self._fits(len(messages), size):
             return False
         self.bytes += size
-        self._to_append().extend([(message, qos, False) for message in messages])
+        self._to_append().extend(zip(messages, repeat(qos), repeat(False), strict=False))
         return True
 
     def push(self, message: Message, qos: int, retain: bool) -> None:
@@ -114,8 +115,9 @@ class Backlog:
 
     def put_back(self, sent: Sequence[Redelivery]) -> None:
         """What was sent goes before everything else; beyond the bounds, for nobody may drop it."""
-        line = self._to_append()
-        line.extendleft(reversed(sent))
+        if not sent:
+            return  # most sessions never have a line, and an empty one takes 700 bytes
+        self._to_append().extendleft(reversed(sent))
         self.bytes += sum(each[0].bytes_held() for each in sent)
 
     def pop(self) -> Waiting:

@@ -21,7 +21,7 @@ from gateway.broker.living import living, restore
 from gateway.broker.logins import Logins, User
 from gateway.broker.outbox import Outbox
 from gateway.broker.people import People
-from gateway.broker.records import Record
+from gateway.broker.records import Record, Wish
 from gateway.broker.retained import Retained
 from gateway.broker.room import Room
 from gateway.broker.routes import Routes
@@ -39,6 +39,7 @@ from gateway.mqtt.reasons import Reason
 from gateway.table import Row, Table
 
 TICK_S = 1.0  # how often rates are brought up to date
+TROUBLES_MAX = 8  # of the disk, noted before all is well again: a card has two or three
 SWEEP_S = 60.0  # how often retained messages that have expired make room
 
 
@@ -73,6 +74,7 @@ class Broker:
         self.state.present = self._sys.matching
         self._traces = Traces()
         self._sweep_at = 0.0
+        self._troubles: list[str] = []  # of the disk, as noted
         self._episodes = 0  # of a full room that were noted
         self._moves = self._make_moves()
         self.state.timers.set(0.0, self._tick)
@@ -383,25 +385,23 @@ class Broker:
         """What is on its way to the disk."""
         return self.state.journal
 
-    def committed(self, seconds: float, rewrite_wanted: bool, now: float) -> None:
-        """The batch that was taken is on disk, after that many seconds; what waited for it goes on."""
+    def committed(self, seconds: float, rewrite: Wish, now: float, refusing: str = "") -> None:
+        """The batch that was taken is on disk, after that many seconds; what waited for it goes on.
+
+        `refusing` says why the disk takes no new message, and what to do; empty: it does.
+        """
         self.state.at(now)
-        wanted = (lambda: living(self.state)) if rewrite_wanted else None
-        self.state.journal.committed(seconds, wanted)
+        self._note_disk(refusing)
+        journal = self.state.journal
+        worth = rewrite is Wish.IF_WORTH and journal.balance.is_worth_it()
+        wanted = (lambda: living(self.state)) if worth or rewrite is Wish.NOW else None
+        journal.committed(seconds, wanted, refusing)
 
     def commit_failed(self, why: str, now: float) -> None:
         """The batch that was taken could not be written; `why` says so and what to do."""
         self.state.at(now)
-        if self.state.journal.refusing != why:
-            self.state.note("error", why)
+        self._note_disk(why)
         self.state.journal.failed(why)
-
-    def refuse(self, why: str, now: float) -> None:
-        """The disk trims and delivers, and takes no new message; `why` says so and what to do."""
-        self.state.at(now)
-        if not self.state.journal.refusing:
-            self.state.note("error", why)
-        self.state.journal.refuse(why)
 
     def restore(
         self, rows: Mapping[tuple[str, str], bytes], batches: Iterable[list[Record]], now: float
@@ -411,6 +411,16 @@ class Broker:
         restore(self.state, rows, batches)
         self.state.people.read()
         self._people_changed()
+
+    def _note_disk(self, trouble: str) -> None:
+        """Each trouble once, however many commits have it, until there is none."""
+        troubles = self._troubles
+        if trouble and trouble not in troubles and len(troubles) < TROUBLES_MAX:
+            troubles.append(trouble)
+            self.state.note("error", trouble)
+        elif troubles and not trouble:
+            troubles.clear()
+            self.state.note("info", "the disk takes new messages again")
 
     def _forgotten(self, topic: str) -> None:
         forget_retained(self.state.journal, topic)

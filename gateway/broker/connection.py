@@ -75,6 +75,41 @@ class Connection:
     should not read from the client, which is how the product makes a publisher slow down.
     """
 
+    # These are more than Python shares the keys of: without this a connection takes 1.5 kB more.
+    __slots__ = (
+        "_chunks",
+        "_chunks_bytes",
+        "_lost",
+        "_moves",
+        "_packet_bytes_max",
+        "_pending",
+        "_ticket",
+        "_timer",
+        "_waits",
+        "_wanted",
+        "acks",
+        "address",
+        "aliases",
+        "authentication",
+        "broker",
+        "certified",
+        "connected_at",
+        "counted",
+        "crowding",
+        "deaf_bytes",
+        "keep_alive_s",
+        "last_heard",
+        "outbox",
+        "pace",
+        "session",
+        "state",
+        "trusted",
+        "user",
+        "version",
+        "will",
+        "wishes",
+    )
+
     def __init__(self, broker: BrokerState, moves: "Moves", address: str, trusted: bool) -> None:
         self.broker = broker
         self.address = address

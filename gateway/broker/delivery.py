@@ -18,6 +18,7 @@ from gateway.broker.target import Target
 from gateway.broker.traces import Via
 from gateway.ids import Stamp
 from gateway.mqtt.message import Message
+from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
 
@@ -94,9 +95,9 @@ def deliver_run(
     durable = route.durable and messages[0].qos > 0
     _overtake(route, messages[0].topic)
     if durable:
-        number = broker.journal.number
-        for message in messages:
-            message.mid = number()
+        first = broker.journal.numbers(len(messages))
+        for mid, message in enumerate(messages, first):
+            message.mid = mid
     kept = Kept()
     _give_run(broker, messages, route.targets, durable, kept)
     kept.tell(broker.journal, messages, ticket)
@@ -247,14 +248,16 @@ class Kept:
     ) -> None:
         """`results` is what the session's `deliver` returned for each message."""
         session = target.session
-        sent = any(results)
-        ids = results if sent else None
+        least, most = min(results), max(results)
+        ids = results if least or most else None
         self._targets.append(
             records.Target(session.number, qos, retain, target.identifiers, ids, target.shared)
         )
-        if sent and qos == 1 and min(results) > WAITS:
+        if qos == 1 and least > WAITS:
             return
         self._patient = False
+        if least == most == WAITS:
+            return
         for message, result in zip(messages, results, strict=True):
             if result == REFUSED:
                 self._refused.append((session.number, message.mid))
@@ -272,7 +275,7 @@ class Kept:
         for session, packet_id in self._sent:
             journal.await_commit(session, packet_id)
         for number, mid in self._refused:
-            journal.done(number, mid)
+            journal.done(number, [mid])
 
 
 def arrived(broker: BrokerState, message: Message, stamp: Stamp | None) -> None:
@@ -312,8 +315,13 @@ def arrived_run(broker: BrokerState, messages: list[Message]) -> None:
     if not messages[0].qos:
         deliver_run(broker, messages, route)
         return
-    for _, alike in groupby(messages, lambda message: len(message.payload)):
+    for _, alike in groupby(messages, _form):
         deliver_run(broker, list(alike), route)
+
+
+def _form(message: Message) -> tuple[int, Properties, float | None]:
+    """What messages of one record on disk have in common, besides topic, publisher and QoS."""
+    return len(message.payload), message.properties, message.expires_at
 
 
 def retain(

@@ -106,6 +106,7 @@ def keep_session(
 def forget_session(journal: Journal, session: Session, wait: Ticket | None = None) -> None:
     """The session is over, its subscriptions have been taken away."""
     journal.put(SESSION, str(session.number), None, wait)
+    journal.balance.alive -= session.waiting()
 
 
 def keep_subscription(

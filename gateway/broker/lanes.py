@@ -114,13 +114,14 @@ def _acknowledge_kept(
     session: Session, data: bytes, frames: list[Frame], index: int, now: float
 ) -> int:
     """The same for a session that the disk keeps, which is to hear of it."""
-    wanted = frames[index][0]
+    wanted, packet_ids = frames[index][0], []
     while index < len(frames):
         first, start, end = frames[index]
         if first != wanted or end - start != 2:
             break
-        session.acknowledged(data[start] << 8 | data[start + 1], now)
+        packet_ids.append(data[start] << 8 | data[start + 1])
         index += 1
+    session.acknowledged(packet_ids, now)
     return index
 
 

@@ -7,12 +7,13 @@ Must not know files, or when a batch is written.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from heapq import merge
 from typing import Any
 
 import msgspec
 
+from gateway.broker.backlog import Delivery, Waiting
 from gateway.broker.connecting import delay_will, expire_at, leave_will, new_session, release
-from gateway.broker.journal import Living
 from gateway.broker.keeping import (
     PEOPLE,
     RETAINED,
@@ -39,6 +40,7 @@ from gateway.broker.records import (
     Target,
 )
 from gateway.broker.replay import replay_again
+from gateway.broker.rewriting import Living
 from gateway.broker.session import Session
 from gateway.broker.sharing import left
 from gateway.broker.state import BrokerState
@@ -49,6 +51,7 @@ from gateway.mqtt.message import Message
 from gateway.mqtt.packets import Subscription
 from gateway.table import Row
 
+_NO_WORDS = Message("", b"\0\0", b"", 2)  # only PUBREL is left of it
 RESTART_GRACE_S = 10.0  # for clients to come back after a restart, before their wills are sent
 
 Rows = Mapping[tuple[str, str], bytes]
@@ -90,7 +93,9 @@ def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) ->
                     _READERS[kind](reading, key, value)
                 except (msgspec.DecodeError, ProtocolError, ValueError, KeyError) as error:
                     broker.note("error", f"a {kind} on disk cannot be read ({key}): {error}")
+    balance = broker.journal.balance
     for records in batches:
+        balance.count(records)
         for record in records:
             _APPLY[type(record)](reading, record)
     for session in sessions.values():
@@ -99,6 +104,7 @@ def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) ->
         waiting = reading.waiting.get(session.number, {})
         known = [each.message.topic for each in waiting.values() if each.retain]
         replay_again(broker, session, subscription, known)
+    balance.alive = sum(map(len, reading.waiting.values())) + len(reading.stored)
     for number, messages in reading.waiting.items():
         _fill(sessions[number], [messages[mid] for mid in sorted(messages)])
     for mid in sorted(reading.stored):
@@ -112,47 +118,73 @@ def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) ->
 
 
 def living(broker: BrokerState) -> Iterator[Living]:
-    """Every message that a session on disk still needs, oldest first, as it is now."""
-    found: dict[int, Living] = {}
+    """Every message that a session on disk still needs, as it is now; about in order, oldest first.
+
+    Only what stands where is noted here, and looked at when its turn comes: a queue may hold a million
+    messages, and clients wait meanwhile.
+    """
+    lines = [_stored_of(session) for session in broker.sessions.values() if session.unreleased]
     for session in broker.sessions.values():
-        for packet_id, stored in session.unreleased.items():
-            if stored.mid:
-                key = (session.number, packet_id)
-                found[stored.mid] = Living(stored.mid, stored, stored=key)
-        if session.number:
-            _collect(session, found)
-    return iter([found[mid] for mid in sorted(found)])
+        if session.number and (session.inflight or session.backlog.line):
+            sent, line = list(session.inflight.items()), list(session.backlog.line)
+            lines.append(_held_by(session.number, dict(session.received_mids), sent, line))
+    return _joined(merge(*lines, key=_by_mid))
 
 
-def _collect(session: Session, found: dict[int, Living]) -> None:
-    for packet_id, delivery in session.inflight.items():
+def _by_mid(item: Living) -> int:
+    return item.mid
+
+
+def _stored_of(session: Session) -> Iterator[Living]:
+    """A message that is released gets a new mid: these are made at once."""
+    return iter(
+        [
+            Living(message.mid, message, stored=(session.number, packet_id))
+            for packet_id, message in session.unreleased.items()
+            if message.mid
+        ]
+    )
+
+
+def _held_by(
+    number: int,
+    received_mids: dict[int, int],
+    sent: list[tuple[int, Delivery | None]],
+    line: list[Waiting],
+) -> Iterator[Living]:
+    for packet_id, delivery in sent:
         if delivery is not None:
-            _add(found, session, *delivery, packet_id)
-    for waiting in session.backlog.line:
-        _add(found, session, *waiting)
-    for packet_id, mid in session.received_mids.items():
-        living = found.get(mid) or Living(mid, Message("", b"\0\0", b"", 2))
-        living.targets.append(Target(session.number, 2, packet_ids=[packet_id]))
-        living.received_by += (session.number,)
-        found[mid] = living
+            yield _living(number, *delivery, packet_id)
+        elif packet_id in received_mids:
+            target = Target(number, 2, packet_ids=[packet_id])
+            yield Living(received_mids[packet_id], _NO_WORDS, [target], received_by=(number,))
+    for waiting in line:
+        yield _living(number, *waiting)
 
 
-def _add(
-    found: dict[int, Living],
-    session: Session,
-    message: Message,
-    qos: int,
-    retain: bool,
-    packet_id: int = 0,
-) -> None:
-    living = found.get(message.mid)
-    if living is None:
-        living = found[message.mid] = Living(message.mid, message)
+def _living(number: int, message: Message, qos: int, retain: bool, packet_id: int = 0) -> Living:
     identifiers = message.properties.subscription_identifiers
-    # It had no words, if of another session only PUBREL is left. What this session adds is the target's.
-    living.message = message.copy_for(()) if identifiers else message
     ids = [packet_id] if packet_id else None
-    living.targets.append(Target(session.number, qos, retain, identifiers, ids, message.shared))
+    target = Target(number, qos, retain, identifiers, ids, message.shared)
+    # what this session adds is the target's
+    return Living(message.mid, message.copy_for(()) if identifiers else message, [target])
+
+
+def _joined(items: Iterable[Living]) -> Iterator[Living]:
+    """One message of several sessions is one; where they do not meet, it is written once for each."""
+    last: Living | None = None
+    for item in items:
+        if last is not None and last.mid == item.mid and item.stored is None:
+            if last.message is _NO_WORDS:
+                last.message = item.message
+            last.targets += item.targets
+            last.received_by += item.received_by
+            continue
+        if last is not None:
+            yield last
+        last = item
+    if last is not None:
+        yield last
 
 
 def _session(reading: _Reading, key: str, value: bytes) -> None:

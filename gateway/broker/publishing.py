@@ -53,7 +53,7 @@ def on_publish(connection: Connection, packet: Packet) -> None:
 def on_puback(connection: Connection, packet: Packet) -> None:
     """PUBACK, section 3.4: whatever its reason, the message is not sent again."""
     assert isinstance(packet, PubAck)
-    _session(connection).acknowledged(packet.packet_id, connection.broker.now)
+    _session(connection).acknowledged([packet.packet_id], connection.broker.now)
 
 
 def on_pubrec(connection: Connection, packet: Packet) -> None:
@@ -62,7 +62,7 @@ def on_pubrec(connection: Connection, packet: Packet) -> None:
     session = _session(connection)
     # [MQTT-4.4.0-2]
     if packet.reason >= _FAILURE:
-        session.acknowledged(packet.packet_id, connection.broker.now)
+        session.acknowledged([packet.packet_id], connection.broker.now)
         return
     reason, why = Reason.SUCCESS, ""
     if not session.received(packet.packet_id, connection.ticket):
@@ -73,7 +73,7 @@ def on_pubrec(connection: Connection, packet: Packet) -> None:
 def on_pubcomp(connection: Connection, packet: Packet) -> None:
     """PUBCOMP, section 3.7: the packet id is free again."""
     assert isinstance(packet, PubComp)
-    _session(connection).acknowledged(packet.packet_id, connection.broker.now)
+    _session(connection).acknowledged([packet.packet_id], connection.broker.now)
 
 
 def on_pubrel(connection: Connection, packet: Packet) -> None:

@@ -29,6 +29,14 @@ class Rewrite(Enum):
     WHOLE = 3  # all that lives fits into one batch
 
 
+class Wish(Enum):
+    """Of the disk: whether all that lives is to be written again."""
+
+    NONE = 0
+    IF_WORTH = 1  # the log is long: if about half of it is over
+    NOW = 2  # it is very long, or in too many files
+
+
 class Row(msgspec.Struct, frozen=True, array_like=True, tag="row"):
     """Keep `value` under (kind, key), or with None keep nothing there. The last one counts."""
 

@@ -7,7 +7,7 @@ disk: a client that has answered PUBREC must never get the message under another
 sockets, other sessions or how messages are routed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -216,22 +216,27 @@ class Session:
         self._next_id = packet_id
         return list(islice(reversed(inflight), len(messages)))[::-1] if self.number else []
 
-    def acknowledged(self, packet_id: int, now: float) -> bool:
-        """PUBACK or PUBCOMP came (or a PUBREC that refuses): the id is free, the next may go."""
-        if packet_id not in self.inflight:
-            return False
-        delivery = self.inflight.pop(packet_id)
-        if self.number:
-            self.unsent.pop(packet_id, None)
-            mid = self.received_mids.pop(packet_id, 0) if delivery is None else delivery[0].mid
-            self.journal.done(self.number, mid)
-        if delivery is None:
-            self.room.free(1)
-        else:
-            self.room.let_go(delivery[0])
+    def acknowledged(self, packet_ids: Sequence[int], now: float) -> None:
+        """PUBACK or PUBCOMP came (or a PUBREC that refuses): the ids are free, the next may go."""
+        inflight, mids, freed = self.inflight, [], []
+        for packet_id in packet_ids:
+            if packet_id not in inflight:
+                continue
+            delivery = inflight.pop(packet_id)
+            if self.unsent:
+                self.unsent.pop(packet_id, None)
+            if delivery is not None:
+                freed.append(delivery[0])
+                mids.append(delivery[0].mid)
+            else:
+                self.room.free(1)
+                if packet_id in self.received_mids:
+                    mids.append(self.received_mids.pop(packet_id))
+        self.room.let_go_run(freed)
+        if mids and self.number:
+            self.journal.done(self.number, mids)
         if self.backlog.line or self.replay is not None:
             self.send_waiting(now)
-        return True
 
     def received(self, packet_id: int, ticket: Callable[[], Ticket]) -> bool:
         """PUBREC came: only PUBREL may follow under this id [MQTT-4.3.3-4].
@@ -390,7 +395,7 @@ class Session:
     def _give_up(self, message: Message) -> None:
         self.room.let_go(message)
         if self.number and message.mid:
-            self.journal.done(self.number, message.mid)
+            self.journal.done(self.number, [message.mid])
 
     def _send_at_most_once(
         self, outbox: Outbox, message: Message, retain: bool, now: float

@@ -90,9 +90,7 @@ class Keeper:
         error = done.exception()
         if error is None:
             report = done.result()
-            broker.committed(report.seconds, report.wants_rewrite, now)
-            if not report.free:
-                broker.refuse(f"{self.store.vitals.words}; {self.store.vitals.remedy}", now)
+            broker.committed(report.seconds, report.rewrite, now, report.refusing)
         else:
             assert isinstance(error, StoreFailure), "the writer says what it means"
             broker.commit_failed(str(error), now)

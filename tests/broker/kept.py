@@ -10,9 +10,10 @@ import msgspec
 from gateway.broker.broker import Broker
 from gateway.broker.elsewhere import Nowhere
 from gateway.broker.journal import Batch, Journal
-from gateway.broker.records import Record, Rewrite, Row
+from gateway.broker.records import Record, Rewrite, Row, Wish
 from gateway.clock import MeshClock
 from gateway.config import MqttSection
+from gateway.tickets import Ticket
 from tests.broker.world import World
 
 _RECORDS = msgspec.msgpack.Decoder(list[Record])
@@ -78,15 +79,28 @@ class KeptWorld(World):
             self._taken = self.broker.journal.take(self.now)
         return self._taken
 
-    def sync(self, wants_rewrite: bool = False) -> list[Record]:
-        """What is due now is on disk, and the broker knows; returns it."""
+    def sync(self, wish: Wish = Wish.NONE, refusing: str = "") -> list[Record]:
+        """What is due now is on disk, and the broker knows; returns it. `refusing`: no room for more."""
         batch = self.take()
         if batch is None:
             return []
         self._taken = None
         self.card.write(batch)
-        self.broker.committed(0.001, wants_rewrite, self.now)
+        self.broker.committed(0.001, wish, self.now, refusing)
         return batch.records
+
+    def records(self) -> list[Record]:
+        """All that is on disk, but rows."""
+        return [
+            r for data in self.card.log for r in _RECORDS.decode(data) if not isinstance(r, Row)
+        ]
+
+    def refuse(self, why: str) -> None:
+        """The disk has no room for new messages, and says so in its answer to something else."""
+        self.broker.state.at(self.now)
+        self.broker.journal.put("test", "refused", b"", Ticket(lambda: None))
+        self.now += 1
+        self.sync(refusing=why)
 
     def settle(self) -> None:
         """The disk is idle, and has all that somebody waits for."""

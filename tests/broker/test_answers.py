@@ -138,7 +138,7 @@ def test_unsuback_says_no_more_than_fits() -> None:
 
 def test_what_the_operator_should_do_is_not_for_clients() -> None:
     world = KeptWorld(ONE_SUBSCRIPTION)
-    world.broker.refuse("the disk is full; delete something", world.now)
+    world.refuse("the disk is full; delete something")
     client = world.connected("c")
     client.publish("t", b"", 1, retain=True)
     assert client.take() == [PubAck(1, Reason.QUOTA_EXCEEDED)]

@@ -14,7 +14,7 @@ from tests.broker.world import V5, V311, Client
 def full_disk() -> KeptWorld:
     world = KeptWorld()
     away(world)
-    world.broker.refuse("the disk is full; make room", world.now)
+    world.refuse("the disk is full; make room")
     return world
 
 

@@ -4,6 +4,7 @@ from itertools import permutations
 
 import pytest
 
+from gateway.broker.records import Wish
 from gateway.mqtt.packets import (
     Publish,
     SubAck,
@@ -132,7 +133,7 @@ def test_identifiers_survive_the_writing_again_of_the_log_and_do_not_spread() ->
         world.settle()
         client.lose()
     world.connected("p").publish("t", b"1", 1)
-    world.sync(wants_rewrite=True)
+    world.sync(wish=Wish.NOW)
     world.settle()
     world.power_cut()
     for name, identifier in names.items():

@@ -2,7 +2,9 @@
 
 import pytest
 
-from gateway.broker.records import Done, Enqueued, Received, Row
+from gateway.broker.journal import ASK_AGAIN_S, LAZY_S
+from gateway.broker.records import Done, Enqueued, Received, Row, Wish
+from gateway.mqtt.message import Message, topic_field
 from gateway.mqtt.packets import (
     ConnAck,
     PubAck,
@@ -18,6 +20,7 @@ from gateway.mqtt.packets import (
 )
 from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
+from gateway.timers import FOREVER
 from tests.broker.kept import KeptWorld
 from tests.broker.world import V5, V311, Client
 
@@ -287,6 +290,21 @@ def test_a_retained_message_at_qos_0_is_written_within_seconds() -> None:
     assert [type(each) for each in world.sync()] == [Row]
 
 
+def test_it_is_written_within_seconds_also_beside_messages_that_are_acknowledged_at_once() -> None:
+    world = KeptWorld()
+    reader = persistent(world, "s")
+    subscribed(world, reader, "t", 1)
+    publisher = world.connected("p")
+    publisher.publish("a", b"1", 0, retain=True)
+    written: list[type] = []
+    for _ in range(12):
+        world.now += 1
+        publisher.publish("t", b"x", 1)
+        assert reader.acknowledge() == [b"x"]
+        written += [type(each) for each in world.sync()]
+    assert Row in written
+
+
 def test_what_expires_while_the_box_is_off_counts_mesh_time() -> None:
     world = KeptWorld()
     away(world)
@@ -359,6 +377,109 @@ def test_a_full_disk_refuses_what_must_be_kept_and_goes_on_with_the_rest(version
     assert persistent(world, "s").acknowledge() == [b"lost", b"kept"]
 
 
+def test_what_is_acknowledged_at_once_is_neither_written_nor_held_and_the_rest_is_not_delayed() -> (
+    None
+):
+    world = KeptWorld()
+    client = persistent(world, "s")
+    subscribed(world, client, "#", 1)
+    publisher = world.connected("p")
+    journal = world.broker.journal
+    world.now += LAZY_S
+    world.settle()
+    world.broker.state.at(world.now)
+    journal.put("kind", "key", b"nobody waits for it")
+    late = world.now + LAZY_S
+    while world.now < late:
+        publisher.publish("t", b"x" * 1000, 1)
+        assert client.acknowledge() == [b"x" * 1000]
+        assert isinstance(publisher.take()[-1], PubAck)
+        assert not journal._entries
+        assert journal.deadline() == late
+        world.now += 0.1
+    assert world.sync() == [Row("kind", "key", b"nobody waits for it")]
+    assert journal.deadline() == FOREVER
+    assert journal.never_written >= 100
+
+
+# [MQTT-3.3.4-9] [MQTT-4.6.0-1]
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_a_smaller_window_holds_also_for_what_waited_for_the_disk(on_disk: bool) -> None:
+    world = KeptWorld()
+    subscriber = persistent(world, "s")
+    subscribed(world, subscriber, "#", 2)
+    publisher = world.connected("p")
+
+    def publishes(numbers: range) -> None:
+        ids = [publisher.publish("t", b"%d" % number, 2) for number in numbers]
+        world.settle()
+        publisher.send(*map(PubRel, ids))
+
+    publishes(range(3))
+    world.settle()
+    assert [packet.payload for packet in subscriber.messages()] == [b"0", b"1", b"2"]
+    publishes(range(3, 6))  # the disk has their packet ids soon
+    subscriber.lose()
+    if on_disk:
+        world.settle()
+    back = world.client("s")
+    back.connect(False, session_expiry_interval_s=WEEK_S, receive_maximum=2)
+    came: list[bytes] = []
+    for _ in range(30):
+        world.now += 0.03
+        world.sync()
+        packets = back.take()
+        fresh = [packet for packet in packets if isinstance(packet, Publish)]
+        assert len(fresh) <= 2
+        came += [packet.payload for packet in fresh]
+        for packet in packets:
+            if isinstance(packet, Publish):
+                assert packet.dup == (packet.payload in (b"0", b"1", b"2"))
+                back.send(PubRec(packet.packet_id))
+            elif isinstance(packet, PubRel):
+                back.send(PubComp(packet.packet_id))
+    assert came == [b"%d" % number for number in range(6)]
+
+
+def test_messages_of_another_gateway_keep_their_own_properties_over_a_power_cut() -> None:
+    world = KeptWorld()
+    away(world)
+    kinds = [Properties(content_type=each) for each in ("a", "b", "b")]
+    messages = [Message("t", topic_field("t"), b"same", 1, properties=kind) for kind in kinds]
+    messages.append(Message("t", topic_field("t"), b"none", 1, expires_at=world.now + 90))
+    messages.append(Message("t", topic_field("t"), b"more", 1))
+    world.broker.arrived_run(messages, world.now)
+    world.settle()
+    world.power_cut()
+    came = persistent(world, "s").messages()
+    assert [packet.properties.content_type for packet in came] == ["a", "b", "b", None, None]
+    world.power_cut()
+    world.pass_s(100)
+    assert persistent(world, "s").payloads() == [b"same", b"same", b"same", b"more"]
+
+
+def test_the_log_says_once_that_the_disk_is_full_and_once_that_it_takes_messages_again() -> None:
+    world = KeptWorld()
+    away(world)
+    publisher = world.connected("p")
+    publisher.publish("t", b"before", 1)
+    full, failed = "less than 64 MB are free; make room", "the disk refused a write; make room"
+    world.sync(refusing=full)
+    for _ in range(5):
+        world.now += ASK_AGAIN_S
+        assert world.take() is not None, "nobody asks whether there is room"
+        world.fail(failed)
+        world.now += ASK_AGAIN_S
+        world.sync(refusing=full)
+    assert world.notes() == [full, failed]
+    world.now += ASK_AGAIN_S
+    world.sync()
+    assert world.notes()[2:] == ["the disk takes new messages again"]
+    packet_id = publisher.publish("t", b"behind", 1)
+    world.settle()
+    assert publisher.take()[-1] == PubAck(packet_id, Reason.SUCCESS)
+
+
 # [MQTT-4.3.3-9]
 def test_after_a_pubrec_that_refused_the_packet_id_means_a_new_message() -> None:
     world = KeptWorld()
@@ -397,7 +518,7 @@ def test_all_that_lives_can_be_written_again_and_nothing_else_is_needed() -> Non
     before = len(world.card.log)
     publisher.publish("t", b"last", 1)
     world.now += 1
-    world.sync(wants_rewrite=True)
+    world.sync(wish=Wish.NOW)
     subscriber = persistent(world, "s")  # it takes some while all is written again
     taken = subscriber.take()[:10]
     for packet in taken:

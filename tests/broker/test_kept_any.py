@@ -9,6 +9,8 @@ from random import Random
 
 import pytest
 
+from gateway.broker import rewriting
+from gateway.broker.records import Wish
 from gateway.config import MqttSection
 from tests.broker.kept import KeptWorld
 from tests.broker.parties import RETAINED_TOPICS, Party, Publisher, Subscriber
@@ -88,7 +90,7 @@ class Story:
         elif dice < 0.70:
             world.take()
         elif dice < 0.80:
-            world.sync(wants_rewrite=random.random() < 0.4)
+            world.sync(Wish.NOW if random.random() < 0.4 else Wish.NONE)
         elif dice < 0.81:
             if world.disk_may_fail and world.take() is not None:
                 world.fail()
@@ -226,8 +228,12 @@ def _is_exactly_once(topic: str) -> bool:
 
 
 @pytest.mark.slow
-def test_any_story_ends_well() -> None:
-    for seed in range(SEEDS):
+@pytest.mark.parametrize("at_once", [2, rewriting.SLICE_MESSAGES_MAX])
+def test_any_story_ends_well(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`at_once` messages are written again in a batch: many batches, or one."""
+    monkeypatch.setattr(rewriting, "SLICE_MESSAGES_MAX", at_once)
+    half = SEEDS // 2
+    for seed in range(half) if at_once == 2 else range(half, SEEDS):
         story(seed)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.broker.records import Wish
 from gateway.config import MqttSection
 from tests.broker.kept import KeptWorld
 from tests.broker.test_kept import persistent, subscribed
@@ -120,7 +121,7 @@ def test_qos_0_that_waits_is_in_memory_only() -> None:
     subscribed(world, client, "#", 1)
     client.lose()
     publish(world, "0a", "1b")
-    world.sync(wants_rewrite=True)
+    world.sync(wish=Wish.NOW)
     world.settle()
     world.power_cut()
     assert persistent(world, "s").acknowledge() == [b"1b"]

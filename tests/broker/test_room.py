@@ -272,8 +272,7 @@ def test_a_disk_that_hangs_costs_nothing_for_what_is_acknowledged_meanwhile() ->
         publisher.publish("t", bytes(100), 1, packet_id=7)
         reader.acknowledge()
     assert publisher.take().count(PubAck(7)) > 4_900
-    assert len(world.broker.journal._entries) < 2_100
-    assert all(not getattr(each, "messages", ()) for each in world.broker.journal._entries[:2_000])
+    assert len(world.broker.journal._entries) < 10
     world.sync()
     assert world.broker.state.room.used == 0
 

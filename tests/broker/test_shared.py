@@ -4,6 +4,7 @@ import pytest
 
 from gateway.broker.access import Access, Rule
 from gateway.broker.journal import LAZY_S
+from gateway.broker.records import Wish
 from gateway.broker.shared import AWAY_S
 from gateway.config import MqttSection
 from gateway.mqtt.packets import (
@@ -313,7 +314,7 @@ def test_a_group_survives_a_power_cut_with_what_waits_for_it() -> None:
         sender.publish("t/x", b"%d" % number, 1)
     world.settle()
     assert len(sender.take()) == 4
-    world.sync(wants_rewrite=True)
+    world.sync(wish=Wish.NOW)
     world.settle()
     world.power_cut()
     world.pass_s(AWAY_S + 1)

@@ -255,7 +255,7 @@ def test_a_disk_that_takes_nothing_is_named() -> None:
     subscribed(world, persistent(world, "s"), "t", 1)
     writer = world.connected("w")
     watch = Watch(world)
-    world.broker.refuse("the disk is full; make room", world.now)
+    world.refuse("the disk is full; make room")
     writer.publish("t", qos=1)
     assert watch.told() == ["in w", "refused w (the disk is full; make room)"]
 

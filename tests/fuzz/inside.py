@@ -12,6 +12,7 @@ from scramp import ScramClient, ScramException
 
 from gateway.broker.connection import CHUNKS_MAX, Connection, State
 from gateway.broker.logins import User
+from gateway.broker.records import Wish
 from gateway.broker.scram import METHOD, make_keys
 from gateway.config import MqttSection
 from gateway.effects import CheckPassword
@@ -161,7 +162,7 @@ class Inside:
                 if world.take() is not None:
                     world.fail()
             case ["rewrite"]:
-                world.sync(wants_rewrite=True)
+                world.sync(Wish.NOW)
             case ["cut"]:
                 self.lines.clear()
                 world.power_cut()

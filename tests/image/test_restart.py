@@ -26,6 +26,9 @@ START_S = 30.0
 NAME = "gateway-restart"
 PYTHON = "/usr/bin/python3"
 LIBRARIES = sysconfig.get_path("purelib")
+INSIDE = (
+    "/srv/tested"  # where the container has both: they may lie under /tmp, which it has its own of
+)
 CONFIGURATION = """\
 [gateway]
 name = "gw1"
@@ -35,11 +38,11 @@ unix_socket = "/run/gatewayd/mqtt.sock"
 """
 SET_UP = f"""
 set -eu
-systemd-sysusers {REPOSITORY}/systemd/gateway-sysusers.conf
-install -m 644 {REPOSITORY}/systemd/gatewayd.service /etc/systemd/system/
+systemd-sysusers {INSIDE}/repository/systemd/gateway-sysusers.conf
+install -m 644 {INSIDE}/repository/systemd/gatewayd.service /etc/systemd/system/
 cat >/usr/bin/gatewayd <<END
 #!/bin/sh
-export PYTHONPATH={REPOSITORY}:{LIBRARIES} PYTHONDONTWRITEBYTECODE=1
+export PYTHONPATH={INSIDE}/repository:{INSIDE}/libraries PYTHONDONTWRITEBYTECODE=1
 exec {PYTHON} -m gateway.shell.daemon "\\$@"
 END
 chmod 755 /usr/bin/gatewayd
@@ -93,6 +96,7 @@ class Machine:
         begin = (
             f"mount --bind / {root}; exec systemd-nspawn --quiet --register=no --keep-unit"
             f" --volatile=overlay --console=pipe --private-network --link-journal=no"
+            f" --bind-ro={REPOSITORY}:{INSIDE}/repository --bind-ro={LIBRARIES}:{INSIDE}/libraries"
             f" --machine={NAME} --directory={root} --boot -- --unit=basic.target"
         )
         apart = ("unshare", "--mount", "--propagation", "private", "bash", "-euc", begin)
@@ -122,7 +126,7 @@ class Machine:
         return (done.stdout + done.stderr).strip()
 
     def client(self, does: str) -> str:
-        return self.run(sys.executable, "-", said=CLIENT + does)
+        return self.run(PYTHON, "-", said=CLIENT + does)
 
     def story(self) -> str:
         console = self._console.read_text(errors="replace")
@@ -182,7 +186,10 @@ def test_a_gateway_that_cannot_start_closes_the_door(
     machine: Machine, fault: str, mending: str
 ) -> None:
     machine.run("bash", "-c", fault)
-    assert machine.client(CRASH) == "ConnectionResetError ConnectionRefusedError", machine.story()
+    # Who came before the start has failed is let go then; who comes after it is refused.
+    answers = machine.client(CRASH).split()
+    assert answers[-1:] == ["ConnectionRefusedError"], (answers, machine.story())
+    assert answers[0] in ("ConnectionResetError", "ConnectionRefusedError"), machine.story()
     assert machine.client("print(ask(TCP))") == "ConnectionRefusedError"
     machine.run("bash", "-c", mending)
 

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.broker.records import Done, Enqueued, Record, Released, Rewrite, Row, Target
+from gateway.broker.records import Done, Enqueued, Record, Released, Rewrite, Row, Target, Wish
 from gateway.shell.disk import Disk, FailureKind, StoreFailure
 from gateway.shell.durable import DurableStore, Recovered, Settings
-from gateway.shell.segments import read_header, scan
+from gateway.shell.segments import AHEAD_BYTES, read_header, scan
 
 SETTINGS = Settings(
     "gw", free_bytes_min=0, segment_bytes=8192, rewrite_bytes_min=4096, ballast_bytes=4096
@@ -247,7 +247,7 @@ def test_a_rewrite_frees_the_log_and_loses_nothing_at_any_call(tmp_path: Path) -
     for number in range(1, 5):
         store.commit([message(number, 3000)]).result()
     report = store.commit([Done(1, [(1, 1), (3, 3)])]).result()
-    assert report.wants_rewrite
+    assert report.rewrite is Wish.IF_WORTH
     watching = True
     store.commit([message(2)], Rewrite.BEGIN).result()
     store.commit([message(4)], Rewrite.END).result()
@@ -256,6 +256,60 @@ def test_a_rewrite_frees_the_log_and_loses_nothing_at_any_call(tmp_path: Path) -
     assert crashes > 10
     assert store.vitals.log_bytes < report.log_bytes
     assert read(directory)[1] == [message(2), message(4), Released(1)]
+    store.close()
+
+
+def test_behind_small_batches_zeros_are_written_once_and_overwritten(tmp_path: Path) -> None:
+    sizes: list[int] = []
+    places: list[int] = []
+
+    def pwrite(file: int, data: bytes, offset: int) -> int:
+        sizes.append(len(data))
+        places.append(offset)
+        return os.pwrite(file, data, offset)
+
+    large = replace(SETTINGS, segment_bytes=1 << 20, rewrite_bytes_min=1 << 30)
+    store = opened(tmp_path, replace(Disk(), pwrite=pwrite), large)
+    content(store.recover())
+    store.commit([message(1)]).result()
+    assert sizes == [1024 + AHEAD_BYTES]  # the head of the file is written with the first batch
+    for number in range(2, AHEAD_BYTES // 512 + 2):
+        store.commit([message(number)]).result()
+    assert set(sizes[1:]) == {512}
+    assert places[1:] == list(range(1024, 1024 + AHEAD_BYTES, 512))
+    store.commit([message(1)]).result()
+    assert sizes.pop() == 512 + AHEAD_BYTES
+    store.commit([message(1, 3 * AHEAD_BYTES // 2)]).result()
+    assert sizes.pop() < 3 * AHEAD_BYTES // 2 + 1024  # zeros would cost more than they save
+    assert segments(tmp_path)[0].stat().st_size == 1 << 20
+    while len(segments(tmp_path)) == 1:
+        store.commit([message(1, 8192)]).result()
+    assert segments(tmp_path)[0].stat().st_size == 1 << 20  # nothing is written behind its end
+    assert store.vitals.log_written_bytes >= sum(sizes)
+    store.close()
+    assert read(tmp_path)[2] == []
+
+
+def test_a_segment_that_was_used_before_is_overwritten_without_zeros(tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    def pwrite(file: int, data: bytes, offset: int) -> int:
+        sizes.append(len(data))
+        return os.pwrite(file, data, offset)
+
+    changed = replace(SETTINGS, segment_bytes=1 << 16, rewrite_bytes_min=1 << 30)
+    store = opened(tmp_path, replace(Disk(), pwrite=pwrite), changed)
+    content(store.recover())
+    store.commit([message(1, 50_000)]).result()
+    store.commit([message(2)], Rewrite.WHOLE).result()
+    assert list((tmp_path / "log").glob("spare-*"))
+    while len(segments(tmp_path)) == 1:
+        store.commit([message(3)]).result()
+    assert not list((tmp_path / "log").glob("spare-*"))
+    sizes.clear()
+    for number in range(4, 50):
+        store.commit([message(number)]).result()
+    assert set(sizes) == {512}
     store.close()
 
 
@@ -357,7 +411,7 @@ def test_rows_that_cannot_be_written_hold_the_log_and_are_told(tmp_path: Path) -
     store.commit([Row("s", "a", b"1"), message(1, 3000)]).result()
     store.commit([message(1)], Rewrite.BEGIN).result()
     report = store.commit([], Rewrite.END).result()
-    assert not report.free
+    assert report.refusing.startswith("broker.db cannot be written")
     assert store.vitals.state is FailureKind.BROKEN and store.vitals.remedy
     assert len(segments(tmp_path)) == 2
     assert read(tmp_path)[0] == {("s", "a"): b"1"}
@@ -437,7 +491,7 @@ def fill():
     for number in range(1, 500):
         report = store.commit([message(number, 32_000)]).result()
         good.append(number)
-        if not report.free and sys.argv[1] == "low":
+        if report.refusing and sys.argv[1] == "low":
             return report
 if sys.argv[1] == "read-only":
     store.commit([message(1)]).result()

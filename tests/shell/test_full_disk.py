@@ -20,6 +20,8 @@ from gateway.mqtt.packets import (
     SubAck,
     Subscribe,
     Subscription,
+    UnsubAck,
+    Unsubscribe,
     Version,
 )
 from gateway.mqtt.properties import Properties
@@ -89,6 +91,9 @@ def test_a_full_disk_refuses_what_must_be_kept_until_there_is_room(
         away.socket.close()
         publisher, live = Client(room, port, "p"), Client(room, port, "live")
         live.ask(Subscribe(1, (Subscription("live", 1),)))
+        trimming = Client(room, port, "trimming", 600)
+        filters = [f"trimmed/{number}" for number in range(20)]
+        trimming.ask(Subscribe(1, tuple(Subscription(each, 1) for each in filters)))
         assert publish(publisher, "kept", b"before", 1) == Reason.SUCCESS
 
         filler = small_disk / "filler"
@@ -114,8 +119,14 @@ def test_a_full_disk_refuses_what_must_be_kept_until_there_is_room(
         assert isinstance(came, Publish)
         assert came.payload == b"goes on"
 
+        commits = gateway.status()["store"]["commits"]
+        for each in filters:  # the disk still trims
+            assert isinstance(trimming.ask(Unsubscribe(2, (each,))), UnsubAck)
+        assert gateway.status()["store"]["commits"] >= commits + len(filters)
+        assert gateway.log().count("ERROR less than 64 MB are free") == 1
         filler.unlink()
         wait_until(lambda: not refused(), "there is room again", 20)
+        assert gateway.log().count("INFO the disk takes new messages again") == 1
         gateway.kill()
         gateway.start()
         back = Client(room, port, "away", 600)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from gateway.broker.connection import Connection
 from gateway.broker.journal import Batch
+from gateway.broker.records import Wish
 from gateway.config import ClusterSection, MqttSection
 from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime
 from gateway.ids import gateway_id
@@ -243,8 +244,8 @@ class Box:
             self.node.broker.commit_failed("the disk fails", self.clock())
         else:
             self.disk.card.write(batch)
-            wants_rewrite = self.world.random.random() < REWRITES
-            self.node.broker.committed(took_s, wants_rewrite, self.clock())
+            wish = Wish.NOW if self.world.random.random() < REWRITES else Wish.NONE
+            self.node.broker.committed(took_s, wish, self.clock())
         self._turn_soon()
 
     def _plan_wake(self) -> None:
