@@ -77,6 +77,11 @@ _LIMIT = Argument(
     "limit", Kind.COUNT, "show at most so many", LIMIT_DEFAULT, option=True, low=1, high=LIMIT_MAX
 )
 
+_MESH = Argument("mesh", Kind.SWITCH, "of all gateways, not of this one alone", False, option=True)
+_MISSING = (
+    "A gateway that does not answer within 2 seconds is named, and the exit status is 1 then."
+)
+
 _USER = Argument("user", Kind.TEXT, "the user's name")
 _PASSWORD = Argument("password", Kind.SECRET, "the password")
 _RULE = Argument(
@@ -92,12 +97,28 @@ COMMANDS: tuple[Command, ...] = (
         "the mesh, its serial ports, and what is wrong",
         description="Shows the mesh, its serial ports, and what is wrong, worst first.",
     ),
-    Command("clients", "who is connected to this gateway", (_LIMIT,)),
-    Command("client", "one client: its connection, session and subscriptions", (_CLIENT, _LIMIT)),
+    Command(
+        "clients",
+        "who is connected to this gateway",
+        (_MESH, _LIMIT),
+        description=f"Shows who is connected to this gateway, or with --mesh to any. {_MISSING}",
+    ),
+    Command(
+        "client",
+        "one client: its connection, session and subscriptions",
+        (_CLIENT, _LIMIT),
+        description="Shows one client, at whatever gateway it is: its connection, its session, its "
+        "subscriptions. Where other gateways have a session of it, too, they are named.",
+    ),
     Command(
         "sessions",
         "the sessions that this gateway keeps",
-        (Argument("orphans", Kind.SWITCH, "only those whose client is away", False, True), _LIMIT),
+        (
+            Argument("orphans", Kind.SWITCH, "only those whose client is away", False, True),
+            _MESH,
+            _LIMIT,
+        ),
+        description=f"Shows the sessions of this gateway, or with --mesh of all. {_MISSING}",
     ),
     Command(
         "retained",
@@ -109,8 +130,9 @@ COMMANDS: tuple[Command, ...] = (
         "kick",
         "disconnects a client; it may come back",
         (_CLIENT,),
-        description="Disconnects a client with reason 0x98 (administrative action). Its will is sent, "
-        "its session stays as it asked for, and nothing keeps it from coming back.",
+        description="Disconnects a client, at whatever gateway it is, with reason 0x98 (administrative "
+        "action). Its will is sent, its session stays as it asked for, and nothing keeps it from coming "
+        "back.",
         changes=True,
     ),
     Command(
@@ -122,6 +144,7 @@ COMMANDS: tuple[Command, ...] = (
             Argument("count", Kind.COUNT, "end after so many lines; 0: go on", 0, True, "n"),
             Argument("seconds", Kind.COUNT, "end after so many seconds; 0: go on", 0, True),
             Argument("no-payload", Kind.SWITCH, "leave the payloads out", False, True),
+            Argument("mesh", Kind.SWITCH, "what clients publish at any gateway", False, True),
         ),
         description="Shows each step of each message until Ctrl-C: in (it was published), out (it was "
         "sent to a client, or to other gateways), waits (it is kept for a client), lost (a client does "
@@ -129,7 +152,9 @@ COMMANDS: tuple[Command, ...] = (
         "retained, d for sent again, the topic, the size, and the first 128 bytes of the payload, as "
         "text or as hexadecimal digits behind 0x. Times are in UTC. Topics below $SYS are shown where "
         "a filter begins with $SYS. A message of a watched topic costs the gateway ten times "
-        "what it costs else, and more: name few topics on a busy one.",
+        "what it costs else, and more: name few topics on a busy one. With --mesh it shows what "
+        "clients publish at any gateway (in, refused), each message once, with the gateway's name "
+        "first. Other gateways tell at most 200 messages a second each, and how many they left out.",
         stream=True,
     ),
     Command(

@@ -73,6 +73,9 @@ FILTERS_IN_FRAME_MAX = 10_000
 CLIENTS_IN_FRAME_MAX = 10_000
 TOPICS_IN_FRAME_MAX = 2_000
 
+# How long an operator's question waits for the other gateways.
+QUESTION_TIMEOUT_S = 2.0
+
 # A refused gateway is named in `gwctl status` this long after it was last seen.
 REFUSAL_SHOWN_S = 60.0
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from gateway.broker.asked import Watched, answer
 from gateway.broker.broker import Broker
 from gateway.broker.elsewhere import Nowhere
 from gateway.broker.journal import Journal
@@ -124,6 +125,14 @@ class _BrokerSide:
 
     def taken_over(self, client_id: str, where: str, now: float) -> None:
         self.broker.taken_over(client_id, where, now)
+
+    def asked(
+        self, what: str, client: str, limit: int, orphans: bool, who: str, now: float
+    ) -> dict[str, Any] | None:
+        return answer(self.broker, what, client, limit, orphans, who, now)
+
+    def watch(self, filters: Sequence[str], client: str, payload: bool) -> Watched:
+        return Watched(self.broker, filters, client, payload)
 
     def filters(self) -> Sequence[str]:
         return self.broker.filters()

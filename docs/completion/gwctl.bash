@@ -32,14 +32,14 @@ _gwctl() {
         " user add "*) known="-h --help --groups --json --socket" ;;
         " completion "*) known="-h --help --json bash zsh" ;;
         " retained "*) known="-h --help --limit --json --socket" ;;
-        " sessions "*) known="-h --help --orphans --limit --json --socket" ;;
-        " clients "*) known="-h --help --limit --json --socket" ;;
+        " sessions "*) known="-h --help --orphans --mesh --limit --json --socket" ;;
+        " clients "*) known="-h --help --mesh --limit --json --socket" ;;
         " client "*) known="-h --help --limit --json --socket" ;;
         " config "*) known="-h --help --json --socket" ;;
         " doctor "*) known="-h --help --config --json" ;;
         " status "*) known="-h --help --json --watch --socket" ;;
         " queue "*) known="-h --help --limit --json --socket" ;;
-        " trace "*) known="-h --help --client -n --count --seconds --no-payload --json --socket" ;;
+        " trace "*) known="-h --help --client -n --count --seconds --no-payload --mesh --json --socket" ;;
         " kick "*) known="-h --help --json --socket" ;;
         " rule "*) known="add remove list test" ;;
         " user "*) known="add passwd remove list" ;;

@@ -73,6 +73,7 @@ class Broker:
         self._sys = SysTopics(self.state, self._online)
         self.state.present = self._sys.matching
         self._traces = Traces()
+        self._watches = 0  # traces for other gateways
         self._sweep_at = 0.0
         self._troubles: list[str] = []  # of the disk, as noted
         self._episodes = 0  # of a full room that were noted
@@ -299,13 +300,15 @@ class Broker:
         why = "it takes nothing of what is sent, and others need the room"
         self.state.note("warning", f"{who} at {connection.address} is cut off: {why}")
 
-    def kick(self, client_id: str, now: float) -> bool:
-        """Disconnects a client because the operator says so; False if it is not connected here."""
+    def kick(self, client_id: str, now: float, where: str = "") -> bool:
+        """Disconnects a client because the operator says so, perhaps at another gateway; False if it is
+        not connected here."""
         self.state.now = now
         connection = self._online.get(client_id)
         if connection is None:
             return False
-        connection.refuse(Reason.ADMINISTRATIVE_ACTION, "the operator disconnects it")
+        who = f"the operator at {where}" if where else "the operator"
+        connection.refuse(Reason.ADMINISTRATIVE_ACTION, f"{who} disconnects it")
         return True
 
     def silent_s(self, client_id: str, now: float) -> float:
@@ -350,7 +353,7 @@ class Broker:
 
     def trace(self, trace: Trace) -> bool:
         """From here on it is told of what its filters match; False: too many watch already."""
-        if len(self._traces) >= TRACES_MAX:
+        if len(self._traces) - self._watches >= TRACES_MAX:
             return False
         self._traces.begin(trace)
         self._tell_who_watches()
@@ -360,6 +363,17 @@ class Broker:
         """It is told nothing any more."""
         self._traces.end(trace)
         self._tell_who_watches()
+
+    def watch(self, trace: Trace) -> None:
+        """As `trace`, for another gateway: how many of these there may be is not counted here."""
+        self._watches += 1
+        self._traces.begin(trace)
+        self._tell_who_watches()
+
+    def unwatch(self, trace: Trace) -> None:
+        """It is told nothing any more."""
+        self._watches -= 1
+        self.untrace(trace)
 
     def _tell_who_watches(self) -> None:
         state, traces = self.state, self._traces if len(self._traces) else None

@@ -43,6 +43,9 @@ class Via(StrEnum):
     MESH = "mesh"
 
 
+_PUBLISHED = (What.IN, What.REFUSED)
+
+
 class Line(NamedTuple):
     """One step of one message. `at` is in monotonic seconds; `client` is whom it is for, or, where it
     came in, was refused or went to other gateways, who published it. `payload` is the beginning."""
@@ -86,21 +89,35 @@ class Line(NamedTuple):
 
 
 class Trace:
-    """What one reader wants and has not read. `more` is called when there is something again."""
+    """What one reader wants and has not read. `more` is called when there is something again.
 
-    def __init__(self, filters: Iterable[str], client: str, more: Callable[[], None]) -> None:
+    `published`: it wants only what clients here publish, and what they are refused.
+    """
+
+    def __init__(
+        self,
+        filters: Iterable[str],
+        client: str,
+        more: Callable[[], None],
+        published: bool = False,
+        lines_max: int = LINES_MAX,
+    ) -> None:
         self.filters = tuple(dict.fromkeys(filters))
         self._client = client  # "": every one
         self._more = more
+        self._published = published
+        self._lines_max = lines_max
         self._lines: deque[Line | int] = deque()  # a number: so many lines were lost here
         self._bytes = 0
         self._lost = 0  # behind the last line
 
-    def wants(self, client: str, topic: str) -> bool:
+    def wants(self, what: What, via: Via, client: str, topic: str) -> bool:
         """Whether it takes a line of this client now; that there is no room is counted."""
         if self._client and client != self._client:
             return False
-        if len(self._lines) >= LINES_MAX or self._bytes + _bytes_of(topic) > LINES_BYTES_MAX:
+        if self._published and (via is Via.MESH or what not in _PUBLISHED):
+            return False
+        if len(self._lines) >= self._lines_max or self._bytes + _bytes_of(topic) > LINES_BYTES_MAX:
             self._lost += 1
             return False
         return True
@@ -253,7 +270,8 @@ class Traces:
         packet_id: int = 0,
         alias: int = 0,
     ) -> None:
-        wanted = [each for each in self._wanted(message.topic) if each.wants(client, message.topic)]
+        topic = message.topic
+        wanted = [each for each in self._wanted(topic) if each.wants(what, via, client, topic)]
         if not wanted:
             return
         payload, expires_at = message.payload, message.expires_at

@@ -54,7 +54,7 @@ def _show(command: Command, document: object, as_json: bool) -> int:
     else:
         screen = Screen()
         screen.show(views.lines(command.words, document, screen.width))
-    return DONE
+    return DEGRADED if document.get("missing") else DONE
 
 
 def _follow(command: Command, path: str, request: bytes, as_json: bool) -> int:

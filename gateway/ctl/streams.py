@@ -30,9 +30,13 @@ def _log(document: dict[str, Any]) -> list[Line]:
 
 
 def _trace(document: dict[str, Any]) -> list[Line]:
-    """One step of a message."""
+    """One step of a message, with the gateway's name where it is of the whole mesh."""
+    if "why" in document:
+        gone = f"(without {words(document.get('gateway'))}: {words(document['why'])})"
+        return [[Span(gone, Style.DOUBTFUL)]]
     if "what" not in document:
         return _missed(document)
+    at = f"{words(document['gateway']):<8} " if document.get("gateway") else ""
     what = words(document["what"])
     size = document.get("bytes")
     line = [words(document.get("topic")), f"{size}B" if isinstance(size, int) else "-"]
@@ -44,7 +48,7 @@ def _trace(document: dict[str, Any]) -> list[Line]:
         line.append(f"({', '.join(marks)})")
     return [
         [
-            Span(f"{words(document.get('time'))[11:23] or '-'} "),
+            Span(f"{words(document.get('time'))[11:23] or '-'} {at}"),
             Span(f"{what:<7}", STEPS.get(what, Style.PLAIN)),
             Span(f" {_who(document):<15} {_flags(document)} {' '.join(line)}"),
         ]
@@ -76,7 +80,10 @@ def _missed(document: dict[str, Any]) -> list[Line]:
     missed = document.get("missed")
     if not missed:
         return []
+    where = document.get("gateway")
     gap = f"({words(missed)} lines were lost: this terminal reads too slowly)"
+    if where:
+        gap = f"({words(missed)} messages at {words(where)} were left out: too many to show)"
     return [[Span(gap, Style.DOUBTFUL)]]
 
 

@@ -36,18 +36,25 @@ def seconds(value: object) -> str:
     return duration(value) if isinstance(value, (int, float)) else "-"
 
 
+def names(value: object) -> str:
+    """Some names."""
+    return ", ".join(words(each) for each in value) if isinstance(value, list) else "-"
+
+
 def by_scram(value: object) -> str:
     """Whether a user may log in by SCRAM, and what to do if not."""
     return "no: gwctl user passwd" if value is False else words(value)
 
 
 class Field(NamedTuple):
-    """One column of a listing, or one line of a sheet. `cut`: how it is shortened."""
+    """One column of a listing, or one line of a sheet. `cut`: how it is shortened; `rare`: it is left
+    out where no document has it."""
 
     key: str
     heading: str
     form: Form = words
     cut: Cut | None = None
+    rare: bool = False
 
     @property
     def right(self) -> bool:
@@ -70,6 +77,7 @@ class Sheet(NamedTuple):
 
 
 CLIENT = Field("client", "client", words, keep_ends)
+GATEWAY = Field("gateway", "gateway", words, keep_ends, rare=True)
 TOPIC = Field("topic", "topic", words, keep_ends)
 PAYLOAD = Field("payload", "payload", words, keep_head)
 WAITING = (Field("in_flight", "sent", figure), Field("queued", "queued", figure))
@@ -79,6 +87,7 @@ LISTINGS: Mapping[str, Listing] = {
         "clients",
         (
             CLIENT,
+            GATEWAY,
             Field("address", "address", words, keep_tail),
             Field("version", "MQTT"),
             Field("connected_s", "up", seconds),
@@ -92,6 +101,7 @@ LISTINGS: Mapping[str, Listing] = {
         "sessions",
         (
             CLIENT,
+            GATEWAY,
             Field("connected", "here"),
             Field("expiry_s", "kept for", seconds),
             Field("subscriptions_total", "subs", figure),
@@ -140,6 +150,8 @@ SHEETS: Mapping[str, Sheet] = {
     "client": Sheet(
         (
             CLIENT,
+            GATEWAY,
+            Field("also_at", "a session, too, at", names, rare=True),
             Field("connected", "connected"),
             Field("address", "address"),
             Field("version", "MQTT"),
@@ -205,7 +217,7 @@ def listing(form: Listing, document: dict[str, Any], width: int) -> list[Line]:
     rows = [row for row in given if isinstance(row, dict)] if isinstance(given, list) else []
     total = document.get("total", len(rows))
     if not rows:
-        return [[Span(form.nothing)]]
+        return [[Span(form.nothing)], *_missing(document)]
     columns = [
         Column(
             field.heading,
@@ -214,17 +226,29 @@ def listing(form: Listing, document: dict[str, Any], width: int) -> list[Line]:
             cut=field.cut,
         )
         for field in form.fields
+        if not field.rare or any(row.get(field.key) for row in rows)
     ]
     shown = table(columns, width)
     if isinstance(total, int) and total > len(rows):
         shown.append([Span(f"{len(rows)} of {total}; --limit shows more")])
-    return shown
+    return shown + _missing(document)
+
+
+def _missing(document: dict[str, Any]) -> list[Line]:
+    """The gateways that have not answered."""
+    missing = document.get("missing")
+    rows = [row for row in missing if isinstance(row, dict)] if isinstance(missing, list) else []
+    return [
+        [Span(f"without {words(row.get('gateway'))}: {words(row.get('why'))}", Style.DOUBTFUL)]
+        for row in rows
+    ]
 
 
 def sheet(form: Sheet, document: dict[str, Any], width: int) -> list[Line]:
-    margin = max((len(field.heading) for field in form.fields), default=0) + 2
+    fields = [field for field in form.fields if not field.rare or document.get(field.key)]
+    margin = max((len(field.heading) for field in fields), default=0) + 2
     shown: list[Line] = []
-    for field in form.fields:
+    for field in fields:
         head, *more = wrap(field.form(document.get(field.key)), max(width - margin, 20))
         shown.append([Span(field.heading.ljust(margin), Style.HEADING), Span(head)])
         shown += [[Span(" " * margin + line)] for line in more]

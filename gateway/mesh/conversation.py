@@ -7,10 +7,12 @@
     both sides          Digest                      what I retain; what stands in tables
     where they differ   Compare, Retained, Rows     until retained messages and tables are the same
     from then on        Entries and Taken, Clients, Interest and InterestTaken, Beat, ...
+    an operator asks    Ask and Answer; Watch, Shown, Unwatch
 
 The table at the end says which frame is legal in which state of the link. Must not know sockets.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -18,11 +20,13 @@ from gateway.effects import SaveMember
 from gateway.errors import LinkError
 from gateway.ids import Stamp
 from gateway.limits import GATEWAYS_MAX, SYNC_TIMEOUT_S
-from gateway.mesh import membership, presence, reconcile, tables
+from gateway.mesh import membership, presence, questions, reconcile, tables
 from gateway.mesh.frames import (
     PROTOCOL,
     PROTOCOL_MIN,
+    Answer,
     AnyFrame,
+    Ask,
     Beat,
     Bye,
     Clients,
@@ -38,9 +42,12 @@ from gateway.mesh.frames import (
     Refuse,
     Retained,
     Rows,
+    Shown,
     Start,
     Taken,
+    Unwatch,
     Vitals,
+    Watch,
 )
 from gateway.mesh.link import Link, LinkState
 from gateway.mesh.peer import INTEREST, RETAINED, TABLES_AND_CLIENTS, Peer
@@ -209,6 +216,7 @@ def _on_start(state: MeshState, link: Link, frame: Start) -> None:
     if state.vitals is not None:
         link.say(state.vitals)
     membership.judge(state)
+    state.watching.came(peer, state.now)
 
 
 def _on_entries(state: MeshState, link: Link, frame: Entries) -> None:
@@ -310,6 +318,39 @@ def _on_bye(state: MeshState, link: Link, frame: Bye) -> None:
     state.note("info", f"{peer.name} stops on purpose")
 
 
+def _on_ask(state: MeshState, link: Link, frame: Ask) -> None:
+    who = state.peers[link.gateway].name
+    answer = Answer(frame.number, None, "its version does not know the question")
+    with contextlib.suppress(ValueError):
+        asked = (frame.what, frame.client, frame.limit, frame.orphans)
+        answer = Answer(frame.number, state.local.asked(*asked, who, state.now))
+    link.out.append(questions.encoded(answer))
+
+
+def _on_answer(state: MeshState, link: Link, frame: Answer) -> None:
+    state.questions.answered(state.peers[link.gateway], frame)
+
+
+def _on_watch(state: MeshState, link: Link, frame: Watch) -> None:
+    if state.watched.full():
+        link.say(Shown(frame.number, [], refused="others watch it already; one of them must end"))
+        return
+    try:
+        here = state.local.watch(frame.filters, frame.client, frame.payload)
+    except ValueError as error:
+        link.say(Shown(frame.number, [], refused=str(error)))
+        return
+    state.watched.begin(link, frame.number, here)
+
+
+def _on_shown(state: MeshState, link: Link, frame: Shown) -> None:
+    state.watching.shown(state.peers[link.gateway], frame, state.now)
+
+
+def _on_unwatch(state: MeshState, link: Link, frame: Unwatch) -> None:
+    state.watched.end(link, frame.number)
+
+
 def _on_refuse(state: MeshState, link: Link, frame: Refuse) -> None:
     if frame.code in ("double", "self"):
         link.close()
@@ -350,5 +391,10 @@ _MOVES: dict[tuple[LinkState, type], Move] = {
     (LinkState.UP, Vitals): _on_vitals,
     (LinkState.UP, Known): _on_known,
     (LinkState.UP, Bye): _on_bye,
+    (LinkState.UP, Ask): _on_ask,
+    (LinkState.UP, Answer): _on_answer,
+    (LinkState.UP, Watch): _on_watch,
+    (LinkState.UP, Shown): _on_shown,
+    (LinkState.UP, Unwatch): _on_unwatch,
     (LinkState.UP, Refuse): _on_refuse,
 }

@@ -14,7 +14,7 @@ address), "clone" (two boxes with one identity), "identity" (the certificate nam
 Must not know what is done about a frame.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -231,6 +231,49 @@ class Bye(Frame, frozen=True, tag="bye"):
     """I stop on purpose."""
 
 
+class Ask(Frame, frozen=True, tag="ask"):
+    """An operator at the sender asks this: `what` is a command of gwctl. Since protocol 2."""
+
+    number: int
+    what: str
+    client: str = ""
+    limit: int = 0
+    orphans: bool = False
+
+
+class Answer(Frame, frozen=True, tag="answer"):
+    """What is here of what was asked under this number; None: nothing, or not told, and why not."""
+
+    number: int
+    document: dict[str, Any] | None
+    why: str = ""
+
+
+class Watch(Frame, frozen=True, tag="watch"):
+    """An operator at the sender watches what clients publish at the receiver. Since protocol 2."""
+
+    number: int
+    filters: list[str]
+    client: str = ""
+    payload: bool = True
+
+
+class Shown(Frame, frozen=True, tag="shown"):
+    """Messages for the watch of this number, each with how many milliseconds ago it came; so many
+    were `lost` before. The first says whether it is watched at all, or why it is `refused`."""
+
+    number: int
+    steps: list[tuple[float, dict[str, Any]]]
+    lost: int = 0
+    refused: str = ""
+
+
+class Unwatch(Frame, frozen=True, tag="unwatch"):
+    """The watch of this number is over."""
+
+    number: int
+
+
 AnyFrame = (
     Hello
     | Refuse
@@ -249,6 +292,11 @@ AnyFrame = (
     | Vitals
     | Known
     | Bye
+    | Ask
+    | Answer
+    | Watch
+    | Shown
+    | Unwatch
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -4,7 +4,7 @@ Must not know sessions or connections.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.ids import Stamp
 from gateway.mqtt.message import Message
@@ -48,6 +48,16 @@ class RetainedStore(Protocol):
         """What lies in one bucket."""
 
 
+class Watched(Protocol):
+    """What clients here publish, for an operator at another gateway."""
+
+    def take(self) -> tuple[float, dict[str, Any]] | int | None:
+        """The next message and when it came, or how many were lost here; None: that is all."""
+
+    def end(self) -> None:
+        """He does not watch any more."""
+
+
 class Local(Protocol):
     """The broker as the mesh sees it."""
 
@@ -76,6 +86,17 @@ class Local(Protocol):
 
     def taken_over(self, client_id: str, where: str, now: float) -> None:
         """A client that is connected here has connected at another gateway since."""
+
+    def asked(
+        self, what: str, client: str, limit: int, orphans: bool, who: str, now: float
+    ) -> dict[str, Any] | None:
+        """An operator at the gateway `who` asks this; None: there is nothing of it here.
+
+        Raises ValueError for what is no question.
+        """
+
+    def watch(self, filters: Sequence[str], client: str, payload: bool) -> Watched:
+        """Begins to watch; ValueError for what is no filter."""
 
     def filters(self) -> Sequence[str]:
         """Every filter that a session here subscribes to."""

@@ -98,6 +98,10 @@ def _dead(state: MeshState, peer: Peer) -> None:
 
 def unlink(state: MeshState, peer: Peer) -> None:
     """The peer's link is over. What it has not taken waits for the next one until it is dead."""
+    if peer.link is not None:
+        state.watched.end(peer.link)
+        state.questions.unlinked(peer)
+        state.watching.unlinked(peer)
     peer.link = None
     peer.streaming = False
     peer.hears_us = True

@@ -14,7 +14,7 @@ from gateway.errors import LinkError, ProtocolError
 from gateway.ids import Stamp
 from gateway.mesh import conversation, membership, presence, tables
 from gateway.mesh.dialling import Dialling
-from gateway.mesh.frames import Bye, Member, Refuse, Taken, Vitals
+from gateway.mesh.frames import Ask, Bye, Member, Refuse, Taken, Vitals, Watch
 from gateway.mesh.identity import Identity
 from gateway.mesh.life import Life
 from gateway.mesh.link import Link, LinkState
@@ -22,8 +22,10 @@ from gateway.mesh.local import Local
 from gateway.mesh.losses import Losses
 from gateway.mesh.outlet import PeerOutlet
 from gateway.mesh.peer import TABLES_AND_CLIENTS, Peer
+from gateway.mesh.questions import Asker
 from gateway.mesh.refusals import Refusal
 from gateway.mesh.state import BOOT, MeshState
+from gateway.mesh.watching import Audience
 from gateway.table import Row
 from gateway.tickets import Ticket
 from gateway.timers import FOREVER
@@ -185,6 +187,8 @@ class Mesh:
                 state.release(reason)
         state.check_boot()
         state.check_barriers()
+        state.questions.wake(now)
+        state.watching.wake(state.peers, now)
         for address, port in state.dialling.due(state.linked(), now):
             state.effects.append(Dial(address, port))
 
@@ -196,6 +200,9 @@ class Mesh:
             membership.next_change(state),
             state.barriers.deadline(),
             state.dialling.deadline(state.linked()),
+            state.questions.deadline(),
+            state.watching.deadline(),
+            state.watched.deadline(),
             min(state.holding.values(), default=FOREVER),
         )
 
@@ -204,6 +211,7 @@ class Mesh:
         state = self.state
         if not self.crowded():
             state.local.uncrowd()  # a peer took what waited, or nobody waits for it any more
+        state.watched.tell(state.now)
         clients, interest = state.own_clients.delta(), state.own_interest.delta()
         for peer in state.peers.values():
             peer.outgoing.seal()
@@ -219,6 +227,22 @@ class Mesh:
                 peer.link.say(Taken(peer.taken_said))
         effects, state.effects = state.effects, []
         return effects
+
+    # what an operator asks
+
+    def ask(self, question: Ask, asker: Asker, now: float) -> None:
+        """Asks every other gateway; the asker is told all within a few seconds."""
+        self.state.now = now
+        self.state.questions.ask(question, self.state.peers.values(), asker, now)
+
+    def watch(self, wanted: Watch, audience: Audience, now: float) -> int:
+        """Shows what clients publish at other gateways, until `unwatch` with the number returned."""
+        self.state.now = now
+        return self.state.watching.begin(wanted, self.state.peers.values(), audience, now)
+
+    def unwatch(self, number: int) -> None:
+        """Nobody watches any more."""
+        self.state.watching.end(number, self.state.peers.values())
 
     def unconfirmed(self, table: str) -> list[str]:
         """The names of gateways that are not known to have the table as it is here."""

@@ -13,6 +13,7 @@ from gateway.mesh.stream import Incoming, Outgoing
 
 NEVER = float("-inf")
 TABLES_AND_CLIENTS = 2  # since this version of the link protocol there are their frames
+QUESTIONS = 2  # the same
 INTEREST, RETAINED = "interest", "retained"  # what is awaited of a peer, beside tables
 
 

@@ -17,7 +17,9 @@ from gateway.mesh.life import Life
 from gateway.mesh.link import Link
 from gateway.mesh.local import Local
 from gateway.mesh.peer import Peer
+from gateway.mesh.questions import Questions
 from gateway.mesh.refusals import Refusal, Refusals
+from gateway.mesh.watching import AllWatched, Watching
 
 BOOT = "boot"  # the reason of the boot barrier; other reasons are the ids of gateways
 
@@ -38,6 +40,9 @@ class MeshState:
     peers_interest: PeersInterest = field(default_factory=PeersInterest)
     barriers: Barriers = field(default_factory=Barriers)
     refusals: Refusals = field(default_factory=Refusals)
+    questions: Questions = field(default_factory=Questions)
+    watching: Watching = field(default_factory=Watching)
+    watched: AllWatched = field(default_factory=AllWatched)
     holding: dict[str, float] = field(default_factory=dict)
     vitals: Vitals | None = None
     effects: list[Effect] = field(default_factory=list)

@@ -98,7 +98,7 @@ def test_a_client_is_listed_shown_and_kicked(
     assert reasons[0] == 0x98
     again = gwctl(gateway, "kick", "pump-7")
     assert again.returncode == 1
-    assert "no such client is connected here. Do: see: gwctl clients" in again.stderr
+    assert "no such client is connected. Do: see: gwctl clients --mesh" in again.stderr
 
 
 def test_retained_messages_and_queues_are_shown(gateway: Gateway) -> None:

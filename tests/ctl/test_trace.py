@@ -250,6 +250,16 @@ def test_other_gateways_are_told_from_clients() -> None:
     assert line == "10:02:23.123 out     pump-7 (mesh)   q2rd a/b 3B 7.5 (to 2 gateways)"
 
 
+def test_of_the_whole_mesh_each_line_names_its_gateway() -> None:
+    (line,) = view(gateway="gw2", alias=None, identifiers=[], expires_s=None, detail="")
+    assert line == "10:02:23.123 gw2      out     pump-7          q2rd a/b 3B 7.5"
+    assert [plain(line) for line in lines("trace", {"missed": 12, "gateway": "gw2"})] == [
+        "(12 messages at gw2 were left out: too many to show)"
+    ]
+    gone = {"gateway": "gw3", "why": "its link broke"}
+    assert [plain(line) for line in lines("trace", gone)] == ["(without gw3: its link broke)"]
+
+
 def test_what_was_lost_is_told_where_it_was_lost() -> None:
     assert [plain(line) for line in lines("trace", {"missed": 12})] == [
         "(12 lines were lost: this terminal reads too slowly)"
