@@ -51,6 +51,13 @@ class SaveMember:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveStandIn:
+    """Keep on disk which gateway keeps the copy of this one's store."""
+
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckPassword:
     """Look whether a password is the one that is kept as `stored`; answer with `Broker.checked`."""
 
@@ -59,4 +66,5 @@ class CheckPassword:
     stored: str = field(repr=False)
 
 
-Effect = Note | Dial | SaveMeshTime | SaveMember | CheckPassword
+Saving = SaveMeshTime | SaveMember | SaveStandIn
+Effect = Note | Dial | Saving | CheckPassword

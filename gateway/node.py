@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 class Node:
     """The gateway with this id; `mesh` is None for one that stands alone.
 
-    `saved_ms` and `members` are what the disk keeps of the mesh, `boot` counts the starts of this
-    disk; 0: there is no disk, and nothing is kept.
+    `saved_ms`, `members` and `stand_in` are what the disk keeps of the mesh, `boot` counts the starts
+    of this disk; 0: there is no disk, and nothing is kept.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Node:
         members: Iterable[Member] = (),
         gateway: str = "",
         boot: int = 0,
+        stand_in: str = "",
     ) -> None:
         self.mesh: Mesh | None = None
         gateway = gateway if identity is None else identity.gateway
@@ -61,7 +62,7 @@ class Node:
         side = _BrokerSide()
         self.mesh = Mesh(identity, side, random, self._clock, now)
         self.broker = side.broker = Broker(settings, self.mesh, random, journal)
-        self.mesh.start(members, now)
+        self.mesh.start(members, stand_in, now)
 
     def deadline(self) -> float:
         """When `wake` is due, in monotonic seconds."""
@@ -99,6 +100,10 @@ class _BrokerSide:
     """The broker as the mesh sees it (`gateway/mesh/local.py`)."""
 
     broker: Broker
+
+    def stores(self) -> bool:
+        journal = self.broker.journal
+        return journal.keeping and not journal.refusing
 
     @property
     def retained(self) -> Retained:

@@ -25,6 +25,7 @@ from gateway.broker.records import Record, Wish
 from gateway.broker.retained import Retained
 from gateway.broker.room import Room
 from gateway.broker.routes import Routes
+from gateway.broker.rows import living_rows
 from gateway.broker.state import BrokerState
 from gateway.broker.sys_topics import SysTopics
 from gateway.broker.traces import TRACES_MAX, Trace, Traces
@@ -416,6 +417,11 @@ class Broker:
         self.state.at(now)
         self._note_disk(why)
         self.state.journal.failed(why)
+
+    def begin_copy(self, anew: bool) -> None:
+        """`Journal.copy_slice` is to give all that lives; but for rows, if the copy has them."""
+        rows = living_rows(self.state, self._online) if anew else iter(())
+        self.state.journal.begin_copy(rows, living(self.state))
 
     def restore(
         self, rows: Mapping[tuple[str, str], bytes], batches: Iterable[list[Record]], now: float

@@ -20,7 +20,7 @@ from gateway.effects import SaveMember
 from gateway.errors import LinkError
 from gateway.ids import Stamp
 from gateway.limits import GATEWAYS_MAX, SYNC_TIMEOUT_S
-from gateway.mesh import membership, presence, questions, reconcile, tables
+from gateway.mesh import membership, presence, questions, reconcile, standin, tables
 from gateway.mesh.frames import (
     PROTOCOL,
     PROTOCOL_MIN,
@@ -301,6 +301,7 @@ def _on_rows(state: MeshState, link: Link, frame: Rows) -> None:
 
 def _on_beat(state: MeshState, link: Link, frame: Beat) -> None:
     membership.heard(state, state.peers[link.gateway], link, frame)
+    standin.choose(state)
 
 
 def _on_vitals(state: MeshState, link: Link, frame: Vitals) -> None:

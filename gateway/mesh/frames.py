@@ -196,7 +196,8 @@ class Beat(Frame, frozen=True, tag="beat"):
 
     `echo` is the `sent` of the last beat from the other side and `echo_held_ms` how long ago it came:
     together they give the round trip. `hears` are the gateways that the sender hears itself. `roots`
-    are the digests of its tables, each as one number.
+    are the digests of its tables, each as one number. `stores`: its disk takes what must be kept;
+    `stand_in` keeps the copy of its store.
     """
 
     sent_ms: float
@@ -205,6 +206,8 @@ class Beat(Frame, frozen=True, tag="beat"):
     mesh_time_ms: int
     hears: list[str]
     roots: dict[str, int] = {}
+    stores: bool = False
+    stand_in: str = ""
 
 
 class Vitals(Frame, frozen=True, tag="vitals"):

@@ -65,6 +65,9 @@ class Local(Protocol):
     def retained(self) -> RetainedStore:
         """The retained messages here."""
 
+    def stores(self) -> bool:
+        """Whether the disk here takes what must be kept."""
+
     @property
     def tables(self) -> Mapping[str, Table]:
         """The tables that all gateways have, by name."""

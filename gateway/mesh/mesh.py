@@ -12,7 +12,7 @@ from gateway.clock import MeshClock
 from gateway.effects import Dial, Effect
 from gateway.errors import LinkError, ProtocolError
 from gateway.ids import Stamp
-from gateway.mesh import conversation, membership, presence, tables
+from gateway.mesh import conversation, membership, presence, standin, tables
 from gateway.mesh.dialling import Dialling
 from gateway.mesh.frames import Ask, Bye, Member, Refuse, Taken, Vitals, Watch
 from gateway.mesh.identity import Identity
@@ -42,11 +42,13 @@ class Mesh:
         self._outlets: dict[str, PeerOutlet] = {}
         self.losses = Losses()
 
-    def start(self, members: Iterable[Member], now: float) -> None:
+    def start(self, members: Iterable[Member], stand_in: str, now: float) -> None:
         """Clients wait until the gateways that the disk remembers have spoken, or are dead."""
         state = self.state
+        state.stand_in, state.meeting_until = stand_in, now + state.identity.cluster.dead_s
         for member in members:
             peer = Peer(member.gateway, member.name, member.address, member.port, known_since=now)
+            peer.away_since = now
             state.peers[member.gateway] = peer
             state.dialling.add((member.address, member.port), member.gateway, now)
         if state.peers:
@@ -182,6 +184,7 @@ class Mesh:
                 elif link.state is LinkState.WAITING and link.hello_by <= now:
                     self._refuse(link, "malformed", "said nothing")
         membership.judge(state)
+        standin.choose(state)
         for reason, until in list(state.holding.items()):
             if until <= now:
                 state.release(reason)

@@ -13,7 +13,8 @@ from gateway.mesh.stream import Incoming, Outgoing
 
 NEVER = float("-inf")
 TABLES_AND_CLIENTS = 2  # since this version of the link protocol there are their frames
-QUESTIONS = 2  # the same
+COPIES = 2  # and those of copies
+QUESTIONS = 2  # and those of operators' questions
 INTEREST, RETAINED = "interest", "retained"  # what is awaited of a peer, beside tables
 
 
@@ -25,7 +26,8 @@ class Peer:
     `clients` who is connected there, since when.
     `awaiting` is what must come on this link before clients go on: its interest, its retained messages,
     its tables by name. `roots` are its tables as its last heartbeat has them, `differing_since` says for
-    how long they are not as here.
+    how long they are not as here. `away_since` is since when it is not alive. `stores` and `stand_in`
+    are as it said last; None: it has not said.
     """
 
     gateway: str
@@ -33,6 +35,7 @@ class Peer:
     address: str = ""
     port: int = 0
     life: Life = Life.SUSPECT
+    away_since: float = 0.0
     heard_at: float = NEVER
     known_since: float = 0.0
     hello: Hello | None = None
@@ -53,6 +56,8 @@ class Peer:
     streaming: bool = False  # the other side has said what it has: messages may go
     taken_said: int = 0
     stopping: bool = False
+    stores: bool | None = None
+    stand_in: str = ""
 
     def speaks(self, protocol: int) -> bool:
         """Whether it understands this version of the link protocol."""

@@ -1,7 +1,8 @@
 """What the parts of one gateway's mesh share. Plain data, made by `mesh.py`.
 
 `now` is the time of the input at work. `holding` are the reasons why clients are held back (the boot
-barrier, a link that has not been synced yet), each with the time at which it ends by itself.
+barrier, a link that has not been synced yet), each with the time at which it ends by itself. `stand_in`
+is the gateway that keeps the copy of this one's store, or empty; before `meeting_until` none is chosen.
 """
 
 from dataclasses import dataclass, field
@@ -45,6 +46,8 @@ class MeshState:
     watched: AllWatched = field(default_factory=AllWatched)
     holding: dict[str, float] = field(default_factory=dict)
     vitals: Vitals | None = None
+    stand_in: str = ""
+    meeting_until: float = 0.0
     effects: list[Effect] = field(default_factory=list)
 
     def note(self, level: Level, text: str) -> None:

@@ -29,7 +29,7 @@ from gateway.config_document import to_document as config_document
 from gateway.config_loader import DEFAULT_PATH, load_config
 from gateway.control import Status, to_document
 from gateway.control_commands import CONFIG, STATUS
-from gateway.effects import Dial, SaveMember, SaveMeshTime
+from gateway.effects import Dial, Saving
 from gateway.ids import gateway_id
 from gateway.mesh.frames import Vitals
 from gateway.mesh.identity import Identity
@@ -100,6 +100,7 @@ class Daemon:
             kept.members,
             self._gateway,
             kept.boot,
+            kept.stand_in,
         )
         settings = Settings(self._gateway, config.storage.free_bytes_min)
         self._keeper = Keeper(DurableStore(config.gateway.state_dir, settings, disk))
@@ -258,7 +259,7 @@ class Daemon:
         assert self._peers is not None, "a gateway that stands alone dials nobody"
         self._peers.dial(effect)
 
-    def _save(self, effect: SaveMember | SaveMeshTime) -> None:
+    def _save(self, effect: Saving) -> None:
         def check(done: asyncio.Future[None]) -> None:
             if not done.cancelled() and done.exception() is not None:
                 logger.error("the state directory cannot be written: %s", done.exception())

@@ -1,6 +1,6 @@
 """What a gateway keeps on disk about itself and the mesh: one small SQLite file.
 
-    about    (key, value)                     store, boot, gateway, mesh_time_ms
+    about    (key, value)                     store, boot, gateway, mesh_time_ms, stand_in
     member   (gateway, name, address, port)   other gateways, and where each was last seen
 
 A file that cannot be read is set aside, never deleted, and a new one is made; the same when the file
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.effects import SaveMember, SaveMeshTime
+from gateway.effects import SaveMember, SaveMeshTime, SaveStandIn, Saving
 from gateway.mesh.frames import Member
 
 T = TypeVar("T")
@@ -53,6 +53,7 @@ class Kept:
     boot: int
     mesh_time_ms: int
     members: tuple[Member, ...]
+    stand_in: str
 
 
 class Store:
@@ -74,7 +75,7 @@ class Store:
                 " see whether the disk is full or broken, or name another with gateway.state_dir"
             ) from error
 
-    def save(self, effect: SaveMember | SaveMeshTime) -> Future[None]:
+    def save(self, effect: Saving) -> Future[None]:
         """Puts it on disk, in the background and in order; the future tells when, or the error."""
         return self._thread.submit(self._write, effect)
 
@@ -162,12 +163,19 @@ class Store:
         database.execute("COMMIT")
         rows = database.execute("SELECT gateway, name, address, port FROM member ORDER BY gateway")
         members = tuple(Member(*row) for row in rows)
-        return Kept(store, boot, int(values.get("mesh_time_ms", "0")), members)
+        mesh_time_ms = int(values.get("mesh_time_ms", "0"))
+        return Kept(store, boot, mesh_time_ms, members, values.get("stand_in", ""))
 
-    def _write(self, effect: SaveMember | SaveMeshTime) -> None:
-        if isinstance(effect, SaveMeshTime):
-            self._put(self._database, "mesh_time_ms", str(effect.time_ms))
-            return
+    def _write(self, effect: Saving) -> None:
+        match effect:
+            case SaveMeshTime():
+                self._put(self._database, "mesh_time_ms", str(effect.time_ms))
+            case SaveStandIn():
+                self._put(self._database, "stand_in", effect.gateway)
+            case SaveMember():
+                self._write_member(effect)
+
+    def _write_member(self, effect: SaveMember) -> None:
         self._database.execute(
             "INSERT INTO member VALUES (?, ?, ?, ?) ON CONFLICT (gateway) DO UPDATE"
             " SET name = excluded.name, address = excluded.address, port = excluded.port",

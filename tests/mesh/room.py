@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.broker.connection import Connection
 from gateway.config import ClusterSection, MqttSection
-from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime
+from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime, SaveStandIn
 from gateway.mesh.frames import AnyFrame, Frame, Member, encode, split
 from gateway.mesh.identity import Identity
 from gateway.mesh.link import Link
@@ -47,6 +47,8 @@ class Gate:
         self.room = room
         self.name = name
         said = {"store": f"store-{name}", "boot": 1, "nonce": f"nonce-{name}-1", "cluster": CLUSTER}
+        self.disk = bool(identity.pop("disk", False))
+        self.stand_in = ""
         self.said = {**said, **identity}
         self.saved_ms = 0
         self.members: dict[str, Member] = {}
@@ -63,7 +65,11 @@ class Gate:
         )
         settings = MqttSection(allow_anonymous="everywhere")
         members = tuple(self.members.values())
-        self.node = Node(settings, identity, Random(1), self.room.now, self.saved_ms, members)
+        self.node = Node(
+            *(settings, identity, Random(1), self.room.now, self.saved_ms, members),
+            boot=said["boot"] if self.disk else 0,
+            stand_in=self.stand_in,
+        )
 
     def restart(self) -> None:
         """The process ends and begins anew: its links are over."""
@@ -94,6 +100,8 @@ class Gate:
                     self.dials.append((effect.address, effect.port))
                 case SaveMeshTime():
                     self.saved_ms = effect.time_ms
+                case SaveStandIn():
+                    self.stand_in = effect.gateway
                 case SaveMember():
                     self.members[effect.gateway] = Member(
                         effect.gateway, effect.name, effect.address, effect.port
@@ -162,9 +170,9 @@ class Room:
         self.gates.append(gate)
         return gate
 
-    def linked(self, *names: str) -> list[Gate]:
+    def linked(self, *names: str, **identity: Any) -> list[Gate]:
         """Gateways that are all linked with each other, after their first words."""
-        gates = [self.gate(name) for name in names]
+        gates = [self.gate(name, **identity) for name in names]
         for number, gate in enumerate(gates):
             for other in gates[number + 1 :]:
                 self.line(gate, other)

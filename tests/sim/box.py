@@ -13,7 +13,7 @@ from gateway.broker.connection import Connection
 from gateway.broker.journal import Batch
 from gateway.broker.records import Wish
 from gateway.config import ClusterSection, MqttSection
-from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime
+from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime, SaveStandIn
 from gateway.ids import gateway_id
 from gateway.limits import HELLO_TIMEOUT_S
 from gateway.mesh.frames import Member
@@ -45,6 +45,7 @@ class Disk:
     boot: int = 0
     mesh_time_ms: int = 0
     members: dict[str, Member] = field(default_factory=dict)
+    stand_in: str = ""
 
     def copy(self) -> "Disk":
         """A backup."""
@@ -109,6 +110,7 @@ class Box:
         self.node = Node(
             *(settings, identity, self.world.random, now, self.disk.mesh_time_ms, members),
             boot=boot,
+            stand_in=self.disk.stand_in,
         )
         if self.disk.card is not None:
             self.disk.card.restore(self.node.broker, now)
@@ -274,6 +276,8 @@ class Box:
             case SaveMember():
                 member = Member(effect.gateway, effect.name, effect.address, effect.port)
                 self.disk.members[effect.gateway] = member
+            case SaveStandIn():
+                self.disk.stand_in = effect.gateway
             case SaveMeshTime():
                 assert effect.time_ms >= self.disk.mesh_time_ms, "mesh time went back"
                 self.disk.mesh_time_ms = effect.time_ms
