@@ -73,6 +73,10 @@ FILTERS_IN_FRAME_MAX = 10_000
 CLIENTS_IN_FRAME_MAX = 10_000
 TOPICS_IN_FRAME_MAX = 2_000
 
+# Wills of other gateways' clients, kept for the case that their gateway dies: 10,000 clients with
+# small ones are 7 MB; and the names of those whose will was sent.
+WILLS_KEPT_BYTES_MAX = 16_777_216
+
 # How long an operator's question waits for the other gateways.
 QUESTION_TIMEOUT_S = 2.0
 

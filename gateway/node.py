@@ -7,7 +7,7 @@ know sockets, files or clocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +138,21 @@ class _BrokerSide:
 
     def watch(self, filters: Sequence[str], client: str, payload: bool) -> Watched:
         return Watched(self.broker, filters, client, payload)
+
+    def wills(self, now: float) -> Iterator[tuple[str, Message, float, float | None]]:
+        return self.broker.wills(now)
+
+    def send_will(self, message: Message, now: float) -> None:
+        self.broker.send_will(message, now)
+
+    def came_elsewhere(self, client_id: str, clean: bool, now: float) -> None:
+        self.broker.came_elsewhere(client_id, clean, now)
+
+    def drop_wills(self, clients: Sequence[str], now: float) -> None:
+        self.broker.drop_wills(clients, now)
+
+    def restamp(self, topic: str, now: float) -> None:
+        self.broker.restamp(topic, now)
 
     def filters(self) -> Sequence[str]:
         return self.broker.filters()

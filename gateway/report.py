@@ -278,6 +278,14 @@ def _loss_problems(losses: Losses, now: float) -> list[ProblemStatus]:
         text = f"{losses.unknown} subscriptions were confirmed before every gateway knew them"
         remedy = "a gateway answers slowly: see its round trip and load"
         problems.append(ProblemStatus(Severity.WARNING, text, remedy))
+    if now - losses.unkept_at < DROPS_SHOWN_S:
+        text = f"{losses.unkept} clients were let in before another gateway kept their will"
+        remedy = "a gateway answers slowly: see its round trip and load"
+        problems.append(ProblemStatus(Severity.WARNING, text, remedy))
+    if now - losses.refused_at < DROPS_SHOWN_S:
+        text = f"{losses.refused} wills of clients at other gateways found no room here"
+        remedy = "if their gateway dies these are not sent: use smaller wills, or fewer"
+        problems.append(ProblemStatus(Severity.WARNING, text, remedy))
     return problems
 
 

@@ -4,11 +4,19 @@ Joins the parts of this folder. It has no socket, no clock and no dice of its ow
 Random are arguments. Must not know the mesh: other gateways are an `Elsewhere`.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from gateway.broker import authenticating, connecting, lanes, listings, publishing, subscribing
+from gateway.broker import (
+    authenticating,
+    connecting,
+    lanes,
+    listings,
+    publishing,
+    subscribing,
+    wills,
+)
 from gateway.broker.access import Access
 from gateway.broker.backlog import Bounds
 from gateway.broker.connection import Connection, Moves, State
@@ -322,6 +330,40 @@ class Broker:
         self._online[client_id].refuse(
             Reason.SESSION_TAKEN_OVER, f"its client connected at {where}"
         )
+
+    def wills(self, now: float) -> Iterator[tuple[str, Message, float, float | None]]:
+        """The wills of clients here, by client id: the delay that begins when the connection ends, and
+        where that is over, when it is due."""
+        yield from wills.waiting(self.state)
+        for client_id, connection in self._online.items():
+            if connection.will is not None and connection.session is not None:
+                will, session = connection.will, connection.session
+                yield (
+                    client_id,
+                    wills.message_of(will, client_id),
+                    wills.delay_of(will, session),
+                    None,
+                )
+
+    def send_will(self, message: Message, now: float) -> None:
+        """Publishes the will of a client whose gateway is dead."""
+        self.state.at(now)
+        wills.publish_will(self.state, message)
+
+    def came_elsewhere(self, client_id: str, clean: bool, now: float) -> None:
+        """A client has connected at another gateway; `clean`: what it had before is over."""
+        self.state.at(now)
+        wills.came_elsewhere(self.state, client_id, clean)
+
+    def drop_wills(self, clients: Sequence[str], now: float) -> None:
+        """Another gateway has sent, or will send, the wills of these that an earlier start left."""
+        self.state.at(now)
+        wills.drop_restored(self.state, clients)
+
+    def restamp(self, topic: str, now: float) -> None:
+        """What others have retained under the topic since is a mistake: what is here holds."""
+        self.state.at(now)
+        wills.restamp(self.state, topic)
 
     def list_clients(self, limit: int, now: float) -> dict[str, Any]:
         """Who is connected; this and the next as `listings.py` says."""

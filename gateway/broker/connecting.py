@@ -14,17 +14,17 @@ from gateway.broker.authenticating import authenticate, ended
 from gateway.broker.connection import Connection, State
 from gateway.broker.delivery import publish, reserved
 from gateway.broker.identity import identify
-from gateway.broker.keeping import forget_session, forget_will, keep_session, keep_will
+from gateway.broker.keeping import forget_session, keep_session
 from gateway.broker.publishing import NO_ROOM, is_mislabelled
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
 from gateway.broker.subscribing import unsubscribe
 from gateway.broker.welcome import connack, keep_alive_s
+from gateway.broker.wills import cancel_will, delay_of, leave_will, message_of, send_will
 from gateway.errors import ProtocolError
 from gateway.limits import CLIENT_ID_BYTES_MAX
-from gateway.mqtt.message import MQTT3, MQTT5, Message, topic_field
-from gateway.mqtt.packets import Connect, Disconnect, Packet, Version, Will
-from gateway.mqtt.properties import NO_PROPERTIES
+from gateway.mqtt.message import MQTT3, MQTT5, Message
+from gateway.mqtt.packets import Connect, Disconnect, Packet, Version
 from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
 from gateway.timers import NO_TIMER
@@ -112,6 +112,10 @@ def on_closed(online: Online) -> Callable[[Connection, bool], None]:
             connection.outbox.aliases.give_room()
         session.detach()
         broker.routes.cache.clear()
+        if connection.will is not None or session.outbox is None:
+            broker.elsewhere.forget_will(
+                session.client_id
+            )  # or it is told below what becomes of it
         if session.number and connection.will is not None:
             keep_session(broker.journal, session, None, None)  # it is decided here and now
         if with_will and connection.will is not None:
@@ -138,7 +142,7 @@ def end_session(broker: BrokerState, session: Session, ticket: Ticket | None = N
     del broker.sessions[session.client_id]
     broker.timers.drop(broker.expiries.pop(session.client_id, NO_TIMER))
     _is_back(broker, session.client_id)
-    _send_will(broker, session.client_id)
+    send_will(broker, session.client_id)
     for topic_filter in list(session.subscriptions):
         unsubscribe(broker, session, topic_filter)
     if session.number:
@@ -238,7 +242,10 @@ def _open(online: Online, connection: Connection, packet: Connect, assigned: boo
     connection.session = session
     online[session.client_id] = connection
     broker.vitals.clients_max = max(broker.vitals.clients_max, len(online))
-    broker.elsewhere.connected(session.client_id, ticket, broker.now)
+    if packet.will is not None:
+        will, delay_s = message_of(packet.will, session.client_id), delay_of(packet.will, session)
+        broker.elsewhere.keep_will(session.client_id, will, delay_s, None, ticket, broker.now)
+    broker.elsewhere.connected(session.client_id, packet.clean_start, ticket, broker.now)
     if ticket.waiting > 1:
         connection.opening()
     ticket.release()
@@ -293,7 +300,7 @@ def _find_session(
         if session.user != user:
             _hand_over(session, user)
         broker.timers.drop(broker.expiries.pop(packet.client_id, NO_TIMER))
-        _cancel_will(broker, packet.client_id)  # back before its delay passed [MQTT-3.1.3-9]
+        cancel_will(broker, packet.client_id)  # back before its delay passed [MQTT-3.1.3-9]
         session.expiry_s = expiry_s
         if (_is_back(broker, packet.client_id) or news) and session.number:
             keep_session(broker.journal, session, None, None, ticket if news else None)
@@ -359,61 +366,3 @@ def _expire(broker: BrokerState, session: Session, now: float) -> None:
     broker.at(now)
     broker.vitals.sessions_expired += 1
     end_session(broker, session)
-
-
-def leave_will(broker: BrokerState, session: Session, will: Will, grace_s: float = 0.0) -> None:
-    """Sends the will, or keeps it for its delay or to the session's end, whichever is first.
-
-    `grace_s` is waited at least: its client may be on its way back.
-    """
-    properties = replace(will.properties, will_delay_interval_s=None)
-    message = Message(
-        will.topic,
-        topic_field(will.topic),
-        will.payload,
-        will.qos,
-        # [MQTT-3.1.2-14] [MQTT-3.1.2-15] [MQTT-3.1.3-10]
-        will.retain,
-        NO_PROPERTIES if properties == NO_PROPERTIES else properties,
-        session.client_id,
-    )
-    delay_s = min(will.properties.will_delay_interval_s or 0, session.expiry_s)
-    delay_s = max(delay_s, grace_s)
-    delay_will(broker, session.client_id, message, broker.now + delay_s)
-    if not delay_s:
-        _send_will(broker, session.client_id)
-    elif session.number:
-        keep_will(broker.journal, session.client_id, message, broker.now + delay_s)
-
-
-def delay_will(broker: BrokerState, client_id: str, message: Message, due: float) -> None:
-    """Sends the will then, if its client is not back."""
-    timer = broker.timers.set(due, lambda now: _will_due(broker, client_id, now))
-    broker.wills[client_id] = (timer, message, due)
-    broker.room.hold(message)
-
-
-def _will_due(broker: BrokerState, client_id: str, now: float) -> None:
-    broker.at(now)
-    _send_will(broker, client_id)
-
-
-def _cancel_will(broker: BrokerState, client_id: str) -> Message | None:
-    timer, message, _ = broker.wills.pop(client_id, (NO_TIMER, None, 0.0))
-    broker.timers.drop(timer)
-    if message is not None:
-        broker.room.let_go(message)
-        forget_will(broker.journal, client_id)
-    return message
-
-
-def _send_will(broker: BrokerState, client_id: str) -> None:
-    """Publishes the will that waits for this client, once [MQTT-3.1.2-8], [MQTT-3.1.2-10]."""
-    message = _cancel_will(broker, client_id)
-    if message is None:
-        return
-    expiry_s = message.properties.message_expiry_interval_s
-    message.expires_at = None if expiry_s is None else broker.now + expiry_s
-    if broker.traces is not None:
-        broker.traces.came(message, broker.now, detail="its will")
-    publish(broker, message, broker.routes.find(message.topic_field))

@@ -41,8 +41,26 @@ class Elsewhere(Protocol):
     def unsubscribed(self, topic_filter: str) -> None:
         """No session here subscribes to this filter any more."""
 
-    def connected(self, client_id: str, ticket: Ticket, now: float) -> None:
-        """A client came in: a gateway that has it lets it go, and until then the ticket is held."""
+    def connected(self, client_id: str, clean: bool, ticket: Ticket, now: float) -> None:
+        """A client came in: a gateway that has it lets it go, and until then the ticket is held.
+
+        `clean`: what it had before is over.
+        """
+
+    def keep_will(
+        self,
+        client_id: str,
+        will: Message,
+        delay_s: float,
+        due: float | None,
+        ticket: Ticket | None,
+        now: float,
+    ) -> None:
+        """A client has this will; `due` is when it is sent, where the delay runs already. The ticket is
+        held until another gateway has it, to send it if this one dies."""
+
+    def forget_will(self, client_id: str) -> None:
+        """The will was sent, or is not to be."""
 
     def disconnected(self, client_id: str) -> None:
         """A client is gone."""
@@ -78,7 +96,21 @@ class Nowhere:
     def unsubscribed(self, topic_filter: str) -> None:
         return None
 
-    def connected(self, client_id: str, ticket: Ticket, now: float) -> None:
+    def connected(self, client_id: str, clean: bool, ticket: Ticket, now: float) -> None:
+        return None
+
+    def keep_will(
+        self,
+        client_id: str,
+        will: Message,
+        delay_s: float,
+        due: float | None,
+        ticket: Ticket | None,
+        now: float,
+    ) -> None:
+        return None
+
+    def forget_will(self, client_id: str) -> None:
         return None
 
     def disconnected(self, client_id: str) -> None:

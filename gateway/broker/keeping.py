@@ -65,7 +65,8 @@ class SubscriptionRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class MessageRow(msgspec.Struct, frozen=True, array_like=True):
-    """A retained message (`payload` None: deleted), or a delayed will, which has no stamp but a time."""
+    """A retained message (`payload` None: deleted), or a delayed will, which has no stamp but a time.
+    `will`: it was sent for a client whose gateway was dead (`Message.will`)."""
 
     topic: str
     payload: bytes | None
@@ -76,6 +77,7 @@ class MessageRow(msgspec.Struct, frozen=True, array_like=True):
     expires_ms: int | None
     stamp: tuple[int, int, str] = (0, 0, "")
     due_ms: int = 0
+    will: tuple[int, int, str] | None = None
 
 
 T = TypeVar("T")
@@ -198,6 +200,7 @@ def message_of(journal: Journal, row: MessageRow) -> Message:
         properties_of(row.properties),
         row.publisher,
         journal.monotonic_s(row.expires_ms),
+        will=None if row.will is None else Stamp(*row.will),
     )
 
 
@@ -229,4 +232,5 @@ def _message_row(
         journal.mesh_ms(message.expires_at),
         stamp,
         due_ms,
+        None if message.will is None else (message.will[0], message.will[1], message.will[2]),
     )

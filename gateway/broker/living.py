@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from gateway.broker.backlog import Delivery, Waiting
-from gateway.broker.connecting import delay_will, expire_at, leave_will, new_session, release
+from gateway.broker.connecting import expire_at, new_session, release
 from gateway.broker.keeping import (
     PEOPLE,
     RETAINED,
@@ -45,6 +45,7 @@ from gateway.broker.session import Session
 from gateway.broker.sharing import left
 from gateway.broker.state import BrokerState
 from gateway.broker.subscribing import route_to
+from gateway.broker.wills import delay_will, leave_will
 from gateway.errors import ProtocolError
 from gateway.ids import Stamp
 from gateway.mqtt.message import Message
@@ -199,6 +200,7 @@ def _session(reading: _Reading, key: str, value: bytes) -> None:
     expire_at(broker, session, broker.away[row.client_id] + row.expiry_s)
     if row.will is not None:
         leave_will(broker, session, will_of(row.will), RESTART_GRACE_S)
+        broker.restored_wills.add(row.client_id)
         keep_session(
             broker.journal, session, None, row.away_ms
         )  # the will has a row of its own now
@@ -230,6 +232,7 @@ def _retained(reading: _Reading, key: str, value: bytes) -> None:
 def _will(reading: _Reading, key: str, value: bytes) -> None:
     row, broker = read(value, MessageRow), reading.broker
     due = broker.journal.monotonic_s(row.due_ms) or broker.now
+    broker.restored_wills.add(key)
     delay_will(broker, key, message_of(broker.journal, row), max(due, broker.now + RESTART_GRACE_S))
 
 

@@ -19,17 +19,28 @@ class OwnClients:
 
     def __init__(self) -> None:
         self.stamps: dict[str, Stamp] = {}
-        self._changed: dict[str, None] = {}
+        self._changed: dict[str, bool] = {}  # whether what they had before is over
+        self._began: dict[str, Stamp] = {}  # the first stamps of connections that got another one
 
-    def came(self, client_id: str, stamp: Stamp) -> None:
-        """A client connected."""
+    def came(self, client_id: str, stamp: Stamp, clean: bool = False) -> None:
+        """A client connected; `clean`: what it had before is over."""
         self.stamps[client_id] = stamp
-        self._changed[client_id] = None
+        self._changed[client_id] = clean
+
+    def stamp_anew(self, client_id: str, stamp: Stamp) -> None:
+        """A connection that stays gets a newer stamp."""
+        self._began.setdefault(client_id, self.stamps[client_id])
+        self.came(client_id, stamp)
+
+    def began(self, client_id: str) -> Stamp | None:
+        """The stamp with which its connection began; None: it is not connected."""
+        return self._began.get(client_id) or self.stamps.get(client_id)
 
     def left(self, client_id: str) -> None:
         """A client is gone."""
         del self.stamps[client_id]
-        self._changed[client_id] = None
+        self._began.pop(client_id, None)
+        self._changed[client_id] = False
 
     def full(self, silent_s: Callable[[str], float]) -> list[Clients]:
         """The frames that tell of everybody. `silent_s`: for how long a client was not heard."""
@@ -43,7 +54,11 @@ class OwnClients:
         if not self._changed:
             return []
         stamps = self.stamps
-        came = [Here(name, stamps[name][:2]) for name in self._changed if name in stamps]
+        came = [
+            Here(name, stamps[name][:2], clean=clean)
+            for name, clean in self._changed.items()
+            if name in stamps
+        ]
         left = [name for name in self._changed if name not in stamps]
         self._changed = {}
         return list(_frames(False, came, left))

@@ -3,10 +3,11 @@
     both sides          Hello                       who I am
     both sides          Received                    what I have of your stream
     both sides          Start, then entries         where my stream goes on
+    both sides          WillsHeld                   whose wills I keep, of gateways that are gone
     both sides          Clients, Interest           who is connected here; what my sessions want
     both sides          Digest                      what I retain; what stands in tables
     where they differ   Compare, Retained, Rows     until retained messages and tables are the same
-    from then on        Entries and Taken, Clients, Interest and InterestTaken, Beat, ...
+    from then on        Entries and Taken, Clients, Wills, Interest and InterestTaken, Beat, ...
     an operator asks    Ask and Answer; Watch, Shown, Unwatch
 
 The table at the end says which frame is legal in which state of the link. Must not know sockets.
@@ -20,7 +21,8 @@ from gateway.effects import SaveMember
 from gateway.errors import LinkError
 from gateway.ids import Stamp
 from gateway.limits import GATEWAYS_MAX, SYNC_TIMEOUT_S
-from gateway.mesh import membership, presence, questions, reconcile, standin, tables
+from gateway.mesh import membership, presence, questions, reconcile, standin, tables, wills
+from gateway.mesh.estates import End
 from gateway.mesh.frames import (
     PROTOCOL,
     PROTOCOL_MIN,
@@ -48,9 +50,11 @@ from gateway.mesh.frames import (
     Unwatch,
     Vitals,
     Watch,
+    Wills,
+    WillsHeld,
 )
 from gateway.mesh.link import Link, LinkState
-from gateway.mesh.peer import INTEREST, RETAINED, TABLES_AND_CLIENTS, Peer
+from gateway.mesh.peer import INTEREST, RETAINED, TABLES_AND_CLIENTS, WILLS, Peer
 from gateway.mesh.state import MeshState
 from gateway.mesh.stream import Incoming
 from gateway.mqtt.message import Message
@@ -106,6 +110,7 @@ def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
         peer.outgoing.forget()  # what it had in memory went with its last start
         peer.incoming = Incoming()
     _remember(state, peer, link, hello)
+    wills.back(state, peer)
     state.hold(peer.gateway, state.now + SYNC_TIMEOUT_S)
     membership.judge(state)
     link.say(Received(hello.store, hello.boot, peer.incoming.number))
@@ -164,6 +169,7 @@ def _remember(state: MeshState, peer: Peer, link: Link, hello: Hello) -> None:
     peer.name, peer.address, peer.port = hello.name, address, hello.link_port
     peer.hello, peer.link, peer.heard_at = hello, link, state.now
     peer.stopping, peer.knows = False, -1
+    peer.lost_clients.clear()
     peer.awaiting = {INTEREST, RETAINED}
     if peer.speaks(TABLES_AND_CLIENTS):
         peer.awaiting |= state.local.tables.keys()
@@ -195,6 +201,9 @@ def _on_received(state: MeshState, link: Link, frame: Received) -> None:
     link.say(Start(peer.outgoing.taken_number))
     peer.outgoing.restart()
     peer.streaming = True
+    if peer.speaks(WILLS):
+        for kept in wills.greet(state, peer):
+            link.say(kept)
     if peer.speaks(TABLES_AND_CLIENTS):
         for clients in presence.everybody(state):
             link.say(clients)
@@ -233,7 +242,10 @@ def _on_entries(state: MeshState, link: Link, frame: Entries) -> None:
             continue
         stamp = Stamp(*entry.stamp, peer.gateway)
         state.clock.seen(stamp.time_ms, now, stamp.counter)
-        state.local.arrived(message, stamp, now)
+        if wills.stayed(state, message):
+            state.local.restamp(message.topic, now)
+        else:
+            state.local.arrived(message, stamp, now)
     if run:
         state.local.arrived_run(run, now)
 
@@ -251,6 +263,12 @@ def _on_interest(state: MeshState, link: Link, frame: Interest) -> None:
     state.peers_interest.apply(peer, frame)
     state.local.interest_changed()
     if not frame.more:
+        if (
+            peer.streaming
+        ):  # a will that the client's coming made due is there before it is answered
+            peer.outgoing.seal()
+            link.out.extend(peer.outgoing.unsent)
+            peer.outgoing.unsent.clear()
         link.say(InterestTaken(frame.version))
         peer.awaiting.discard(INTEREST)
         _perhaps_synced(state, peer)
@@ -258,6 +276,14 @@ def _on_interest(state: MeshState, link: Link, frame: Interest) -> None:
 
 def _on_clients(state: MeshState, link: Link, frame: Clients) -> None:
     presence.heard(state, state.peers[link.gateway], frame)
+
+
+def _on_wills(state: MeshState, link: Link, frame: Wills) -> None:
+    wills.told(state, state.peers[link.gateway], frame)
+
+
+def _on_wills_held(state: MeshState, link: Link, frame: WillsHeld) -> None:
+    wills.held(state, state.peers[link.gateway], frame)
 
 
 def _on_interest_taken(state: MeshState, link: Link, frame: InterestTaken) -> None:
@@ -289,7 +315,10 @@ def _on_retained(state: MeshState, link: Link, frame: Retained) -> None:
     for kept in frame.kept:
         message, stamp = reconcile.kept_message(kept, state.now)
         state.clock.seen(stamp.time_ms, state.now, stamp.counter)
-        state.local.caught_up(message, stamp, state.now)
+        if wills.stayed(state, message):
+            state.local.restamp(message.topic, state.now)
+        else:
+            state.local.caught_up(message, stamp, state.now)
     if frame.last:
         _retained_in(state, state.peers[link.gateway])
 
@@ -316,6 +345,7 @@ def _on_known(state: MeshState, link: Link, frame: Known) -> None:
 def _on_bye(state: MeshState, link: Link, frame: Bye) -> None:
     peer = state.peers[link.gateway]
     peer.stopping = True
+    wills.over(state, peer, End.STOPPED)
     state.note("info", f"{peer.name} stops on purpose")
 
 
@@ -382,6 +412,8 @@ _MOVES: dict[tuple[LinkState, type], Move] = {
     (LinkState.UP, Entries): _on_entries,
     (LinkState.UP, Taken): _on_taken,
     (LinkState.UP, Clients): _on_clients,
+    (LinkState.UP, Wills): _on_wills,
+    (LinkState.UP, WillsHeld): _on_wills_held,
     (LinkState.UP, Interest): _on_interest,
     (LinkState.UP, InterestTaken): _on_interest_taken,
     (LinkState.UP, Digest): _on_digest,

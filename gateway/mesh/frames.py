@@ -83,7 +83,8 @@ class Start(Frame, frozen=True, tag="start"):
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """One message. `field` is the topic in wire form; `stamp` is there when it is retained.
 
-    `properties` are in MQTT 5.0 form with their length, or empty. `expires_ms` is what is left.
+    `properties` are in MQTT 5.0 form with their length, or empty. `expires_ms` is what is left. `will`:
+    it was sent for a client whose gateway was dead: the stamp of its connection.
     """
 
     field: bytes
@@ -93,6 +94,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     stamp: tuple[int, int] | None = None
     properties: bytes = b""
     expires_ms: int | None = None
+    will: tuple[int, int, str] | None = None
 
 
 class Entries(Frame, frozen=True, tag="entries"):
@@ -123,11 +125,12 @@ class Interest(Frame, frozen=True, tag="interest"):
 
 class Here(msgspec.Struct, frozen=True, array_like=True):
     """A client that is connected at the sender, since `stamp`. `silent_ms`, where it is not news: for
-    how long nothing was heard from it."""
+    how long nothing was heard from it. `clean`: what it had before is over."""
 
     client_id: str
     stamp: tuple[int, int]
     silent_ms: int | None = None
+    clean: bool = False
 
 
 class Clients(Frame, frozen=True, tag="clients"):
@@ -137,6 +140,38 @@ class Clients(Frame, frozen=True, tag="clients"):
     full: bool
     came: list[Here]
     left: list[str]
+
+
+class KeptWill(msgspec.Struct, frozen=True, array_like=True):
+    """The will of a client of the sender, and the stamp of its connection. `delay_ms` counts from the
+    end of that; where the client is `gone`, it is what is left of it."""
+
+    client_id: str
+    since: tuple[int, int]
+    entry: Entry
+    delay_ms: int = 0
+    gone: bool = False
+
+
+class Wills(Frame, frozen=True, tag="wills"):
+    """Wills of the sender's clients, for the receiver to keep: all of them (`full`), or what changed.
+    `choice` counts how often the sender chose a keeper. The interest that follows counts them, too.
+    Since protocol 2."""
+
+    choice: int
+    full: bool
+    add: list[KeptWill]
+    remove: list[str]
+
+
+class WillsHeld(Frame, frozen=True, tag="wills-held"):
+    """The sender keeps the wills of a start of a gateway that is over, by that `choice`. Those of
+    `clients` it has sent, or no longer has to, or, told to the gateway itself, will send."""
+
+    gateway: str
+    start: str
+    choice: int
+    clients: list[str]
 
 
 class InterestTaken(Frame, frozen=True, tag="interest-taken"):
@@ -172,6 +207,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     publisher: str = ""
     properties: bytes = b""
     expires_ms: int | None = None
+    will: tuple[int, int, str] | None = None
 
 
 class Retained(Frame, frozen=True, tag="retained"):
@@ -286,6 +322,8 @@ AnyFrame = (
     | Taken
     | Interest
     | Clients
+    | Wills
+    | WillsHeld
     | InterestTaken
     | Digest
     | Compare

@@ -127,6 +127,15 @@ class Barriers:
             self._waiting.popleft()
             first.ticket.release()
 
+    def postpone(self, version: int) -> None:
+        """Whoever waits, waits for this version: others have to know it."""
+        for barrier in self._waiting:
+            barrier.version = version
+
+    def waiting(self) -> bool:
+        """Whether somebody waits."""
+        return bool(self._waiting)
+
     def deadline(self) -> float:
         """When the oldest barrier gives up."""
         return self._waiting[0].deadline if self._waiting else FOREVER

@@ -101,6 +101,22 @@ class Local(Protocol):
     def watch(self, filters: Sequence[str], client: str, payload: bool) -> Watched:
         """Begins to watch; ValueError for what is no filter."""
 
+    def wills(self, now: float) -> Iterator[tuple[str, Message, float, float | None]]:
+        """The wills of clients here, by client id: the delay that begins when the connection ends, and
+        where that is over, when it is due."""
+
+    def send_will(self, message: Message, now: float) -> None:
+        """Publishes the will of a client whose gateway is dead."""
+
+    def came_elsewhere(self, client_id: str, clean: bool, now: float) -> None:
+        """A client has connected at another gateway; `clean`: what it had before is over."""
+
+    def drop_wills(self, clients: Sequence[str], now: float) -> None:
+        """Another gateway has sent, or will send, the wills of these that an earlier start left."""
+
+    def restamp(self, topic: str, now: float) -> None:
+        """What others have retained under the topic since is a mistake: what is here holds."""
+
     def filters(self) -> Sequence[str]:
         """Every filter that a session here subscribes to."""
 

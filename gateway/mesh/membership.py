@@ -6,7 +6,8 @@ for `dead_s` and no gateway that lives hears it either: dead on one link is not 
 over all the same. Must not know how messages travel.
 """
 
-from gateway.mesh import tables
+from gateway.mesh import tables, wills
+from gateway.mesh.estates import End
 from gateway.mesh.frames import Beat
 from gateway.mesh.life import Life
 from gateway.mesh.link import Link
@@ -102,7 +103,8 @@ def _dead(state: MeshState, peer: Peer) -> None:
     peer.life = Life.DEAD
     peer.hears = frozenset()
     peer.outgoing.forget()
-    peer.clients.clear()
+    peer.lost_clients, peer.clients = peer.clients, {}
+    wills.over(state, peer, End.DEAD)
     state.peers_interest.drop(peer)
     state.local.interest_changed()
     state.release(peer.gateway)

@@ -12,7 +12,7 @@ from gateway.clock import MeshClock
 from gateway.effects import Dial, Effect
 from gateway.errors import LinkError, ProtocolError
 from gateway.ids import Stamp
-from gateway.mesh import conversation, membership, presence, standin, tables
+from gateway.mesh import conversation, membership, presence, standin, tables, wills
 from gateway.mesh.dialling import Dialling
 from gateway.mesh.frames import Ask, Bye, Member, Refuse, Taken, Vitals, Watch
 from gateway.mesh.identity import Identity
@@ -21,11 +21,13 @@ from gateway.mesh.link import Link, LinkState
 from gateway.mesh.local import Local
 from gateway.mesh.losses import Losses
 from gateway.mesh.outlet import PeerOutlet
+from gateway.mesh.own_wills import OwnWill
 from gateway.mesh.peer import TABLES_AND_CLIENTS, Peer
 from gateway.mesh.questions import Asker
 from gateway.mesh.refusals import Refusal
 from gateway.mesh.state import BOOT, MeshState
 from gateway.mesh.watching import Audience
+from gateway.mqtt.message import Message
 from gateway.table import Row
 from gateway.tickets import Ticket
 from gateway.timers import FOREVER
@@ -83,11 +85,32 @@ class Mesh:
         """Sessions here do not want this filter any more."""
         self.state.own_interest.change(topic_filter, False)
 
-    def connected(self, client_id: str, ticket: Ticket, now: float) -> None:
-        """A client came in here: others that have it let it go, and until then the ticket is held."""
+    def connected(self, client_id: str, clean: bool, ticket: Ticket, now: float) -> None:
+        """A client came in here: others that have it let it go, and until then the ticket is held.
+
+        `clean`: what it had before is over.
+        """
         self.state.now = now
-        if presence.connected(self.state, client_id):
+        if presence.connected(self.state, client_id, clean):
             self.hold_until_known(ticket, now)
+
+    def keep_will(
+        self,
+        client_id: str,
+        will: Message,
+        delay_s: float,
+        due: float | None,
+        ticket: Ticket | None,
+        now: float,
+    ) -> None:
+        """A client here has this will, with this delay, or, its connection being over, it is sent when
+        it is due. The ticket is held until another gateway has it, too."""
+        self.state.now = now
+        wills.keep(self.state, client_id, OwnWill(will, delay_s, due), ticket)
+
+    def forget_will(self, client_id: str) -> None:
+        """The will of a client here was sent, or is not to be."""
+        wills.forget(self.state, client_id)
 
     def disconnected(self, client_id: str) -> None:
         """A client is gone from here."""
@@ -168,6 +191,7 @@ class Mesh:
     def stop(self, now: float) -> None:
         """A planned stop: the others are told."""
         self.state.now = now
+        self.state.stopping = True
         for link in self._up():
             link.say(Bye())
 
@@ -190,6 +214,7 @@ class Mesh:
                 state.release(reason)
         state.check_boot()
         state.check_barriers()
+        wills.wake(state)
         state.questions.wake(now)
         state.watching.wake(state.peers, now)
         for address, port in state.dialling.due(state.linked(), now):
@@ -202,6 +227,8 @@ class Mesh:
             self._next_beat,
             membership.next_change(state),
             state.barriers.deadline(),
+            state.own_wills.barriers.deadline(),
+            wills.deadline(state),
             state.dialling.deadline(state.linked()),
             state.questions.deadline(),
             state.watching.deadline(),
@@ -215,6 +242,7 @@ class Mesh:
         if not self.crowded():
             state.local.uncrowd()  # a peer took what waited, or nobody waits for it any more
         state.watched.tell(state.now)
+        wills.tell(state)
         clients, interest = state.own_clients.delta(), state.own_interest.delta()
         for peer in state.peers.values():
             peer.outgoing.seal()

@@ -15,6 +15,7 @@ NEVER = float("-inf")
 TABLES_AND_CLIENTS = 2  # since this version of the link protocol there are their frames
 COPIES = 2  # and those of copies
 QUESTIONS = 2  # and those of operators' questions
+WILLS = 2  # and those of wills
 INTEREST, RETAINED = "interest", "retained"  # what is awaited of a peer, beside tables
 
 
@@ -23,7 +24,7 @@ class Peer:
     """Times are monotonic seconds here; `heard_at` is the last byte from it over any link.
 
     `knows` is the version of our interest that it has taken, `filters` are its own interest,
-    `clients` who is connected there, since when.
+    `clients` who is connected there, since when; `lost_clients` who was when it died.
     `awaiting` is what must come on this link before clients go on: its interest, its retained messages,
     its tables by name. `roots` are its tables as its last heartbeat has them, `differing_since` says for
     how long they are not as here. `away_since` is since when it is not alive. `stores` and `stand_in`
@@ -50,6 +51,7 @@ class Peer:
     knows: int = 0
     filters: dict[str, None] = field(default_factory=dict)
     clients: dict[str, Stamp] = field(default_factory=dict)
+    lost_clients: dict[str, Stamp] = field(default_factory=dict)
     awaiting: set[str] = field(default_factory=set)
     roots: dict[str, int] = field(default_factory=dict)
     differing_since: dict[str, float] = field(default_factory=dict)

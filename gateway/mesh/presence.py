@@ -8,6 +8,7 @@ came.
 """
 
 from gateway.ids import Stamp
+from gateway.mesh import wills
 from gateway.mesh.frames import Clients, Here
 from gateway.mesh.peer import Peer
 from gateway.mesh.state import MeshState
@@ -15,11 +16,17 @@ from gateway.mesh.state import MeshState
 AGE_MARGIN_S = 1.0  # two ages closer than this say nothing: what came last was perhaps on its way
 
 
-def connected(state: MeshState, client_id: str) -> bool:
-    """A client came in here; True if another gateway has it, and must hear of this first."""
-    state.own_clients.came(client_id, state.clock.stamp(state.now))
+def connected(state: MeshState, client_id: str, clean: bool) -> bool:
+    """A client came in here; True if another gateway has it, or its will, and must hear of this first.
+
+    `clean`: what it had before is over.
+    """
+    stamp = state.clock.stamp(state.now)
+    state.own_clients.came(client_id, stamp, clean)
     state.own_interest.touch()
-    return any(client_id in peer.clients for peer in state.peers.values())
+    wills.came(state, client_id, state.identity.gateway, stamp, clean)
+    expected = _found(state, client_id)
+    return expected or any(client_id in peer.clients for peer in state.peers.values())
 
 
 def disconnected(state: MeshState, client_id: str) -> None:
@@ -43,14 +50,15 @@ def heard(state: MeshState, peer: Peer, frame: Clients) -> None:
         stamp = Stamp(*here.stamp, peer.gateway)
         state.clock.seen(stamp.time_ms, state.now, stamp.counter)
         peer.clients[here.client_id] = stamp
+        _found(state, here.client_id)
         own = state.own_clients.stamps.get(here.client_id)
-        if own is None:
-            continue
-        if here.silent_ms is None:
+        if own is not None and here.silent_ms is None:
             if stamp > own:
                 state.local.taken_over(here.client_id, peer.name, state.now)
-        elif state.identity.gateway < peer.gateway:
+        elif own is not None and state.identity.gateway < peer.gateway:
             _settle(state, peer, here, stamp > own)
+        wills.came(state, here.client_id, peer.gateway, stamp, here.clean)
+        state.local.came_elsewhere(here.client_id, here.clean, state.now)
 
 
 def _settle(state: MeshState, peer: Peer, here: Here, newer: bool) -> None:
@@ -60,4 +68,11 @@ def _settle(state: MeshState, peer: Peer, here: Here, newer: bool) -> None:
     if older_s > AGE_MARGIN_S or (newer and older_s >= -AGE_MARGIN_S):
         state.local.taken_over(here.client_id, peer.name, state.now)
     else:
-        connected(state, here.client_id)  # with a stamp that is newer than the other
+        state.own_clients.stamp_anew(here.client_id, state.clock.stamp(state.now))
+        state.own_interest.touch()
+
+
+def _found(state: MeshState, client_id: str) -> bool:
+    """A client is connected somewhere; whether it was at a gateway that has died since."""
+    found = [peer.lost_clients.pop(client_id, None) for peer in state.peers.values()]
+    return any(found)

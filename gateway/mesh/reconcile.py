@@ -86,6 +86,7 @@ def entry_of(message: Message, stamp: Stamp | None, now: float) -> Entry:
         None if stamp is None else (stamp.time_ms, stamp.counter),
         message.properties_field(),
         _left_ms(message, now),
+        None if message.will is None else _plain(message.will),
     )
 
 
@@ -105,6 +106,7 @@ def message_of(entry: Entry, now: float) -> Message:
         _properties(entry.properties) if entry.properties else NO_PROPERTIES,
         entry.publisher,
         None if entry.expires_ms is None else now + entry.expires_ms / 1000,
+        will=None if entry.will is None else Stamp(*entry.will),
     )
 
 
@@ -124,6 +126,7 @@ def kept_message(kept: Kept, now: float) -> tuple[Message, Stamp]:
         _properties(kept.properties),
         kept.publisher,
         None if kept.expires_ms is None else now + kept.expires_ms / 1000,
+        will=None if kept.will is None else Stamp(*kept.will),
     )
     return message, Stamp(*kept.stamp)
 
@@ -145,6 +148,7 @@ def _kept(topic: str, entry: RetainedEntry, now: float) -> Kept:
         message.publisher,
         message.properties_field(),
         _left_ms(message, now),
+        None if message.will is None else _plain(message.will),
     )
 
 

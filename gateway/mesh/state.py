@@ -11,12 +11,14 @@ from gateway.clock import MeshClock
 from gateway.effects import Effect, Level, Note
 from gateway.mesh.clients import OwnClients
 from gateway.mesh.dialling import Dialling
+from gateway.mesh.estates import Estates
 from gateway.mesh.frames import Vitals
 from gateway.mesh.identity import Identity
 from gateway.mesh.interest import Barriers, OwnInterest, PeersInterest
 from gateway.mesh.life import Life
 from gateway.mesh.link import Link
 from gateway.mesh.local import Local
+from gateway.mesh.own_wills import OwnWills
 from gateway.mesh.peer import Peer
 from gateway.mesh.questions import Questions
 from gateway.mesh.refusals import Refusal, Refusals
@@ -40,6 +42,9 @@ class MeshState:
     own_clients: OwnClients = field(default_factory=OwnClients)
     peers_interest: PeersInterest = field(default_factory=PeersInterest)
     barriers: Barriers = field(default_factory=Barriers)
+    own_wills: OwnWills = field(default_factory=OwnWills)
+    estates: Estates = field(default_factory=Estates)
+    stopping: bool = False  # this gateway stops on purpose
     refusals: Refusals = field(default_factory=Refusals)
     questions: Questions = field(default_factory=Questions)
     watching: Watching = field(default_factory=Watching)
@@ -76,6 +81,8 @@ class MeshState:
     def check_barriers(self) -> None:
         """After any change of who is linked and who knows what."""
         self.barriers.check(self.peers.values(), self.now)
+        keeper = self.peers.get(self.own_wills.keeper)
+        self.own_wills.barriers.check(() if keeper is None else (keeper,), self.now)
 
     def hold(self, reason: str, until: float) -> None:
         """Clients wait for this reason, at most until then."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import msgspec
 
+from gateway.ids import Stamp
 from gateway.mqtt.framing import encode_length
 from gateway.mqtt.properties import NO_PROPERTIES, Properties, encode_properties
 
@@ -30,7 +31,8 @@ class Message(msgspec.Struct, eq=False, gc=False):
 
     `mid` names it on this gateway's disk; 0: it is not there. `shared` is the shared subscription that
     chose the session which has this copy; empty: it has it for itself. `holders` are the places in
-    sessions where it is, if it is large (`broker/room.py`).
+    sessions where it is, if it is large (`broker/room.py`). `will`: it was sent for a client
+    whose gateway was dead: when that had connected.
 
     A C structure, because one is made for each message. `key` and `encoded` are the form that was
     encoded last; who makes a message from a frame may give them.
@@ -49,6 +51,7 @@ class Message(msgspec.Struct, eq=False, gc=False):
     mid: int = 0
     shared: str = ""
     holders: int = 0
+    will: Stamp | None = None
 
     def copy_for(self, identifiers: tuple[int, ...], shared: str = "") -> "Message":
         """The same for a session whose subscriptions have these identifiers [MQTT-3.3.4-3].

@@ -51,11 +51,15 @@ ROWS: list[tuple[msgspec.Struct, str]] = [
     (SubscriptionRow(1, True, False, 2, 7, True), "9601c3c20207c3"),
     (
         MessageRow("t", b"x", 1, True, "p", b"", None, (1, 2, "g")),
-        "99a174c4017801c3a170c400c0930102a16700",
+        "9aa174c4017801c3a170c400c0930102a16700c0",
     ),
     (
         MessageRow("t", None, 0, True, "", b"", 5, (0, 0, ""), 9),
-        "99a174c000c3a0c40005930000a009",
+        "9aa174c000c3a0c40005930000a009c0",
+    ),
+    (
+        MessageRow("t", b"x", 1, True, "p", b"", None, (5, 6, "k"), 0, (1, 2, "g")),
+        "9aa174c4017801c3a170c400c0930506a16b00930102a167",
     ),
 ]
 # As earlier versions wrote them, and how they are read.
@@ -64,6 +68,10 @@ OLDER: list[tuple[msgspec.Struct, str]] = [
     (SubscriptionRow(1, True, False, 2, 7), "9501c3c20207"),
     (SessionRow("c", 60.0), "92a163cb404e000000000000"),
     (Target(6, 2, True, (7,), [3, 4]), "950602c39107920304"),
+    (
+        MessageRow("t", b"x", 1, True, "p", b"", None, (1, 2, "g")),
+        "99a174c4017801c3a170c400c0930102a16700",
+    ),
 ]
 
 

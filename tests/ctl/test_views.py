@@ -37,4 +37,6 @@ def test_a_client_is_shown_with_its_gateway_and_others_that_have_a_session() -> 
         ["gateway", "gw2"],
         ["a", "session,", "too,", "at", "gw1,", "gw3"],
     ]
-    assert not any("session, too" in line for line in shown("client", also_at=[], subscriptions=[], **ROW))
+    assert not any(
+        "session, too" in line for line in shown("client", also_at=[], subscriptions=[], **ROW)
+    )

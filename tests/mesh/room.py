@@ -32,6 +32,7 @@ from gateway.mqtt.packets import (
     Version,
     Will,
 )
+from gateway.mqtt.properties import NO_PROPERTIES, Properties
 from gateway.node import Node
 
 PORT = 7883
@@ -108,10 +109,15 @@ class Gate:
                     )
 
     def client(
-        self, name: str, version: Version = Version.MQTT311, will: Will | None = None
+        self,
+        name: str,
+        version: Version = Version.MQTT311,
+        will: Will | None = None,
+        clean: bool = True,
+        expiry_s: int = 0,
     ) -> "Client":
-        """A client that connects here."""
-        return Client(self, name, version, will)
+        """A client that connects here; with an expiry it speaks MQTT 5.0."""
+        return Client(self, name, Version.MQTT5 if expiry_s else version, will, clean, expiry_s)
 
 
 class Line:
@@ -185,6 +191,14 @@ class Room:
         self.lines.append(line)
         return line
 
+    def kill(self, *gates: Gate) -> None:
+        """They are gone, and nobody is told but by their links; `Gate.restart` brings one back."""
+        for gate in gates:
+            self.gates.remove(gate)
+            for line in [line for line in self.lines if gate in line.gates]:
+                line.cut()
+        self.settle()
+
     def settle(self) -> None:
         """Turns, until nothing is said any more."""
         for _ in range(TURNS_MAX):
@@ -227,11 +241,20 @@ def between(room: Room, one: str, other: str) -> Line:
 class Client:
     """A client at a gate, its packets by hand."""
 
-    def __init__(self, gate: Gate, name: str, version: Version, will: Will | None = None) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        name: str,
+        version: Version,
+        will: Will | None = None,
+        clean: bool = True,
+        expiry_s: int = 0,
+    ) -> None:
         self.gate, self.version, self.name = gate, version, name
         self.connection: Connection = gate.node.broker.open("192.0.2.1", True, gate.room.now)
         self._packet_id = 0
-        self.send(Connect(version, name, True, 0, will=will))
+        properties = Properties(session_expiry_interval_s=expiry_s) if expiry_s else NO_PROPERTIES
+        self.send(Connect(version, name, clean, 0, will=will, properties=properties))
         self.got()
 
     def send(self, packet: Packet) -> None:
