@@ -5,9 +5,10 @@
 
 The keeper is the stand-in, or while that is away the next in the ring; payloads are there only. It sends
 a will when its gateway is dead for GRACE_S, and one with a delay when that has passed; after a planned
-stop, or where the gateway began anew, clients have RETURN_S to be back. A client that connects
-elsewhere ends its old connection: its will is sent at once, before CONNACK, or, if it had a delay and
-the session goes on, never. Of two keepers the one that was chosen later counts; what was sent is known
+stop, or where the gateway began anew, clients have RETURN_S to be back. A client of a dead gateway that
+connects elsewhere ends its old connection: its will is sent at once, before CONNACK, or, if it had a
+delay and the session goes on, never. Who connected elsewhere before the gateway was known to be dead
+was never away. Of two keepers the one that was chosen later counts; what was sent is known
 to all who hear it, so that neither another keeper nor the gateway itself, back with the wills on its
 disk, sends it again. Must not know connections or sessions.
 """
@@ -185,6 +186,10 @@ def held(state: MeshState, peer: Peer, frame: WillsHeld) -> None:
             state.local.drop_wills(frame.clients, state.now)
         return
     estates, key = state.estates, (frame.gateway, frame.start)
+    if _has_heard(state, key):  # what was known here when it came back; the sender may not reach it
+        link = state.peers[frame.gateway].link
+        assert link is not None, "it has been told"
+        link.say(frame)
     estate = estates.all.get(key)
     if estate is None:
         if not frame.clients:
@@ -202,14 +207,11 @@ def held(state: MeshState, peer: Peer, frame: WillsHeld) -> None:
 def came(state: MeshState, client_id: str, where: str, stamp: Stamp, clean: bool) -> None:
     """A client connected at the gateway `where`; `clean`: what it had before is over.
 
-    While the gateway of its old connection is linked this is for that one to see to.
+    While the gateway of its old connection is not known to be dead this is for that one to see to.
     """
     for (gateway, start), estate in state.estates.all.items():
         will = estate.wills.get(client_id)
-        if will is None or stamp < Stamp(*will.since, gateway):
-            continue
-        peer = state.peers[gateway]
-        if estate.end is None and peer.link is not None:
+        if will is None or estate.end is None or stamp < Stamp(*will.since, gateway):
             continue
         state.estates.settle(estate, [client_id])
         waits = estate.end in (End.STOPPED, End.BEGAN_ANEW) or where == gateway
@@ -226,9 +228,10 @@ def wake(state: MeshState) -> None:
     """Sends what is due, so many in a turn."""
     left = SENT_MAX
     for key, estate in list(state.estates.all.items()):
-        if estate.end is None or estate.due > state.now:
+        if estate.end is None:
             continue
-        left = _send_due(state, key, estate, left)
+        if estate.due <= state.now:
+            left = _send_due(state, key, estate, left)
         if not estate.wills and _has_heard(state, key):
             state.estates.forget(key)
 

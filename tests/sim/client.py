@@ -21,6 +21,7 @@ from gateway.mqtt.packets import (
     Subscribe,
     Subscription,
     Version,
+    Will,
 )
 from tests.sim.box import Box, ClientEnd
 from tests.sim.history import Delivery, Granted, History, Publication, Request, Session
@@ -35,8 +36,11 @@ FAILURE = 0x80
 class Client:
     """`name` is its client id and its host."""
 
-    def __init__(self, world: World, network: Network, history: History, name: str) -> None:
+    def __init__(
+        self, world: World, network: Network, history: History, name: str, mortal: bool = False
+    ) -> None:
         self.name = name
+        self.mortal = mortal  # it has a will
         self.version = world.random.choice((Version.MQTT311, Version.MQTT5))
         self.session: Session | None = None
         self.connected = False
@@ -70,7 +74,11 @@ class Client:
         self._wire.attach(0, self)
         wire = self._wire
         box.input(lambda node: void(ClientEnd(box, wire)))()
-        self._send(Connect(self.version, self.name, True, 0))
+        will = None
+        if self.mortal:
+            self.session.will = f"will/{self.name}/{self._connections}"
+            will = Will(f"wills/{self.name}", self.session.will.encode(), 1)
+        self._send(Connect(self.version, self.name, True, 0, will=will))
         self._connecting = self._request("CONNECT")
 
     def leave(self) -> None:

@@ -15,11 +15,11 @@ End = Callable[[], None]
 class Faults:
     """Dice over what can go wrong between and in these boxes."""
 
-    def __init__(self, world: World, network: Network, boxes: list[Box]) -> None:
+    def __init__(self, world: World, network: Network, boxes: list[Box], torn: bool) -> None:
+        """`torn`: links break, too, and gateways sleep."""
         self._world, self._network, self._boxes = world, network, boxes
-        self._kinds: list[Callable[[], End]] = [
-            self._killed,
-            self._power_lost,
+        self._kinds: list[Callable[[], End]] = [self._killed, self._power_lost]
+        tearing: list[Callable[[], End]] = [
             self._asleep,
             self._two_apart,
             self._one_way,
@@ -27,6 +27,8 @@ class Faults:
             self._links_break,
             self._slow,
         ]
+        if torn:
+            self._kinds += tearing
         if any(box.disk.card for box in boxes):
             self._kinds += [self._disk_fails, self._disk_stalls, *(self._power_lost_in_commit,) * 4]
         else:

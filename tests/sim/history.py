@@ -45,7 +45,8 @@ class Granted:
 
 @dataclass
 class Session:
-    """One connection of a client, and its clean session."""
+    """One connection of a client, and its clean session; `will` is the payload of its will, if it has
+    one. Clients go without a word, so that each is due when the connection is over."""
 
     client: str
     box: str
@@ -54,6 +55,7 @@ class Session:
     closed_at: float = NEVER
     granted: list[Granted] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
+    will: str = ""
 
 
 @dataclass
@@ -102,7 +104,8 @@ class Awake:
 class History:
     """All of a run. `calm` are stretches without a fault in which all gateways were linked.
 
-    `disks`: the gateways keep what they must over a restart.
+    `disks`: the gateways keep what they must over a restart. `torn`: not all gateways heard each other
+    all the time. `buried_at` is when a gateway died for good, and which clients with it.
     """
 
     disks: bool = False
@@ -114,6 +117,9 @@ class History:
     calm: list[tuple[float, float]] = field(default_factory=list)
     settled_at: float = NEVER
     ended_at: float = 0.0
+    torn: bool = False
+    buried_at: float = NEVER
+    mourned: list[Session] = field(default_factory=list)
 
     def is_released_again(self, publication: Publication, box: str) -> bool:
         """Whether subscribers at this other gateway may get a QoS 2 message once more: its own had it

@@ -3,7 +3,7 @@
 import traceback
 from dataclasses import dataclass
 
-from tests.sim.checks import arrived, bounded, kept, once, order, retained, serving
+from tests.sim.checks import arrived, bounded, kept, once, order, retained, serving, wills
 from tests.sim.scenario import Scenario
 
 
@@ -37,6 +37,8 @@ def run(seed: int, disks: bool = False) -> Outcome:
             *kept.check(history),
             *bounded.check(scenario.boxes),
         ]
+        scenario.bury()
+        problems += wills.check(history)
     except Exception:  # whatever escapes a node is a find
         problems = traceback.format_exc().splitlines()
     deliveries = sum(len(session.deliveries) for session in history.sessions)

@@ -5,6 +5,7 @@
     heal      everything is switched on and joined; within SETTLE_S all gateways must be linked
     peace     clients work, nothing goes wrong
     quiet     clients are silent, so that everything arrives
+    burial    when all else has been checked one gateway dies for good
 
 With `disks` the gateways keep sessions, some clients have one, and the power fails in commits as well.
 Must not know what is checked.
@@ -27,6 +28,7 @@ FAULTS_S = 25.0
 SETTLE_S = 15.0
 PEACE_S = 5.0
 QUIET_S = 4.0
+BURIAL_S = 12.0  # dead after 3 s, 5 s for clients to be elsewhere, and the way
 SIZES = (2, 3, 3, 5)
 PERIOD_S = 0.1  # between two looks at the whole
 ASKED_MAX = 12  # subscriptions of one session
@@ -61,7 +63,8 @@ class Scenario:
         self.publishers: list[Client] = []
         self._home: dict[str, Box] = {}
         self._topics: dict[str, list[str]] = {}
-        self._faults = Faults(self.world, self.network, self.boxes)
+        self.history.torn = self.world.random.random() < 0.75
+        self._faults = Faults(self.world, self.network, self.boxes, self.history.torn)
         self._going: list[Callable[[], None]] = []
         self._working = True
         self._asked = 0
@@ -99,6 +102,22 @@ class Scenario:
         self.history.ended_at = world.now
         return self.history
 
+    def bury(self) -> None:
+        """One gateway dies for good, of several that are all linked."""
+        alive = [box for box in self.boxes if box.serving]
+        if len(alive) < 2 or not self.settled():
+            return
+        box = self.world.random.choice(alive)
+        self.history.buried_at = self.world.now
+        self.history.mourned = [
+            client.session
+            for client in self.publishers
+            if client.connected and client.session is not None and client.session.box == box.name
+        ]
+        box.kill(power=self.world.random.random() < 0.5)
+        self._rescue_clients()
+        self.world.run(self.world.now + BURIAL_S)
+
     def _people(self, box: Box) -> None:
         world = self.world
         for number in range(2):
@@ -106,12 +125,15 @@ class Scenario:
             self._home[client.name] = box
             client.on_granted = self._tell_publishers
             self.subscribers.append(client)
-        client = Client(world, self.network, self.history, f"pub-{box.name}")
+        client = Client(world, self.network, self.history, f"watch-{box.name}")
+        self._home[client.name] = box
+        self.subscribers.append(client)
+        client = Client(world, self.network, self.history, f"pub-{box.name}", mortal=True)
         self._home[client.name] = box
         self._topics[client.name] = [*LIVE_TOPICS, f"kept/{box.name}/1", f"kept/{box.name}/2"]
         self.publishers.append(client)
         if world.random.random() < 0.5:
-            roaming = Client(world, self.network, self.history, f"roam-{box.name}")
+            roaming = Client(world, self.network, self.history, f"roam-{box.name}", mortal=True)
             self._topics[roaming.name] = [*LIVE_TOPICS, *SHARED_TOPICS]
             self.publishers.append(roaming)
 
@@ -192,7 +214,10 @@ class Scenario:
         random = self.world.random
         session = client.session
         assert session is not None
-        if client.connected and self._working and len(session.granted) < 3:
+        if client.name.startswith("watch-"):
+            if not session.granted:
+                client.subscribe(("wills/#", 1))
+        elif client.connected and self._working and len(session.granted) < 3:
             have = [granted.topic_filter for granted in session.granted]
             free = [name for name in FILTERS if name not in have]
             client.subscribe((random.choice(free), random.choice((0, 1, 1, 2))))

@@ -26,6 +26,11 @@ def _left(box: Box, others: int) -> list[str]:
         left.append(f"clients are held for {list(mesh.state.holding)}")
     if mesh.state.barriers.deadline() != float("inf"):
         left.append("a barrier stands")
+    if mesh.state.own_wills.barriers.deadline() != float("inf"):
+        left.append("a CONNACK waits for the will to be kept")
+    over = [key for key, estate in mesh.state.estates.all.items() if estate.end is not None]
+    if over:
+        left.append(f"wills of starts that are over: {over}")
     if broker.state.crowding:
         left.append(f"{len(broker.state.crowding)} publishers are paused")
     if broker.state.touched or any(link.closed for link in mesh.state.links):

@@ -27,6 +27,8 @@ def check(history: History) -> list[str]:
                     )
                 continue
             publication = published.get(delivery.ident)
+            if delivery.topic.startswith("wills/"):
+                continue  # see wills.py
             if publication is None or publication.topic != delivery.topic:
                 problems.append(f"{who} got {delivery.ident}, which nobody sent there")
             if delivery.retain:
