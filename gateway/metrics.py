@@ -194,6 +194,12 @@ def _messages(broker: Broker) -> list[Family]:
             vitals.shared_again,
         ),
         _plain(
+            "gatewayd_shared_passed_on_total",
+            "counter",
+            "Messages of shared subscriptions that no member here could take, given to another gateway.",
+            vitals.shared_passed_on,
+        ),
+        _plain(
             "gatewayd_publishers_slowed_total",
             "counter",
             "Times that a client was not read because it published too fast.",

@@ -139,6 +139,18 @@ class _BrokerSide:
     def watch(self, filters: Sequence[str], client: str, payload: bool) -> Watched:
         return Watched(self.broker, filters, client, payload)
 
+    def arrived_shared(self, message: Message, name: str, now: float) -> None:
+        self.broker.arrived_shared(message, name, now)
+
+    def groups(self) -> list[tuple[str, int, int]]:
+        return self.broker.groups()
+
+    def group(self, name: str) -> tuple[int, int]:
+        return self.broker.group(name)
+
+    def members_came(self, names: Iterable[str], now: float) -> None:
+        self.broker.members_came(names, now)
+
     def wills(self, now: float) -> Iterator[tuple[str, Message, float, float | None]]:
         return self.broker.wills(now)
 

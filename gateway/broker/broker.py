@@ -11,9 +11,11 @@ from typing import Any
 from gateway.broker import (
     authenticating,
     connecting,
+    delivery,
     lanes,
     listings,
     publishing,
+    sharing,
     subscribing,
     wills,
 )
@@ -71,7 +73,7 @@ class Broker:
             settings,
             elsewhere,
             random,
-            Routes(elsewhere.interested),
+            Routes(elsewhere),
             Retained(settings.retained_messages_max, settings.retained_bytes_max, self._forgotten),
             journal or Journal(),
             Logins(random.getrandbits(256).to_bytes(32, "big")),
@@ -270,6 +272,26 @@ class Broker:
         """Another gateway accepted this message; it goes to sessions here."""
         self.state.at(now)
         arrived(self.state, message, stamp)
+
+    def arrived_shared(self, message: Message, name: str, now: float) -> None:
+        """Another gateway chose a member of this shared subscription here for the message."""
+        self.state.at(now)
+        delivery.arrived_shared(self.state, message, name)
+
+    def groups(self) -> list[tuple[str, int, int]]:
+        """The shared subscriptions of sessions here: how many are connected, and how many away."""
+        return [(group.name, *group.counts()) for group in self.state.routes.groups()]
+
+    def group(self, name: str) -> tuple[int, int]:
+        """The same of one; none at all if there is no such one."""
+        group = self.state.routes.group(name)
+        return (0, 0) if group is None else group.counts()
+
+    def members_came(self, names: Iterable[str], now: float) -> None:
+        """These shared subscriptions have connected members at another gateway."""
+        self.state.at(now)
+        for name in names:
+            sharing.joined(self.state, name)
 
     def caught_up(self, message: Message, stamp: Stamp, now: float) -> None:
         """Another gateway has this retained, or deleted."""

@@ -12,7 +12,7 @@ from gateway.broker.journal import Journal
 from gateway.broker.keeping import keep_retained
 from gateway.broker.routes import Route
 from gateway.broker.session import REFUSED, WAITS, Session
-from gateway.broker.shared import Group
+from gateway.broker.shared import MOVES_MAX, Group, Share, elsewhere
 from gateway.broker.state import BrokerState
 from gateway.broker.target import Target
 from gateway.broker.traces import Via
@@ -90,6 +90,7 @@ def deliver_run(
     messages: list[Message],
     route: Route,
     ticket: Callable[[], Ticket] | None = None,
+    shared: bool = True,
 ) -> None:
     """Does what `deliver` does for messages of one client, topic, length and QoS, none retained."""
     durable = route.durable and messages[0].qos > 0
@@ -101,18 +102,18 @@ def deliver_run(
     kept = Kept()
     _give_run(broker, messages, route.targets, durable, kept)
     kept.tell(broker.journal, messages, ticket)
-    for group in route.shared:
+    for share in route.shared if shared else ():
         for message in messages:
-            give_one(broker, message, group, ticket)
+            give_one(broker, message, share, ticket)
 
 
 def deliver_special(broker: BrokerState, messages: list[Message], route: Route) -> None:
     """Gives plain QoS 0 messages of one client and topic to those whom `route.live` leaves out."""
     _overtake(route, route.topic)
     _give_run(broker, messages, route.special, False, Kept())
-    for group in route.shared:
+    for share in route.shared:
         for message in messages:
-            give_one(broker, message, group, None)
+            give_one(broker, message, share, None)
 
 
 def _give_run(
@@ -145,8 +146,10 @@ def deliver(
     message: Message,
     route: Route,
     ticket: Callable[[], Ticket] | None = None,
+    shared: bool = True,
 ) -> None:
-    """Gives the message to every session here that subscribes to its topic, and to one of each group."""
+    """Gives the message to every session here that subscribes to its topic, and to one member of each
+    group, unless (`shared` False) another gateway sees to these."""
     durable = route.durable and message.qos > 0
     _overtake(route, message.topic)
     if durable:
@@ -172,8 +175,8 @@ def deliver(
         if durable and qos and session.number:
             kept.add(target, [message], qos, retain, [result])
     kept.tell(broker.journal, [message], ticket)
-    for group in route.shared:
-        give_one(broker, message, group, ticket)
+    for share in route.shared if shared else ():
+        give_one(broker, message, share, ticket)
 
 
 def _overtake(route: Route, topic: str) -> None:
@@ -187,21 +190,73 @@ def _overtake(route: Route, topic: str) -> None:
 def give_one(
     broker: BrokerState,
     message: Message,
-    group: Group,
+    share: Share,
     ticket: Callable[[], Ticket] | None = None,
 ) -> None:
-    """Gives the message to one member of a shared subscription, under an id of its own: the session
-    may have it for itself, too."""
-    target = group.choose(message)
+    """Gives the message to one member of a shared subscription, here or at another gateway."""
+    outlet = share.place(broker.routes.turn(share.name)) if share.far else None
+    if outlet is not None:
+        held = ticket() if ticket is not None and message.qos else None
+        outlet.offer_shared(message, share.name, held)
+        if broker.traces is not None:
+            broker.traces.passed_on(message, 1, broker.now)
+    elif not _give_here(broker, message, share.group, ticket):
+        pass_on(broker, message, share.name, True, ticket)
+
+
+def _give_here(
+    broker: BrokerState,
+    message: Message,
+    group: Group | None,
+    ticket: Callable[[], Ticket] | None = None,
+) -> bool:
+    """Gives it to a member here, under an id of its own: the session may have it for itself, too."""
+    target = None if group is None else group.choose(message)
     if target is None:
-        if message.qos or group.is_here():  # else nobody was promised it
+        return False
+    retain = message.retain and target.retain_as_published
+    deliver_to(broker, target, message, retain, ticket if message.qos else None)
+    return True
+
+
+def pass_on(
+    broker: BrokerState,
+    message: Message,
+    name: str,
+    away: bool,
+    ticket: Callable[[], Ticket] | None = None,
+    drop: bool = True,
+) -> bool:
+    """Gives a message of a shared subscription that no member here can take to another gateway; one
+    with members that are all away only if `away`. If there is none it is counted as dropped (`drop`).
+    """
+    outlet = None
+    if message.moves < MOVES_MAX:
+        members = broker.elsewhere.members(name)
+        outlet = elsewhere(members, broker.routes.turn(name), away) if members else None
+    if outlet is not None:
+        message.moves += 1
+        broker.vitals.shared_passed_on += 1
+        held = ticket() if ticket is not None and message.qos else None
+        outlet.offer_shared(message, name, held)
+        return True
+    if drop:
+        group = broker.routes.group(name)
+        if message.qos or (group is not None and group.is_here()):  # else nobody was promised it
             broker.vitals.dropped_shared += 1
         if broker.traces is not None:
             why = "no member could take it"
-            broker.traces.lost(group.name, message, message.qos, why, broker.now)
-        return
-    retain = message.retain and target.retain_as_published
-    deliver_to(broker, target, message, retain, ticket if message.qos else None)
+            broker.traces.lost(name, message, message.qos, why, broker.now)
+    return False
+
+
+def arrived_shared(broker: BrokerState, message: Message, name: str) -> None:
+    """Another gateway chose a member of this shared subscription here. If that is gone meanwhile,
+    another one gets it, here or elsewhere."""
+    if broker.traces is not None:
+        broker.traces.came(message, broker.now, Via.MESH, detail=name)
+    if not _give_here(broker, message, broker.routes.group(name)):
+        pass_on(broker, message, name, True)
 
 
 def deliver_to(
@@ -293,7 +348,7 @@ def arrived(broker: BrokerState, message: Message, stamp: Stamp | None) -> None:
         if stored >= stamp and (message.qos == 0 or stored.gateway == stamp.gateway):
             return
         retain(broker, message, stamp)
-    deliver(broker, message, route)
+    deliver(broker, message, route, shared=False)
 
 
 def caught_up(broker: BrokerState, message: Message, stamp: Stamp) -> None:
@@ -302,7 +357,7 @@ def caught_up(broker: BrokerState, message: Message, stamp: Stamp) -> None:
     if broker.traces is not None:
         broker.traces.came(message, broker.now, Via.MESH, detail="it was retained there")
     if retain(broker, message, stamp):
-        deliver(broker, message, route)
+        deliver(broker, message, route, shared=False)
 
 
 def arrived_run(broker: BrokerState, messages: list[Message]) -> None:
@@ -313,10 +368,10 @@ def arrived_run(broker: BrokerState, messages: list[Message]) -> None:
         return
     route = broker.routes.find(messages[0].topic_field)
     if not messages[0].qos:
-        deliver_run(broker, messages, route)
+        deliver_run(broker, messages, route, shared=False)
         return
     for _, alike in groupby(messages, _form):
-        deliver_run(broker, list(alike), route)
+        deliver_run(broker, list(alike), route, shared=False)
 
 
 def _form(message: Message) -> tuple[int, Properties, float | None]:

@@ -3,8 +3,8 @@
 `Nowhere` is the answer of a gateway that stands alone. Must not know links, peers or frames.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeAlias
 
 from gateway.clock import MeshClock
 from gateway.ids import Stamp
@@ -19,12 +19,30 @@ class Outlet(Protocol):
     def offer(self, message: Message, stamp: Stamp | None, ticket: Ticket | None) -> None:
         """Sends the message there once; holds the ticket until that gateway has taken it."""
 
+    def offer_shared(self, message: Message, name: str, ticket: Ticket | None) -> None:
+        """The same, for one member of this shared subscription there, and nobody else."""
+
+    def reachable(self) -> bool:
+        """Whether the gateway is heard now."""
+
+
+Far: TypeAlias = tuple[Outlet, int, int]  # members of a group at a gateway: connected, away
+
 
 class Elsewhere(Protocol):
     """The mesh as the broker sees it."""
 
     def interested(self, topic: str) -> Sequence[Outlet]:
         """The gateways with a subscriber to this topic."""
+
+    def shared(self, topic: str) -> Mapping[str, Sequence[Far]]:
+        """The shared subscriptions that match the topic and have members elsewhere, by name."""
+
+    def members(self, name: str) -> Sequence[Far]:
+        """The members that a shared subscription has elsewhere."""
+
+    def group_changed(self, name: str) -> None:
+        """A shared subscription has other members here than before, or they came or went."""
 
     def everyone(self) -> Sequence[Outlet]:
         """Every gateway that is linked now: a retained message goes to all."""
@@ -80,6 +98,15 @@ class Nowhere:
 
     def interested(self, topic: str) -> Sequence[Outlet]:
         return ()
+
+    def shared(self, topic: str) -> Mapping[str, Sequence[Far]]:
+        return {}
+
+    def members(self, name: str) -> Sequence[Far]:
+        return ()
+
+    def group_changed(self, name: str) -> None:
+        return None
 
     def everyone(self) -> Sequence[Outlet]:
         return ()

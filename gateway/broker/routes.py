@@ -4,12 +4,12 @@ A subscription is found through a tree of filters; the answer is cached by topic
 wire and dropped when a subscription changes. Must not know connections or what a message says.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from gateway.broker.elsewhere import Outlet
+from gateway.broker.elsewhere import Elsewhere, Outlet
 from gateway.broker.outbox import Outbox
 from gateway.broker.session import Session
-from gateway.broker.shared import Group
+from gateway.broker.shared import Group, Share
 from gateway.broker.target import Target
 from gateway.limits import LEVEL_BYTES
 from gateway.mqtt.packets import Subscription
@@ -20,6 +20,7 @@ SUBSCRIPTION_BYTES = 350  # beside its levels and its name
 ROUTES_MAX = 50_000  # topics; about 500 bytes each. A full cache starts afresh
 ROUTED_MAX = 100_000  # subscribers on them, 150 bytes each: 50,000 times 10,000 would fit nowhere
 _HIDDEN = b"\0"  # behind a field it makes a key that is none: the short roads do not find the route
+TURNS_MAX = 10_000  # groups; then all begin again with the first member
 CACHED_BYTES_MAX = 512  # of a topic; real ones have under 200, and 50,000 of 65 kB would be 6 GB
 
 
@@ -28,8 +29,8 @@ class Route:
     targets that need a closer look even then, so that they cost the others nothing.
 
     Plain: not retained, no properties, QoS 0. None: it goes elsewhere, too, or nobody is plain.
-    `shared` are groups of which one member gets each message. `durable`: a message of QoS 1 or 2 must
-    reach the disk, for some target is a session that is kept there.
+    `shared` are groups of the mesh of which one member gets each message. `durable`: a message of QoS 1
+    or 2 must reach the disk, for some target is a session that is kept there.
     """
 
     __slots__ = ("durable", "elsewhere", "field", "live", "shared", "special", "targets", "topic")
@@ -40,7 +41,7 @@ class Route:
         field: bytes,
         targets: Sequence[Target],
         elsewhere: Sequence[Outlet],
-        shared: Sequence[Group] = (),
+        shared: Sequence[Share] = (),
     ) -> None:
         self.topic = topic
         self.field = field
@@ -48,7 +49,7 @@ class Route:
         self.elsewhere = elsewhere
         self.shared = shared
         self.durable = any(target.qos and target.session.number for target in targets) or any(
-            group.is_durable() for group in shared
+            share.is_durable() for share in shared
         )
         self.special: list[Target] = []
         boxes: tuple[list[Outbox], list[Outbox]] = ([], [])
@@ -72,18 +73,19 @@ Filed = tuple[Session, Subscription] | Group  # what stands in the tree
 class Routes:
     """All subscriptions of a gateway's sessions."""
 
-    def __init__(self, interested: Callable[[str], Sequence[Outlet]]) -> None:
+    def __init__(self, elsewhere: Elsewhere) -> None:
         self._tree: TopicTree[Filed] = TopicTree()
         self._groups: dict[str, Group] = {}
+        self._turns: dict[str, int] = {}  # of groups with members elsewhere
         self._holders: dict[str, int] = {}
-        self._interested = interested
+        self._elsewhere = elsewhere
         self._names_bytes = 0
         self._routed = 0  # since the cache was empty
         self.traced: Callable[[str], bool] | None = None  # topics that no short road may find
         self.cache: dict[bytes, Route] = {}
 
     def filters(self) -> list[str]:
-        """Every filter that some session here subscribes to; a shared one as what it matches."""
+        """Every filter that some session here subscribes to for itself."""
         return list(self._holders)
 
     def bytes_held(self) -> int:
@@ -94,12 +96,24 @@ class Routes:
         """The group of a shared subscription, if a session here shares it."""
         return self._groups.get(name)
 
+    def groups(self) -> Iterable[Group]:
+        """The groups that have members here."""
+        return self._groups.values()
+
+    def turn(self, name: str) -> int:
+        """A number that is one more each time, for a group with members elsewhere."""
+        if len(self._turns) >= TURNS_MAX:
+            self._turns.clear()
+        turn = self._turns[name] = self._turns.get(name, -1) + 1
+        return turn
+
     def shared(self) -> int:
         """Shared subscriptions of all sessions."""
         return sum(len(group) for group in self._groups.values())
 
     def add(self, session: Session, subscription: Subscription) -> bool:
-        """Subscribes, replacing an equal filter; True if the filter is new to this gateway."""
+        """Subscribes, replacing an equal filter; True if the filter is new to this gateway, and not that
+        of a shared subscription."""
         name = subscription.topic_filter
         share, topic_filter = split_share(name)
         new = name not in session.subscriptions
@@ -114,11 +128,12 @@ class Routes:
         self.cache.clear()
         if new:
             self._names_bytes += SUBSCRIPTION_BYTES + len(name)
-            self._holders[topic_filter] = self._holders.get(topic_filter, 0) + 1
-        return new and self._holders[topic_filter] == 1
+            if not share:
+                self._holders[topic_filter] = self._holders.get(topic_filter, 0) + 1
+        return new and not share and self._holders[topic_filter] == 1
 
     def remove(self, session: Session, name: str) -> bool:
-        """Unsubscribes; True if no session here has the filter any more."""
+        """Unsubscribes; True if no session here has the filter any more, which is not a shared one."""
         del session.subscriptions[name]
         self._names_bytes -= SUBSCRIPTION_BYTES + len(name)
         share, topic_filter = split_share(name)
@@ -132,6 +147,8 @@ class Routes:
                 del self._groups[name]
                 self._tree.remove(topic_filter, group)
         self.cache.clear()
+        if share:
+            return False
         self._holders[topic_filter] -= 1
         if self._holders[topic_filter]:
             return False
@@ -163,11 +180,11 @@ class Routes:
 
     def _build(self, topic: str, field: bytes) -> Route:
         targets: dict[Session, Target] = {}
-        groups: list[Group] = []
+        groups: dict[str, Group] = {}
         # [MQTT-3.3.2-3] [MQTT-4.5.0-1]
         for filed in self._tree.match(topic):
             if isinstance(filed, Group):
-                groups.append(filed)
+                groups[filed.name] = filed
                 continue
             session, subscription = filed
             if session.rights is not None and not session.rights.may_read(topic):
@@ -176,4 +193,8 @@ class Routes:
                 targets[session].widen(subscription)
             else:
                 targets[session] = Target(session, subscription)
-        return Route(topic, field, list(targets.values()), self._interested(topic), groups)
+        far = self._elsewhere.shared(topic)
+        names = [*groups, *(name for name in far if name not in groups)]
+        shares = [Share(name, groups.get(name), far.get(name, ())) for name in names]
+        interested = self._elsewhere.interested(topic)
+        return Route(topic, field, list(targets.values()), interested, shares)

@@ -6,7 +6,7 @@ that are connected, for it may be back. Must not know connections.
 
 from collections.abc import Callable
 
-from gateway.broker.delivery import deliver_to, give_one
+from gateway.broker.delivery import arrived_shared, deliver_to, pass_on
 from gateway.broker.session import Session
 from gateway.broker.shared import AWAY_S
 from gateway.broker.state import BrokerState
@@ -19,6 +19,7 @@ from gateway.timers import NO_TIMER
 def left(broker: BrokerState, session: Session) -> None:
     """The client of a session that stays is gone."""
     broker.timers.drop(broker.silent.pop(session, NO_TIMER))  # it never came, as far as CONNACK
+    _tell(broker, session)
     if _names(session):
         due = broker.now + AWAY_S
         broker.silent[session] = broker.timers.set(due, lambda now: _is_away(broker, session, now))
@@ -27,14 +28,16 @@ def left(broker: BrokerState, session: Session) -> None:
 def came(broker: BrokerState, session: Session) -> None:
     """The session can take messages: its client is here."""
     broker.timers.drop(broker.silent.pop(session, NO_TIMER))
+    _tell(broker, session)
     for name in _names(session):
         joined(broker, name)
 
 
 def joined(broker: BrokerState, name: str) -> None:
-    """A session that can take messages shares this subscription."""
+    """A session that can take messages shares this subscription, here or elsewhere."""
     group = broker.routes.group(name)
-    assert group is not None, "a group without its members"
+    if group is None:
+        return
     for member in list(group.sessions()):
         if broker.silent.get(member) == NO_TIMER:
             _hand_over(broker, member, over=False)
@@ -65,14 +68,18 @@ def _hand_over(broker: BrokerState, session: Session, over: bool) -> None:
                 vitals.dropped_expired += 1
                 given.add(message)
             continue
-        if group is None:
-            continue  # as if it had not been shared: its last session is over
         target = None
-        if message.shared not in full:
+        if message.shared not in full and group is not None:
             target = group.choose(message, session, here=not over)
         if target is None:
-            full.add(message.shared)
-            vitals.dropped_shared += over
+            name, ticket = message.shared, _waits_for(broker, message)
+            if name not in full and pass_on(broker, message, name, over, ticket, drop=False):
+                given.add(message)
+                vitals.shared_again += sent
+                continue
+            full.add(name)
+            if group is not None:  # else as if it had not been shared: its last session is over
+                vitals.dropped_shared += over
             continue
         given.add(message)
         vitals.shared_again += sent
@@ -101,9 +108,7 @@ def _give_later(broker: BrokerState, messages: list[Message]) -> None:
 
     def give(why: str = "") -> None:
         for message in messages:
-            group = broker.routes.group(message.shared)
-            if group is not None:
-                give_one(broker, message, group)
+            arrived_shared(broker, message, message.shared)
 
     ticket = Ticket(give, give)
     ticket.hold()
@@ -126,6 +131,11 @@ def _waiting(session: Session) -> list[tuple[Message, bool]]:
         if waiting[0].shared and (len(waiting) == 3 or waiting[1] == 1):
             found.append((waiting[0], len(waiting) == 4))
     return found
+
+
+def _tell(broker: BrokerState, session: Session) -> None:
+    for name in _names(session):
+        broker.elsewhere.group_changed(name)
 
 
 def _names(session: Session) -> list[str]:

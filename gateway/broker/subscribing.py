@@ -107,8 +107,11 @@ def subscribe(
 
 def route_to(broker: BrokerState, session: Session, subscription: Subscription) -> None:
     """Has messages find the session from now on; what the disk has of it stays as it is."""
+    name = subscription.topic_filter
     if broker.routes.add(session, subscription):
-        broker.elsewhere.subscribed(split_share(subscription.topic_filter)[1])
+        broker.elsewhere.subscribed(name)
+    elif split_share(name)[0]:
+        broker.elsewhere.group_changed(name)
 
 
 def unsubscribe(
@@ -118,7 +121,9 @@ def unsubscribe(
     if session.number:
         forget_subscription(broker.journal, session, topic_filter, ticket)
     if broker.routes.remove(session, topic_filter):
-        broker.elsewhere.unsubscribed(split_share(topic_filter)[1])
+        broker.elsewhere.unsubscribed(topic_filter)
+    elif split_share(topic_filter)[0]:
+        broker.elsewhere.group_changed(topic_filter)
     if session.replay is not None:
         session.replay.end(topic_filter)
 

@@ -19,6 +19,9 @@ class Vitals:
     dropped_too_large: int = 0  # over the client's maximum packet size
     dropped_shared: int = 0  # no member of a shared subscription could be given it
     shared_again: int = 0  # sent to a member that went away, and then to another
+    shared_passed_on: int = (
+        0  # no member here could take it, and one at another gateway was given it
+    )
     refused_retained_full: int = 0
     refused_by_rule: int = 0  # messages that their publisher may not write
     subscriptions_refused_by_rule: int = 0

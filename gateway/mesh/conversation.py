@@ -35,6 +35,7 @@ from gateway.mesh.frames import (
     Compare,
     Digest,
     Entries,
+    Groups,
     Hello,
     Interest,
     InterestTaken,
@@ -53,6 +54,7 @@ from gateway.mesh.frames import (
     Wills,
     WillsHeld,
 )
+from gateway.mesh.handing import give_again
 from gateway.mesh.link import Link, LinkState
 from gateway.mesh.peer import INTEREST, RETAINED, TABLES_AND_CLIENTS, WILLS, Peer
 from gateway.mesh.state import MeshState
@@ -107,8 +109,11 @@ def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
         _settle_double(state, peer, link, hello)
     state.clock.seen(hello.mesh_time_ms, state.now)
     if peer.hello is None or _start_of(peer.hello) != _start_of(hello):
-        peer.outgoing.forget()  # what it had in memory went with its last start
+        lost = peer.outgoing.forget()  # what it had in memory went with its last start
         peer.incoming = Incoming()
+        state.peers_groups.drop(peer)
+        state.local.interest_changed()
+        give_again(state, lost)
     _remember(state, peer, link, hello)
     wills.back(state, peer)
     state.hold(peer.gateway, state.now + SYNC_TIMEOUT_S)
@@ -207,6 +212,8 @@ def _on_received(state: MeshState, link: Link, frame: Received) -> None:
     if peer.speaks(TABLES_AND_CLIENTS):
         for clients in presence.everybody(state):
             link.say(clients)
+        for groups in state.own_groups.full(state.local.groups()):
+            link.say(groups)
     for interest in state.own_interest.full(state.local.filters()):
         link.say(interest)
     link.say(Digest(state.local.retained.digest()))
@@ -234,6 +241,9 @@ def _on_entries(state: MeshState, link: Link, frame: Entries) -> None:
     run: list[Message] = []
     for entry in peer.incoming.take(frame):
         message = reconcile.message_of(entry, now)
+        if entry.group:
+            state.local.arrived_shared(message, entry.group, now)
+            continue
         if run and not (message.topic_field == run[0].topic_field and _alike(message, run[0])):
             state.local.arrived_run(run, now)
             run = []
@@ -276,6 +286,12 @@ def _on_interest(state: MeshState, link: Link, frame: Interest) -> None:
 
 def _on_clients(state: MeshState, link: Link, frame: Clients) -> None:
     presence.heard(state, state.peers[link.gateway], frame)
+
+
+def _on_groups(state: MeshState, link: Link, frame: Groups) -> None:
+    came = state.peers_groups.apply(state.peers[link.gateway], frame)
+    state.local.interest_changed()
+    state.local.members_came(came, state.now)
 
 
 def _on_wills(state: MeshState, link: Link, frame: Wills) -> None:
@@ -412,6 +428,7 @@ _MOVES: dict[tuple[LinkState, type], Move] = {
     (LinkState.UP, Entries): _on_entries,
     (LinkState.UP, Taken): _on_taken,
     (LinkState.UP, Clients): _on_clients,
+    (LinkState.UP, Groups): _on_groups,
     (LinkState.UP, Wills): _on_wills,
     (LinkState.UP, WillsHeld): _on_wills_held,
     (LinkState.UP, Interest): _on_interest,

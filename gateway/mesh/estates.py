@@ -87,6 +87,12 @@ class Estates:
                 estate.settled[name] = None
                 self.bytes += size
 
+    def revive(self, estate: Estate) -> None:
+        """Its gateway is heard: what was sent meanwhile was sent too early, and may be due again."""
+        estate.end, estate.due = None, FOREVER
+        self.bytes -= sum(NAME_BYTES + len(name) for name in estate.settled)
+        estate.settled.clear()
+
     def forget(self, key: tuple[str, str]) -> None:
         """Nobody needs to know of it any more."""
         estate = self.all.pop(key)

@@ -84,7 +84,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     """One message. `field` is the topic in wire form; `stamp` is there when it is retained.
 
     `properties` are in MQTT 5.0 form with their length, or empty. `expires_ms` is what is left. `will`:
-    it was sent for a client whose gateway was dead: the stamp of its connection.
+    it was sent for a client whose gateway was dead: the stamp of its connection. `group`: it is for one
+    member of this shared subscription there and nobody else; `moves` is how often one gave it up.
     """
 
     field: bytes
@@ -95,6 +96,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     properties: bytes = b""
     expires_ms: int | None = None
     will: tuple[int, int, str] | None = None
+    group: str = ""
+    moves: int = 0
 
 
 class Entries(Frame, frozen=True, tag="entries"):
@@ -140,6 +143,15 @@ class Clients(Frame, frozen=True, tag="clients"):
     full: bool
     came: list[Here]
     left: list[str]
+
+
+class Groups(Frame, frozen=True, tag="groups"):
+    """Shared subscriptions of sessions at the sender, all of them (`full`) or those that changed: their
+    names, how many members are connected, and how many away. The version of interest that follows
+    counts them, too. Since protocol 2."""
+
+    full: bool
+    groups: list[tuple[str, int, int]]
 
 
 class KeptWill(msgspec.Struct, frozen=True, array_like=True):
@@ -322,6 +334,7 @@ AnyFrame = (
     | Taken
     | Interest
     | Clients
+    | Groups
     | Wills
     | WillsHeld
     | InterestTaken

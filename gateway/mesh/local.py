@@ -3,7 +3,7 @@
 Must not know sessions or connections.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from gateway.ids import Stamp
@@ -100,6 +100,18 @@ class Local(Protocol):
 
     def watch(self, filters: Sequence[str], client: str, payload: bool) -> Watched:
         """Begins to watch; ValueError for what is no filter."""
+
+    def arrived_shared(self, message: Message, name: str, now: float) -> None:
+        """Another gateway chose a member of this shared subscription here for the message."""
+
+    def groups(self) -> list[tuple[str, int, int]]:
+        """Shared subscriptions of sessions here: how many are connected, and how many away."""
+
+    def group(self, name: str) -> tuple[int, int]:
+        """The same of one; none at all if there is no such one."""
+
+    def members_came(self, names: Iterable[str], now: float) -> None:
+        """These shared subscriptions have connected members at another gateway."""
 
     def wills(self, now: float) -> Iterator[tuple[str, Message, float, float | None]]:
         """The wills of clients here, by client id: the delay that begins when the connection ends, and

@@ -9,6 +9,7 @@ over all the same. Must not know how messages travel.
 from gateway.mesh import tables, wills
 from gateway.mesh.estates import End
 from gateway.mesh.frames import Beat
+from gateway.mesh.handing import give_again
 from gateway.mesh.life import Life
 from gateway.mesh.link import Link
 from gateway.mesh.peer import Peer
@@ -102,11 +103,13 @@ def _dead(state: MeshState, peer: Peer) -> None:
         peer.away_since = state.now
     peer.life = Life.DEAD
     peer.hears = frozenset()
-    peer.outgoing.forget()
+    lost = peer.outgoing.forget()
     peer.lost_clients, peer.clients = peer.clients, {}
     wills.over(state, peer, End.DEAD)
     state.peers_interest.drop(peer)
+    state.peers_groups.drop(peer)
     state.local.interest_changed()
+    give_again(state, lost)
     state.release(peer.gateway)
 
 

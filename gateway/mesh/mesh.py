@@ -62,6 +62,23 @@ class Mesh:
         """The gateways with a subscriber to this topic."""
         return [self._outlet(peer) for peer in self.state.peers_interest.match(topic)]
 
+    def shared(self, topic: str) -> dict[str, list[tuple[PeerOutlet, int, int]]]:
+        """The shared subscriptions that match the topic and have members elsewhere, by name."""
+        found = self.state.peers_groups.match(topic)
+        return {name: self._far(name, peers) for name, peers in found.items()}
+
+    def members(self, name: str) -> list[tuple[PeerOutlet, int, int]]:
+        """The members that a shared subscription has elsewhere."""
+        return self._far(name, self.state.peers_groups.peers(name))
+
+    def group_changed(self, name: str) -> None:
+        """A shared subscription has other members here than before, or they came or went."""
+        self.state.own_groups.change(name)
+        self.state.own_interest.touch()
+
+    def _far(self, name: str, peers: Iterable[Peer]) -> list[tuple[PeerOutlet, int, int]]:
+        return [(self._outlet(peer), *peer.groups[name]) for peer in peers]
+
     def everyone(self) -> Sequence[PeerOutlet]:
         """Every gateway that may be reached: dead ones catch up when they return."""
         peers = self.state.peers.values()
@@ -243,12 +260,14 @@ class Mesh:
             state.local.uncrowd()  # a peer took what waited, or nobody waits for it any more
         state.watched.tell(state.now)
         wills.tell(state)
-        clients, interest = state.own_clients.delta(), state.own_interest.delta()
+        clients, groups = state.own_clients.delta(), state.own_groups.delta(state.local.group)
+        interest = state.own_interest.delta()
         for peer in state.peers.values():
             peer.outgoing.seal()
             if peer.link is None or not peer.streaming:
                 continue
-            for frame in [*clients, *interest] if peer.speaks(TABLES_AND_CLIENTS) else interest:
+            news = [*clients, *groups] if peer.speaks(TABLES_AND_CLIENTS) else []
+            for frame in [*news, *interest]:
                 peer.link.say(frame)
             if peer.outgoing.unsent:
                 peer.link.out.extend(peer.outgoing.unsent)

@@ -27,9 +27,22 @@ class PeerOutlet:
         Nobody is kept waiting for a silent gateway, so for one nothing is kept beyond the bound. One
         that is heard makes publishers pause long before, and gets what they were promised.
         """
-        heard = self._peer.life is Life.ALIVE and self._peer.link is not None
+        self._offer(message, stamp, ticket, "")
+
+    def offer_shared(self, message: Message, name: str, ticket: Ticket | None) -> None:
+        """The same, for one member of this shared subscription there."""
+        self._offer(message, None, ticket, name)
+
+    def reachable(self) -> bool:
+        """Whether the gateway is heard now."""
+        return self._peer.life is Life.ALIVE and self._peer.link is not None
+
+    def _offer(
+        self, message: Message, stamp: Stamp | None, ticket: Ticket | None, group: str
+    ) -> None:
+        heard = self.reachable()
         if self._peer.outgoing.full() and not (heard and (message.qos or message.retain)):
             self._peer.outgoing.dropped += 1
             return
-        entry = entry_of(message, stamp, self._state.now)
+        entry = entry_of(message, stamp, self._state.now, group)
         self._peer.outgoing.add(entry, ticket if heard else None)

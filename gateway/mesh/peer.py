@@ -24,6 +24,7 @@ class Peer:
     """Times are monotonic seconds here; `heard_at` is the last byte from it over any link.
 
     `knows` is the version of our interest that it has taken, `filters` are its own interest,
+    `groups` its shared subscriptions, with how many members are connected and away;
     `clients` who is connected there, since when; `lost_clients` who was when it died.
     `awaiting` is what must come on this link before clients go on: its interest, its retained messages,
     its tables by name. `roots` are its tables as its last heartbeat has them, `differing_since` says for
@@ -50,6 +51,7 @@ class Peer:
     incoming: Incoming = field(default_factory=Incoming)
     knows: int = 0
     filters: dict[str, None] = field(default_factory=dict)
+    groups: dict[str, tuple[int, int]] = field(default_factory=dict)
     clients: dict[str, Stamp] = field(default_factory=dict)
     lost_clients: dict[str, Stamp] = field(default_factory=dict)
     awaiting: set[str] = field(default_factory=set)

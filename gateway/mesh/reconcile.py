@@ -76,8 +76,8 @@ def newer_here(store: RetainedStore, theirs: Compare, now: float) -> Iterator[Re
         yield Retained(kept, last=theirs.last)
 
 
-def entry_of(message: Message, stamp: Stamp | None, now: float) -> Entry:
-    """A message as it goes over a link."""
+def entry_of(message: Message, stamp: Stamp | None, now: float, group: str = "") -> Entry:
+    """A message as it goes over a link; `group` is the shared subscription that it is for."""
     return Entry(
         message.topic_field,
         message.payload,
@@ -87,6 +87,8 @@ def entry_of(message: Message, stamp: Stamp | None, now: float) -> Entry:
         message.properties_field(),
         _left_ms(message, now),
         None if message.will is None else _plain(message.will),
+        group,
+        message.moves,
     )
 
 
@@ -107,6 +109,7 @@ def message_of(entry: Entry, now: float) -> Message:
         entry.publisher,
         None if entry.expires_ms is None else now + entry.expires_ms / 1000,
         will=None if entry.will is None else Stamp(*entry.will),
+        moves=entry.moves,
     )
 
 

@@ -13,6 +13,7 @@ from gateway.mesh.clients import OwnClients
 from gateway.mesh.dialling import Dialling
 from gateway.mesh.estates import Estates
 from gateway.mesh.frames import Vitals
+from gateway.mesh.groups import OwnGroups, PeersGroups
 from gateway.mesh.identity import Identity
 from gateway.mesh.interest import Barriers, OwnInterest, PeersInterest
 from gateway.mesh.life import Life
@@ -41,6 +42,8 @@ class MeshState:
     own_interest: OwnInterest = field(default_factory=OwnInterest)
     own_clients: OwnClients = field(default_factory=OwnClients)
     peers_interest: PeersInterest = field(default_factory=PeersInterest)
+    own_groups: OwnGroups = field(default_factory=OwnGroups)
+    peers_groups: PeersGroups = field(default_factory=PeersGroups)
     barriers: Barriers = field(default_factory=Barriers)
     own_wills: OwnWills = field(default_factory=OwnWills)
     estates: Estates = field(default_factory=Estates)

@@ -16,7 +16,7 @@ from gateway.limits import (
     UNTAKEN_BYTES_LOW,
     UNTAKEN_BYTES_MAX,
 )
-from gateway.mesh.frames import Entries, Entry, encode
+from gateway.mesh.frames import Entries, Entry, encode, split
 from gateway.tickets import Ticket
 
 ENTRY_OVERHEAD_BYTES = 32  # of the envelope of one entry, near enough
@@ -45,11 +45,14 @@ class Outgoing:
     _untaken: deque[_Batch] = field(default_factory=deque)
     _untaken_bytes: int = 0
     _crowded: bool = False
+    _shared_untaken: int = 0  # the last one that was for a shared subscription
 
     def add(self, entry: Entry, ticket: Ticket | None) -> None:
         """Appends an entry; holds the ticket until the other side has taken it."""
         self.number += 1
         self._entries.append(entry)
+        if entry.group:
+            self._shared_untaken = self.number
         self._entries_bytes += _size(entry)
         # entries of one ticket come one after the other: to hold it once is enough
         if ticket is not None and (not self._tickets or self._tickets[-1] is not ticket):
@@ -93,14 +96,23 @@ class Outgoing:
         _release(self._tickets)
         self._crowded = False
 
-    def forget(self) -> None:
-        """The other side, as it was, is gone: what it has not taken is not kept for it."""
+    def forget(self) -> list[Entry]:
+        """The other side, as it was, is gone: what it has not taken is not kept for it.
+
+        Returns what was for one member of a shared subscription: another one may have it.
+        """
         self.release_tickets()
+        lost = [entry for entry in self._entries if entry.group]
+        if self._shared_untaken > self.taken_number:
+            frames = [frame for batch in self._untaken for frame in split(batch.frame)[0]]
+            sealed = [frame.entries for frame in frames if isinstance(frame, Entries)]
+            lost = [each for entries in sealed for each in entries if each.group] + lost
         self._untaken.clear()
         self._entries.clear()
         self.unsent.clear()
         self._untaken_bytes = self._entries_bytes = 0
         self.taken_number = self.number
+        return lost
 
     def full(self) -> bool:
         """Whether more waits than may: what can be dropped should be."""

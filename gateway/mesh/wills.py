@@ -135,6 +135,7 @@ def told(state: MeshState, peer: Peer, frame: Wills) -> None:
     key = (peer.gateway, peer.hello.nonce)
     estate = state.estates.all.setdefault(key, Estate(frame.choice))
     estate.choice = frame.choice
+    state.estates.revive(estate)
     if frame.full:
         state.estates.clear(estate)
     for client_id in frame.remove:
@@ -164,7 +165,7 @@ def back(state: MeshState, peer: Peer) -> None:
     over(state, peer, End.BEGAN_ANEW, but=peer.hello.nonce)
     estate = state.estates.all.get((peer.gateway, peer.hello.nonce))
     if estate is not None:
-        estate.end, estate.due = None, FOREVER
+        state.estates.revive(estate)
 
 
 def greet(state: MeshState, peer: Peer) -> Iterator[WillsHeld]:
@@ -192,7 +193,7 @@ def held(state: MeshState, peer: Peer, frame: WillsHeld) -> None:
         link.say(frame)
     estate = estates.all.get(key)
     if estate is None:
-        if not frame.clients:
+        if not frame.clients or _lives(state, key):
             return
         estate = estates.all[key] = Estate(frame.choice, end=End.DEAD)
     if estate.choice < frame.choice:
@@ -298,6 +299,16 @@ def _has_heard(state: MeshState, key: tuple[str, str]) -> bool:
     if peer is None or peer.hello is None or peer.hello.nonce == key[1]:
         return False
     return peer.link is not None and peer.streaming
+
+
+def _lives(state: MeshState, key: tuple[str, str]) -> bool:
+    """Whether this start of the gateway is linked here: who sends its wills does not hear it."""
+    peer = state.peers.get(key[0])
+    return (
+        peer is not None
+        and peer.link is not None
+        and (peer.hello is not None and peer.hello.nonce == key[1])
+    )
 
 
 def _parts(names: Iterable[str]) -> Iterator[list[str]]:

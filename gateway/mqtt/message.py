@@ -32,7 +32,8 @@ class Message(msgspec.Struct, eq=False, gc=False):
     `mid` names it on this gateway's disk; 0: it is not there. `shared` is the shared subscription that
     chose the session which has this copy; empty: it has it for itself. `holders` are the places in
     sessions where it is, if it is large (`broker/room.py`). `will`: it was sent for a client
-    whose gateway was dead: when that had connected.
+    whose gateway was dead: when that had connected. `moves`: how often a member of a shared subscription
+    gave it up to another gateway.
 
     A C structure, because one is made for each message. `key` and `encoded` are the form that was
     encoded last; who makes a message from a frame may give them.
@@ -52,6 +53,7 @@ class Message(msgspec.Struct, eq=False, gc=False):
     shared: str = ""
     holders: int = 0
     will: Stamp | None = None
+    moves: int = 0
 
     def copy_for(self, identifiers: tuple[int, ...], shared: str = "") -> "Message":
         """The same for a session whose subscriptions have these identifiers [MQTT-3.3.4-3].
@@ -74,6 +76,7 @@ class Message(msgspec.Struct, eq=False, gc=False):
             self.expires_at,
             mid=self.mid,
             shared=shared,
+            moves=self.moves,
         )
 
     def parts(self, dialect: int, qos: int, retain: bool, now: float) -> tuple[bytes, bytes]:

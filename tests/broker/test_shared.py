@@ -182,13 +182,16 @@ def test_qos_0_that_nobody_is_here_for_is_no_loss_and_what_nobody_reads_is() -> 
 def test_unsubscribing_ends_the_group_with_its_last_member() -> None:
     world = World(elsewhere=(elsewhere := OneElsewhere("nothing")))
     a, b = members(world, "a", "b")
-    assert elsewhere.told == {"t/+": True}
+    assert (elsewhere.told, list(elsewhere.groups)) == ({}, [GROUP])
+    assert world.broker.group(GROUP) == (2, 0)
     a.unsubscribe(GROUP)
     publish(world, 2)
-    assert elsewhere.told == {"t/+": True}
+    assert world.broker.group(GROUP) == (1, 0)
     assert [m.payload for m in b.messages()] == [b"0", b"1"]
+    elsewhere.groups.clear()
     b.unsubscribe(GROUP)
-    assert elsewhere.told == {"t/+": False}
+    assert list(elsewhere.groups) == [GROUP]
+    assert (world.broker.group(GROUP), world.broker.groups()) == ((0, 0), [])
     sender = world.connected("s")
     sender.publish("t/x", b"", 1, packet_id=1)
     assert sender.take() == [PubAck(1, Reason.NO_MATCHING_SUBSCRIBERS)]

@@ -293,6 +293,7 @@ class OneElsewhere(Nowhere):
         self.is_crowded = False
         self.unknown: list[Ticket] | None = None  # a list: subscriptions wait to be known
         self.told: dict[str, bool] = {}
+        self.groups: dict[str, None] = {}
 
     def interested(self, topic: str) -> Sequence[Outlet]:
         return (self.peer,) if topic == self.wanted else ()
@@ -308,6 +309,9 @@ class OneElsewhere(Nowhere):
 
     def unsubscribed(self, topic_filter: str) -> None:
         self.told[topic_filter] = False
+
+    def group_changed(self, name: str) -> None:
+        self.groups[name] = None
 
     def hold_until_known(self, ticket: Ticket, now: float) -> None:
         if self.unknown is not None:

@@ -442,3 +442,22 @@ def test_an_end_says_what_it_was() -> None:
     room.wait(DEAD_S)
     (estate,) = b.mesh.state.estates.all.values()
     assert estate.end is End.DEAD
+
+
+def test_a_gateway_that_was_thought_dead_by_one_alone_has_its_wills_sent_when_it_dies() -> None:
+    """What b sent while it did not hear a is no reason to send nothing when a dies indeed."""
+    room = Room()
+    a, b, c = room.linked("a", "b", "c")
+    watcher = Watcher(c)
+    a.client("c", will=WILL)
+    room.settle()
+    for other in (b, c):
+        between(room, "a", other.name).cut()
+    room.wait(DEAD_S + GRACE_S + 1)
+    assert watcher.saw() == {"c": [b"offline"]}
+    for other in (b, c):
+        room.line(a, other)
+    room.wait(5)
+    room.kill(a)
+    room.wait(60)
+    assert watcher.saw() == {"c": [b"offline"]}

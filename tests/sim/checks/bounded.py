@@ -28,7 +28,8 @@ def _left(box: Box, others: int) -> list[str]:
         left.append("a barrier stands")
     if mesh.state.own_wills.barriers.deadline() != float("inf"):
         left.append("a CONNACK waits for the will to be kept")
-    over = [key for key, estate in mesh.state.estates.all.items() if estate.end is not None]
+    estates = mesh.state.estates.all.items()
+    over = [key for key, estate in estates if estate.end is not None and not estate.wills]
     if over:
         left.append(f"wills of starts that are over: {over}")
     if broker.state.crowding:
