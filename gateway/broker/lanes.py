@@ -81,7 +81,7 @@ def publish_run_of(connection: Connection, data: bytes, frames: list[Frame], ind
         if qos:
             connection.acks += [b"\x40\x02" + packet_id for packet_id in ids]
         publish_run(connection.broker, messages, route, connection.ticket if qos else None)
-        if route.elsewhere:
+        if route.elsewhere or route.shared:
             check_crowding(connection)
     return index + len(messages)
 

@@ -119,5 +119,5 @@ def _release(connection: Connection, run: list[Message], route: Route | None) ->
         assert route is not None, "a run has the route of its topic"
         connection.broker.room.let_go_run(run)
         publish_run(connection.broker, run, route, connection.ticket)
-        if route.elsewhere:
+        if route.elsewhere or route.shared:
             check_crowding(connection)

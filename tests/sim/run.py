@@ -3,7 +3,7 @@
 import traceback
 from dataclasses import dataclass
 
-from tests.sim.checks import arrived, bounded, kept, once, order, retained, serving, wills
+from tests.sim.checks import arrived, bounded, kept, once, order, retained, serving, shared, wills
 from tests.sim.scenario import Scenario
 
 
@@ -34,6 +34,7 @@ def run(seed: int, disks: bool = False) -> Outcome:
             *order.check(history),
             *arrived.check(history),
             *retained.check(history, scenario.boxes),
+            *shared.check(history),
             *kept.check(history),
             *bounded.check(scenario.boxes),
         ]

@@ -36,6 +36,7 @@ GIVES_UP_S = 3.0  # a client whose gateway lost its power
 
 LIVE_TOPICS = ("live/a", "live/b", "live/c/d")
 SHARED_TOPICS = ("kept/shared/1", "kept/shared/2")  # several publishers, QoS 0: the last one counts
+GROUP, GROUP_TOPIC = "$share/g/group/#", "group/x"  # one member of all gateways gets each message
 FILTERS = ("live/#", "live/a", "live/+", "live/c/d", "kept/#", "kept/+/1", "kept/shared/2", "#")
 
 
@@ -128,13 +129,18 @@ class Scenario:
         client = Client(world, self.network, self.history, f"watch-{box.name}")
         self._home[client.name] = box
         self.subscribers.append(client)
+        for number in range(world.random.choice((0, 1, 1, 2))):
+            client = Client(world, self.network, self.history, f"share-{box.name}-{number}")
+            self._home[client.name] = box
+            self.subscribers.append(client)
         client = Client(world, self.network, self.history, f"pub-{box.name}", mortal=True)
         self._home[client.name] = box
-        self._topics[client.name] = [*LIVE_TOPICS, f"kept/{box.name}/1", f"kept/{box.name}/2"]
+        own = [f"kept/{box.name}/1", f"kept/{box.name}/2"]
+        self._topics[client.name] = [*LIVE_TOPICS, *own, GROUP_TOPIC]
         self.publishers.append(client)
         if world.random.random() < 0.5:
             roaming = Client(world, self.network, self.history, f"roam-{box.name}", mortal=True)
-            self._topics[roaming.name] = [*LIVE_TOPICS, *SHARED_TOPICS]
+            self._topics[roaming.name] = [*LIVE_TOPICS, *SHARED_TOPICS, GROUP_TOPIC]
             self.publishers.append(roaming)
 
     def _keepers(self, box: Box) -> None:
@@ -214,9 +220,12 @@ class Scenario:
         random = self.world.random
         session = client.session
         assert session is not None
-        if client.name.startswith("watch-"):
-            if not session.granted:
-                client.subscribe(("wills/#", 1))
+        alone = {"watch": "wills/#", "share": GROUP}.get(client.name.partition("-")[0])
+        if alone is not None and not session.granted:
+            client.subscribe((alone, 1))
+        elif alone is not None:
+            if self._working and random.random() < 0.1 and alone == GROUP:
+                client.leave()
         elif client.connected and self._working and len(session.granted) < 3:
             have = [granted.topic_filter for granted in session.granted]
             free = [name for name in FILTERS if name not in have]
