@@ -197,7 +197,7 @@ def give_one(
     outlet = share.place(broker.routes.turn(share.name)) if share.far else None
     if outlet is not None:
         held = ticket() if ticket is not None and message.qos else None
-        outlet.offer_shared(message, share.name, held)
+        outlet.offer_shared(message, share.name, message.moves, held)
         if broker.traces is not None:
             broker.traces.passed_on(message, 1, broker.now)
     elif not _give_here(broker, message, share.group, ticket):
@@ -235,10 +235,9 @@ def pass_on(
         members = broker.elsewhere.members(name)
         outlet = elsewhere(members, broker.routes.turn(name), away) if members else None
     if outlet is not None:
-        message.moves += 1
         broker.vitals.shared_passed_on += 1
         held = ticket() if ticket is not None and message.qos else None
-        outlet.offer_shared(message, name, held)
+        outlet.offer_shared(message, name, message.moves + 1, held)
         return True
     if drop:
         group = broker.routes.group(name)

@@ -19,8 +19,9 @@ class Outlet(Protocol):
     def offer(self, message: Message, stamp: Stamp | None, ticket: Ticket | None) -> None:
         """Sends the message there once; holds the ticket until that gateway has taken it."""
 
-    def offer_shared(self, message: Message, name: str, ticket: Ticket | None) -> None:
-        """The same, for one member of this shared subscription there, and nobody else."""
+    def offer_shared(self, message: Message, name: str, moves: int, ticket: Ticket | None) -> None:
+        """The same, for one member of this shared subscription there, and nobody else; `moves` is how
+        often a gateway gave it up before."""
 
     def reachable(self) -> bool:
         """Whether the gateway is heard now."""

@@ -3,7 +3,7 @@
 Fulfils the broker's `Outlet`. Must not know links: the stream keeps what cannot leave yet.
 """
 
-from gateway.ids import Stamp
+from gateway.ids import NEVER, Stamp
 from gateway.mesh.life import Life
 from gateway.mesh.peer import Peer
 from gateway.mesh.reconcile import entry_of
@@ -27,22 +27,28 @@ class PeerOutlet:
         Nobody is kept waiting for a silent gateway, so for one nothing is kept beyond the bound. One
         that is heard makes publishers pause long before, and gets what they were promised.
         """
-        self._offer(message, stamp, ticket, "")
+        self._offer(message, stamp, ticket, "", 0)
 
-    def offer_shared(self, message: Message, name: str, ticket: Ticket | None) -> None:
-        """The same, for one member of this shared subscription there."""
-        self._offer(message, None, ticket, name)
+    def offer_shared(self, message: Message, name: str, moves: int, ticket: Ticket | None) -> None:
+        """The same, for one member of this shared subscription there; `moves` is how often a gateway
+        gave it up before."""
+        self._offer(message, NEVER if message.retain else None, ticket, name, moves)
 
     def reachable(self) -> bool:
         """Whether the gateway is heard now."""
         return self._peer.life is Life.ALIVE and self._peer.link is not None
 
     def _offer(
-        self, message: Message, stamp: Stamp | None, ticket: Ticket | None, group: str
+        self,
+        message: Message,
+        stamp: Stamp | None,
+        ticket: Ticket | None,
+        group: str,
+        moves: int,
     ) -> None:
         heard = self.reachable()
         if self._peer.outgoing.full() and not (heard and (message.qos or message.retain)):
             self._peer.outgoing.dropped += 1
             return
-        entry = entry_of(message, stamp, self._state.now, group)
+        entry = entry_of(message, stamp, self._state.now, group, moves)
         self._peer.outgoing.add(entry, ticket if heard else None)

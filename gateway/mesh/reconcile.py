@@ -76,7 +76,9 @@ def newer_here(store: RetainedStore, theirs: Compare, now: float) -> Iterator[Re
         yield Retained(kept, last=theirs.last)
 
 
-def entry_of(message: Message, stamp: Stamp | None, now: float, group: str = "") -> Entry:
+def entry_of(
+    message: Message, stamp: Stamp | None, now: float, group: str = "", moves: int = 0
+) -> Entry:
     """A message as it goes over a link; `group` is the shared subscription that it is for."""
     return Entry(
         message.topic_field,
@@ -88,7 +90,7 @@ def entry_of(message: Message, stamp: Stamp | None, now: float, group: str = "")
         _left_ms(message, now),
         None if message.will is None else _plain(message.will),
         group,
-        message.moves,
+        moves,
     )
 
 

@@ -9,7 +9,7 @@ from gateway.broker.shared import AWAY_S, MOVES_MAX
 from gateway.limits import SYNC_TIMEOUT_S
 from gateway.mesh.frames import Entries, Groups, Interest
 from gateway.mqtt.message import Message, topic_field
-from gateway.mqtt.packets import PubAck
+from gateway.mqtt.packets import PubAck, Publish, Subscribe, Subscription, Version
 from tests.mesh.room import Client, Gate, Room, between
 
 GROUP = "$share/g/t/+"
@@ -241,6 +241,21 @@ def test_a_retained_message_goes_to_one_member_and_to_every_store() -> None:
     for gate in (a, b, c):
         entry = gate.node.broker.retained.get("t/x")
         assert entry is not None and entry.message is not None and entry.message.payload == b"3"
+
+
+def test_a_member_elsewhere_sees_what_was_published_as_retained_if_it_asks_for_that() -> None:
+    room = Room()
+    a, b = room.linked("a", "b")
+    client = b.client("m", Version.MQTT5)
+    subscription = Subscription(GROUP, 1, retain_as_published=True)
+    client.send(Subscribe(9, (subscription,)))
+    room.settle()
+    client.got()
+    writer = a.client("w")
+    for retain in (True, False):
+        writer.publish("t/x", b"x", retain=retain)
+    room.settle()
+    assert [p.retain for p in client.got() if isinstance(p, Publish)] == [True, False]
 
 
 def test_counts_are_told_when_they_change_and_with_a_new_link() -> None:
