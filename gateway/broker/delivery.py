@@ -219,34 +219,35 @@ def _give_here(
     return True
 
 
+def is_elsewhere(broker: BrokerState, message: Message, name: str, away: bool) -> bool:
+    """Whether a member of a shared subscription at another gateway may be given the message: a
+    connected one, or, if `away`, any."""
+    members = broker.elsewhere.members(name)
+    return message.moves < MOVES_MAX and elsewhere(members, 0, away) is not None
+
+
 def pass_on(
     broker: BrokerState,
     message: Message,
     name: str,
     away: bool,
     ticket: Callable[[], Ticket] | None = None,
-    drop: bool = True,
-) -> bool:
+) -> None:
     """Gives a message of a shared subscription that no member here can take to another gateway; one
-    with members that are all away only if `away`. If there is none it is counted as dropped (`drop`).
-    """
-    outlet = None
-    if message.moves < MOVES_MAX:
-        members = broker.elsewhere.members(name)
-        outlet = elsewhere(members, broker.routes.turn(name), away) if members else None
-    if outlet is not None:
+    with members that are all away only if `away`. If there is none it is counted as dropped."""
+    if is_elsewhere(broker, message, name, away):
+        outlet = elsewhere(broker.elsewhere.members(name), broker.routes.turn(name), away)
+        assert outlet is not None, "it is the same gateways, in another turn"
         broker.vitals.shared_passed_on += 1
         held = ticket() if ticket is not None and message.qos else None
         outlet.offer_shared(message, name, message.moves + 1, held)
-        return True
-    if drop:
-        group = broker.routes.group(name)
-        if message.qos or (group is not None and group.is_here()):  # else nobody was promised it
-            broker.vitals.dropped_shared += 1
-        if broker.traces is not None:
-            why = "no member could take it"
-            broker.traces.lost(name, message, message.qos, why, broker.now)
-    return False
+        return
+    group = broker.routes.group(name)
+    if message.qos or (group is not None and group.is_here()):  # else nobody was promised it
+        broker.vitals.dropped_shared += 1
+    if broker.traces is not None:
+        why = "no member could take it"
+        broker.traces.lost(name, message, message.qos, why, broker.now)
 
 
 def arrived_shared(broker: BrokerState, message: Message, name: str) -> None:

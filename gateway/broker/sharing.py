@@ -6,10 +6,11 @@ that are connected, for it may be back. Must not know connections.
 
 from collections.abc import Callable
 
-from gateway.broker.delivery import arrived_shared, deliver_to, pass_on
+from gateway.broker.delivery import deliver_to, is_elsewhere, pass_on
 from gateway.broker.session import Session
 from gateway.broker.shared import AWAY_S
 from gateway.broker.state import BrokerState
+from gateway.broker.target import Target
 from gateway.mqtt.message import Message
 from gateway.mqtt.topics import split_share
 from gateway.tickets import Ticket
@@ -62,36 +63,49 @@ def _hand_over(broker: BrokerState, session: Session, over: bool) -> None:
     later: list[Message] = []
     full: set[str] = set()  # groups that take no more
     for message, sent in _waiting(session):
-        group = broker.routes.group(message.shared)
+        name = message.shared
         if message.expired(broker.now):
             if not sent:
                 vitals.dropped_expired += 1
                 given.add(message)
             continue
-        target = None
-        if message.shared not in full and group is not None:
-            target = group.choose(message, session, here=not over)
-        if target is None:
-            name, ticket = message.shared, _waits_for(broker, message)
-            if name not in full and pass_on(broker, message, name, over, ticket, drop=False):
-                given.add(message)
-                vitals.shared_again += sent
-                continue
+        target = None if name in full else _member_here(broker, message, session, over)
+        if target is not None:
+            if session.number and not target.session.number and min(message.qos, target.qos) == 2:
+                later.append(message)
+            else:
+                retain = message.retain and target.retain_as_published
+                deliver_to(broker, target, message, retain, _waits_for(broker, message))
+        elif name not in full and is_elsewhere(broker, message, name, over):
+            if session.number and message.qos == 2:
+                later.append(message)
+            else:
+                pass_on(broker, message, name, over, _waits_for(broker, message))
+        else:
             full.add(name)
-            if group is not None:  # else as if it had not been shared: its last session is over
-                vitals.dropped_shared += over
+            if broker.routes.group(name) is not None:
+                vitals.dropped_shared += over  # else as if it had not been shared: all are gone
             continue
         given.add(message)
         vitals.shared_again += sent
-        if session.number and not target.session.number and min(message.qos, target.qos) == 2:
-            later.append(message)
-        else:
-            retain = message.retain and target.retain_as_published
-            deliver_to(broker, target, message, retain, _waits_for(broker, message))
     if not over:
         session.take_back(given)
     if later:
         _give_later(broker, later)
+
+
+def _member_here(
+    broker: BrokerState, message: Message, but: Session | None, away: bool
+) -> Target | None:
+    """A member here, `but` not this one, that gets it: a connected one, or, if `away` will do and nobody
+    is connected at other gateways either, one that is away."""
+    group = broker.routes.group(message.shared)
+    if group is None:
+        return None
+    target = group.choose(message, but, here=True)
+    if target is None and away and not is_elsewhere(broker, message, message.shared, False):
+        target = group.choose(message, but)
+    return target
 
 
 def _waits_for(broker: BrokerState, message: Message) -> Callable[[], Ticket] | None:
@@ -108,7 +122,11 @@ def _give_later(broker: BrokerState, messages: list[Message]) -> None:
 
     def give(why: str = "") -> None:
         for message in messages:
-            arrived_shared(broker, message, message.shared)
+            target = _member_here(broker, message, None, True)
+            if target is None:
+                pass_on(broker, message, message.shared, True)
+            else:
+                deliver_to(broker, target, message, message.retain and target.retain_as_published)
 
     ticket = Ticket(give, give)
     ticket.hold()

@@ -303,3 +303,22 @@ def test_a_gateway_without_the_group_is_not_told_of_members_that_came() -> None:
     a.node.broker.members_came(["$share/h/#"], room.now)
     a.node.broker.arrived_shared(Message("t/x", topic_field("t/x"), b"", 1), "$share/h/#", room.now)
     assert a.node.broker.vitals.dropped_shared == 1
+
+
+def test_what_an_ended_session_leaves_goes_to_who_is_connected_elsewhere_and_not_to_who_is_away() -> (
+    None
+):
+    room = Room()
+    a, b = room.linked("a", "b")
+    silent = member(a, "silent")
+    a.node.broker.publish("t/x", b"0", 1, False, room.now)
+    away = member(a, "away", expiry_s=600)
+    away.connection.lost(room.now)
+    here = b.client("here")
+    here.subscribe(GROUP)
+    room.settle()
+    here.got()
+    silent.connection.lost(room.now)
+    room.settle()
+    assert got(here) == [[0]]
+    assert a.node.broker.waiting() == 0
