@@ -89,7 +89,8 @@ def _dead(state: MeshState, peer: Peer) -> None:
     state.note("warning", f"{peer.name} ({peer.gateway}) is dead: nothing heard from it")
     peer.life = Life.DEAD
     peer.hears = frozenset()
-    peer.outgoing.forget()
+    peer.outgoing.park(state.now)
+    peer.outgoing.release_tickets()
     peer.clients.clear()
     state.peers_interest.drop(peer)
     state.local.interest_changed()

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from gateway.ids import Stamp
 from gateway.mesh.frames import Hello, Vitals
+from gateway.mesh.incoming import Incoming
 from gateway.mesh.life import Life
 from gateway.mesh.link import Link
-from gateway.mesh.stream import Incoming, Outgoing
+from gateway.mesh.stream import Outgoing
 
 NEVER = float("-inf")
 TABLES_AND_CLIENTS = 2  # since this version of the link protocol there are their frames

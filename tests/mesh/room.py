@@ -283,6 +283,8 @@ def _line(frame: AnyFrame) -> str:
         fields["buckets"] = f"{len(fields['buckets'])}"
     for name in ("sent_ms", "echo_ms", "echo_held_ms", "mesh_time_ms"):
         fields.pop(name, None)
+    if not fields.get("waits", True):
+        del fields["waits"]
     text = ", ".join(f"{name}={value!r}" for name, value in fields.items())
     return f"{type(frame).__name__.lower()} {text}".rstrip()
 
