@@ -225,6 +225,8 @@ class Mesh:
             peer.taken_said = incoming.number
             link.say(Taken(incoming.number, incoming.news))
             incoming.news = []
+        if not peer.speaks(TABLES_AND_CLIENTS):
+            return
         if incoming.kept:
             link.say(Synced(incoming.kept))
             incoming.kept = []

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.arrival import Arrival
 from gateway.ids import Stamp
 from gateway.limits import HELD_BYTES_MAX, UNANSWERED_MAX
 from gateway.mqtt.message import Message
