@@ -50,6 +50,9 @@ class Peer:
     awaiting: set[str] = field(default_factory=set)
     roots: dict[str, int] = field(default_factory=dict)
     differing_since: dict[str, float] = field(default_factory=dict)
+    waited_for: bool = (
+        True  # answers wait for it: it is alive, or has been silent for a moment only
+    )
     streaming: bool = False  # the other side has said what it has: messages may go
     taken_said: int = 0
     stopping: bool = False

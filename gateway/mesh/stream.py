@@ -185,10 +185,12 @@ class Outgoing:
         self.taken_number = self.number
 
     def release_tickets(self) -> None:
-        """Nobody waits any longer for it to take what it was sent; that stays, to be sent again."""
+        """Nobody waits any longer for it to take or keep what it was sent; that stays."""
         for batch in self._untaken:
             _release_all(batch.held)
         _release_all(self._held)
+        for entries, batch in self._unkept.items():
+            _release(batch.waits[entries])
         for each in self._parked:
             _release(each.tickets)
         self._crowded = False
