@@ -285,11 +285,15 @@ def arrived(broker: BrokerState, messages: list[Message], arrival: Arrival) -> N
     A retained one is stored, and goes to sessions here. If it is older than what is stored here it still
     goes to those who were promised every message (QoS 1 and 2), and not to those who want the last value
     (QoS 0). If the stored one is of the same gateway it came before, through a third one: this message
-    is known, or overtaken.
+    is known, or overtaken. While nothing can be kept its publisher is told; others here get it.
     """
     route = broker.routes.find(messages[0].topic_field)
     if arrival.late and arrival.stamp is None:
-        route = route.kept()
+        route = route.only(kept=True)
+    if arrival.ticket is not None and route.durable and broker.refusing():
+        broker.vitals.refused_disk += len(messages)
+        arrival.ticket().fail(broker.refusing())
+        route = route.only(kept=False)
     if arrival.stamp is not None:
         _arrived_retained(broker, messages[0], arrival.stamp, route, arrival.ticket)
     elif broker.traces is not None and broker.traces.sees(messages[0].topic):

@@ -68,20 +68,19 @@ class Incoming:
 class Promise:
     """Entries `first` to `last`, while they are given to the broker; it may ask for a ticket."""
 
-    __slots__ = ("_first", "_incoming", "_last", "_ticket")
+    __slots__ = ("_closed", "_first", "_incoming", "_last", "_ticket", "_why")
 
     def __init__(self, incoming: Incoming, first: int, last: int) -> None:
         self._incoming = incoming
         self._first, self._last = first, last
         self._ticket: Ticket | None = None
+        self._closed = False
+        self._why = ""
 
     def ticket(self) -> Ticket:
         """The one that is held by whoever must keep them."""
         if self._ticket is None:
-            settle = self._incoming.settle
-            self._ticket = Ticket(
-                lambda: settle(self._first, ""), lambda why: settle(self._first, why)
-            )
+            self._ticket = Ticket(lambda: self._incoming.settle(self._first, ""), self._failed)
             self._ticket.hold()
         return self._ticket
 
@@ -90,8 +89,17 @@ class Promise:
         ticket = self._ticket
         if ticket is None:
             return False
-        waits = ticket.waiting > 1
-        if waits:
+        self._closed = True
+        waits = ticket.waiting > 1 and not self._why
+        if waits or self._why:
             self._incoming.wait(self._first, self._last)
+        if self._why:
+            self._incoming.settle(self._first, self._why)
         ticket.release()
         return waits
+
+    def _failed(self, why: str) -> None:
+        if self._closed:
+            self._incoming.settle(self._first, why)
+        else:
+            self._why = why

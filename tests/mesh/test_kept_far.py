@@ -211,9 +211,24 @@ def test_a_disk_that_fails_there_is_told_to_the_publisher_here() -> None:
     world.b.sync(fails="it is full; make room")
     (told,) = writer.got()
     assert type(told).__name__ == "Disconnect", told
+    reader = world.b.client("reader")
+    reader.subscribe("k/#", 1)
+    world.room.settle()
+    reader.got()
+    again = world.a.client("again", Version.MQTT5)
+    again.publish("k/1", b"2")
+    world.room.settle()
+    assert [type(each).__name__ for each in again.got()] == ["Disconnect"]
+    assert reader.payloads() == [b"2"], "it needs no disk"
     world.room.wait(2)
     world.sync()
     assert world.got() == [b"1"], "taken all the same, when there was room again"
+    last = world.a.client("last")
+    last.publish("k/1", b"3")
+    world.room.settle()
+    world.sync()
+    assert last.kinds() == ["PubAck"]
+    assert world.got() == [b"3"]
 
 
 def test_a_message_that_expires_while_its_gateway_is_away_is_not_offered() -> None:
