@@ -7,10 +7,11 @@ know sockets, files or clocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from gateway.arrival import Arrival
 from gateway.broker.asked import Watched, answer
 from gateway.broker.broker import Broker
 from gateway.broker.elsewhere import Nowhere
@@ -23,6 +24,7 @@ from gateway.effects import Effect
 from gateway.ids import Stamp
 from gateway.mqtt.message import Message
 from gateway.table import Row, Table
+from gateway.tickets import Ticket
 
 if TYPE_CHECKING:
     from gateway.mesh.frames import Member
@@ -116,14 +118,17 @@ class _BrokerSide:
     def rows_came(self, table: str, rows: Sequence[tuple[str, Row]], now: float) -> None:
         self.broker.rows_came(table, rows, now)
 
-    def arrived(self, message: Message, stamp: Stamp | None, now: float) -> None:
-        self.broker.arrived(message, stamp, now)
+    def arrived(self, messages: list[Message], arrival: Arrival, now: float) -> None:
+        self.broker.arrived(messages, arrival, now)
+
+    def position(self, gateway: str, start: str) -> int:
+        return self.broker.state.streams.position(gateway, start)
+
+    def keep_position(self, gateway: str, start: str, number: int) -> None:
+        self.broker.state.streams.keep(gateway, start, number)
 
     def caught_up(self, message: Message, stamp: Stamp, now: float) -> None:
         self.broker.caught_up(message, stamp, now)
-
-    def arrived_run(self, messages: list[Message], now: float) -> None:
-        self.broker.arrived_run(messages, now)
 
     def silent_s(self, client_id: str, now: float) -> float:
         return self.broker.silent_s(client_id, now)
@@ -139,8 +144,10 @@ class _BrokerSide:
     def watch(self, filters: Sequence[str], client: str, payload: bool) -> Watched:
         return Watched(self.broker, filters, client, payload)
 
-    def arrived_shared(self, message: Message, name: str, now: float) -> None:
-        self.broker.arrived_shared(message, name, now)
+    def arrived_shared(
+        self, message: Message, name: str, ticket: Callable[[], Ticket] | None, now: float
+    ) -> None:
+        self.broker.arrived_shared(message, name, ticket, now)
 
     def groups(self) -> list[tuple[str, int, int]]:
         return self.broker.groups()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
+from gateway.arrival import Arrival
 from gateway.broker import (
     authenticating,
     connecting,
@@ -22,7 +23,7 @@ from gateway.broker import (
 from gateway.broker.access import Access
 from gateway.broker.backlog import Bounds
 from gateway.broker.connection import Connection, Moves, State
-from gateway.broker.delivery import arrived, arrived_run, caught_up, publish
+from gateway.broker.delivery import arrived, caught_up, publish
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.identity import checked
 from gateway.broker.journal import Journal
@@ -48,6 +49,7 @@ from gateway.mqtt.message import Message, topic_field
 from gateway.mqtt.packets import Packet, PacketType
 from gateway.mqtt.reasons import Reason
 from gateway.table import Row, Table
+from gateway.tickets import Ticket
 
 TICK_S = 1.0  # how often rates are brought up to date
 TROUBLES_MAX = 8  # of the disk, noted before all is well again: a card has two or three
@@ -268,15 +270,18 @@ class Broker:
         """Other gateways want other topics than before."""
         self.state.routes.cache.clear()
 
-    def arrived(self, message: Message, stamp: Stamp | None, now: float) -> None:
-        """Another gateway accepted this message; it goes to sessions here."""
+    def arrived(self, messages: list[Message], arrival: Arrival, now: float) -> None:
+        """Another gateway accepted these, of one client, topic and QoS; they go to sessions here."""
         self.state.at(now)
-        arrived(self.state, message, stamp)
+        arrived(self.state, messages, arrival)
 
-    def arrived_shared(self, message: Message, name: str, now: float) -> None:
-        """Another gateway chose a member of this shared subscription here for the message."""
+    def arrived_shared(
+        self, message: Message, name: str, ticket: Callable[[], Ticket] | None, now: float
+    ) -> None:
+        """Another gateway chose a member of this shared subscription here for the message; the ticket is
+        held until it is kept, if it must be."""
         self.state.at(now)
-        delivery.arrived_shared(self.state, message, name)
+        delivery.arrived_shared(self.state, message, name, ticket)
 
     def groups(self) -> list[tuple[str, int, int]]:
         """The shared subscriptions of sessions here: how many are connected, and how many away."""
@@ -297,11 +302,6 @@ class Broker:
         """Another gateway has this retained, or deleted."""
         self.state.at(now)
         caught_up(self.state, message, stamp)
-
-    def arrived_run(self, messages: list[Message], now: float) -> None:
-        """Messages of one client, topic and QoS, not retained, that another gateway accepted."""
-        self.state.at(now)
-        arrived_run(self.state, messages)
 
     def publish(self, topic: str, payload: bytes, qos: int, retain: bool, now: float) -> None:
         """A message of the gateway's own."""

@@ -7,6 +7,7 @@ keeps is told to the journal in the same step. Must not know connections.
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
+from gateway.arrival import Arrival
 from gateway.broker import records
 from gateway.broker.journal import Journal
 from gateway.broker.keeping import keep_retained
@@ -250,13 +251,22 @@ def pass_on(
         broker.traces.lost(name, message, message.qos, why, broker.now)
 
 
-def arrived_shared(broker: BrokerState, message: Message, name: str) -> None:
+def arrived_shared(
+    broker: BrokerState, message: Message, name: str, ticket: Callable[[], Ticket] | None
+) -> None:
     """Another gateway chose a member of this shared subscription here. If that is gone meanwhile,
-    another one gets it, here or elsewhere."""
+    another one gets it, here or elsewhere. The ticket is held until it is kept, if it must be."""
     if broker.traces is not None:
         broker.traces.came(message, broker.now, Via.MESH, detail=name)
-    if not _give_here(broker, message, broker.routes.group(name)):
-        pass_on(broker, message, name, True)
+    group = broker.routes.group(name)
+    if ticket is not None and group is not None and group.is_durable() and broker.refusing():
+        if is_elsewhere(broker, message, name, True):
+            pass_on(broker, message, name, True, ticket)
+        else:
+            broker.vitals.refused_disk += 1
+            ticket().fail(broker.refusing())
+    elif not _give_here(broker, message, group, ticket):
+        pass_on(broker, message, name, True, ticket)
 
 
 def deliver_to(
@@ -333,22 +343,49 @@ class Kept:
             journal.done(number, [mid])
 
 
-def arrived(broker: BrokerState, message: Message, stamp: Stamp | None) -> None:
-    """A message that another gateway accepted: it is stored if retained, and goes to sessions here.
+def arrived(broker: BrokerState, messages: list[Message], arrival: Arrival) -> None:
+    """Messages of one client, topic and QoS that another gateway accepted; retained: one.
 
-    A retained one that is older than what is stored here still goes to those who were promised every
-    message (QoS 1 and 2), and not to those who want the last value (QoS 0). If the stored one is of
-    the same gateway it came before, through a third one: this message is known, or overtaken.
+    A retained one is stored, and goes to sessions here. If it is older than what is stored here it still
+    goes to those who were promised every message (QoS 1 and 2), and not to those who want the last value
+    (QoS 0). If the stored one is of the same gateway it came before, through a third one: this message
+    is known, or overtaken. While nothing can be kept its publisher is told; others here get it.
     """
-    route = broker.routes.find(message.topic_field)
+    route = broker.routes.find(messages[0].topic_field)
+    if arrival.late and arrival.stamp is None:
+        route = route.only(kept=True)
+    refusing = broker.refusing() if arrival.ticket is not None else ""
+    if arrival.ticket is not None and refusing and route.only(kept=True).durable:
+        broker.vitals.refused_disk += len(messages)
+        arrival.ticket().fail(refusing)
+        route = route.only(kept=False)
+    if arrival.stamp is not None:
+        _arrived_retained(broker, messages[0], arrival.stamp, route, arrival.ticket)
+    elif broker.traces is not None and broker.traces.sees(messages[0].topic):
+        for message in messages:
+            broker.traces.came(message, broker.now, Via.MESH)
+            deliver(broker, message, route, arrival.ticket, shared=False)
+    elif not messages[0].qos:
+        deliver_run(broker, messages, route, shared=False)
+    else:
+        for _, alike in groupby(messages, _form):
+            deliver_run(broker, list(alike), route, arrival.ticket, shared=False)
+
+
+def _arrived_retained(
+    broker: BrokerState,
+    message: Message,
+    stamp: Stamp,
+    route: Route,
+    ticket: Callable[[], Ticket] | None,
+) -> None:
     if broker.traces is not None:
         broker.traces.came(message, broker.now, Via.MESH)
-    if stamp is not None:
-        stored = broker.retained.stamp(message.topic)
-        if stored >= stamp and (message.qos == 0 or stored.gateway == stamp.gateway):
-            return
-        retain(broker, message, stamp)
-    deliver(broker, message, route, shared=False)
+    stored = broker.retained.stamp(message.topic)
+    if stored >= stamp and (message.qos == 0 or stored.gateway == stamp.gateway):
+        return
+    retain(broker, message, stamp)
+    deliver(broker, message, route, ticket, shared=False)
 
 
 def caught_up(broker: BrokerState, message: Message, stamp: Stamp) -> None:
@@ -358,20 +395,6 @@ def caught_up(broker: BrokerState, message: Message, stamp: Stamp) -> None:
         broker.traces.came(message, broker.now, Via.MESH, detail="it was retained there")
     if retain(broker, message, stamp):
         deliver(broker, message, route, shared=False)
-
-
-def arrived_run(broker: BrokerState, messages: list[Message]) -> None:
-    """Messages of one client, topic and QoS, not retained, that another gateway accepted."""
-    if broker.traces is not None and broker.traces.sees(messages[0].topic):
-        for message in messages:
-            arrived(broker, message, None)
-        return
-    route = broker.routes.find(messages[0].topic_field)
-    if not messages[0].qos:
-        deliver_run(broker, messages, route, shared=False)
-        return
-    for _, alike in groupby(messages, _form):
-        deliver_run(broker, list(alike), route, shared=False)
 
 
 def _form(message: Message) -> tuple[int, Properties, float | None]:

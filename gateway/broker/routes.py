@@ -62,6 +62,11 @@ class Route:
         plain = len(targets) > len(self.special) or not (self.special or shared)
         self.live = boxes if plain and not elsewhere else None
 
+    def only(self, kept: bool) -> "Route":
+        """Of the sessions here those that the disk keeps, or the others; of no group."""
+        targets = [target for target in self.targets if bool(target.session.number) is kept]
+        return Route(self.topic, self.field, targets, ())
+
     def is_wanted(self) -> bool:
         """Whether anybody gets the topic."""
         return bool(self.targets or self.elsewhere or self.shared)

@@ -5,18 +5,18 @@ Must not know who the members are.
 
 from collections.abc import Iterable
 
-from gateway.mesh.frames import Entry
 from gateway.mesh.reconcile import message_of
 from gateway.mesh.state import MeshState
+from gateway.mesh.stream import Lost
 
 
-def give_again(state: MeshState, lost: Iterable[Entry]) -> None:
-    """A gateway that was given these for its members has not taken them, and is gone: others get them.
-
-    What it took is with its sessions. QoS 0 is not worth the way.
-    """
-    for entry in lost:
-        if entry.qos:
-            message = message_of(entry, state.now)
-            message.moves += 1
-            state.local.arrived_shared(message, entry.group, state.now)
+def give_again(state: MeshState, lost: Iterable[Lost]) -> None:
+    """A gateway that was given these for its members did not say that it keeps them, and is gone: others
+    get them. Who waits for one waits for that; of several who do the first is enough."""
+    for entry, tickets in lost:
+        message = message_of(entry, state.now)
+        message.moves += 1
+        make = (lambda: tickets[0]) if tickets else None  # noqa: B023, called at once or never
+        state.local.arrived_shared(message, entry.group, make, state.now)
+        for ticket in tickets:
+            ticket.release()

@@ -3,12 +3,14 @@
 Must not know sessions or connections.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from gateway.arrival import Arrival
 from gateway.ids import Stamp
 from gateway.mqtt.message import Message
 from gateway.table import Row, Table
+from gateway.tickets import Ticket
 
 
 class Stamped(Protocol):
@@ -75,14 +77,18 @@ class Local(Protocol):
     def rows_came(self, table: str, rows: Sequence[tuple[str, Row]], now: float) -> None:
         """Another gateway has these rows: news here, or not."""
 
-    def arrived(self, message: Message, stamp: Stamp | None, now: float) -> None:
-        """Another gateway accepted this message (or, retained and empty, deleted a topic's)."""
+    def arrived(self, messages: list[Message], arrival: Arrival, now: float) -> None:
+        """Another gateway accepted these, of one client, topic and QoS; one, if it is retained (or,
+        empty, deletes a topic's)."""
+
+    def position(self, gateway: str, start: str) -> int:
+        """Up to where the disk has the stream of this start of a gateway; 0 if of another start."""
+
+    def keep_position(self, gateway: str, start: str, number: int) -> None:
+        """What has come up to this number is on disk as soon as this is."""
 
     def caught_up(self, message: Message, stamp: Stamp, now: float) -> None:
         """Another gateway has this retained (or, empty, deleted): news here, or not."""
-
-    def arrived_run(self, messages: list[Message], now: float) -> None:
-        """Does what `arrived` does for messages of one client, topic and QoS, none retained."""
 
     def silent_s(self, client_id: str, now: float) -> float:
         """For how long nothing was heard from a client that is connected here."""
@@ -101,8 +107,11 @@ class Local(Protocol):
     def watch(self, filters: Sequence[str], client: str, payload: bool) -> Watched:
         """Begins to watch; ValueError for what is no filter."""
 
-    def arrived_shared(self, message: Message, name: str, now: float) -> None:
-        """Another gateway chose a member of this shared subscription here for the message."""
+    def arrived_shared(
+        self, message: Message, name: str, ticket: Callable[[], Ticket] | None, now: float
+    ) -> None:
+        """Another gateway chose a member of this shared subscription here for the message; the ticket is
+        held until it is kept, if it must be."""
 
     def groups(self) -> list[tuple[str, int, int]]:
         """Shared subscriptions of sessions here: how many are connected, and how many away."""

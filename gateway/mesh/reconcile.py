@@ -88,6 +88,7 @@ def entry_of(
         None if stamp is None else (stamp.time_ms, stamp.counter),
         message.properties_field(),
         _left_ms(message, now),
+        False,
         None if message.will is None else _plain(message.will),
         group,
         moves,

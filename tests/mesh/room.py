@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.broker.connection import Connection
+from gateway.broker.records import Wish
 from gateway.config import ClusterSection, MqttSection
 from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime, SaveStandIn
 from gateway.mesh.frames import AnyFrame, Frame, Member, encode, split
@@ -34,6 +35,7 @@ from gateway.mqtt.packets import (
 )
 from gateway.mqtt.properties import NO_PROPERTIES, Properties
 from gateway.node import Node
+from tests.broker.kept import Card
 
 PORT = 7883
 STEP_S = 0.1
@@ -42,11 +44,13 @@ CLUSTER = ClusterSection("room", "not used here", PORT, discovery=False)
 
 
 class Gate:
-    """One gateway. Its id is its name; a smaller letter is a lower id."""
+    """One gateway. Its id is its name; a smaller letter is a lower id. With a `card` it has a disk,
+    which writes when `sync` is called."""
 
-    def __init__(self, room: "Room", name: str, **identity: Any) -> None:
+    def __init__(self, room: "Room", name: str, card: Card | None = None, **identity: Any) -> None:
         self.room = room
         self.name = name
+        self.card = card
         said = {"store": f"store-{name}", "boot": 1, "nonce": f"nonce-{name}-1", "cluster": CLUSTER}
         self.disk = bool(identity.pop("disk", False))
         self.stand_in = ""
@@ -66,11 +70,14 @@ class Gate:
         )
         settings = MqttSection(allow_anonymous="everywhere")
         members = tuple(self.members.values())
+        with_disk = self.disk or self.card is not None
         self.node = Node(
             *(settings, identity, Random(1), self.room.now, self.saved_ms, members),
-            boot=said["boot"] if self.disk else 0,
+            boot=said["boot"] if with_disk else 0,
             stand_in=self.stand_in,
         )
+        if self.card is not None:
+            self.card.restore(self.node.broker, self.room.now)
 
     def restart(self) -> None:
         """The process ends and begins anew: its links are over."""
@@ -80,6 +87,19 @@ class Gate:
         self.said["boot"] += 1
         self.said["nonce"] = f"nonce-{self.name}-{self.said['boot']}"
         self.start()
+
+    def sync(self, fails: str = "") -> None:
+        """The disk writes what is due now, or `fails` for this reason; all hear what comes of it."""
+        assert self.card is not None
+        broker = self.node.broker
+        batch = broker.journal.take(self.room.now)
+        assert batch is not None, "nothing is to be written"
+        if fails:
+            broker.commit_failed(fails, self.room.now)
+        else:
+            self.card.write(batch)
+            broker.committed(0.001, Wish.NONE, self.room.now)
+        self.room.settle()
 
     @property
     def mesh(self) -> Mesh:
@@ -170,9 +190,9 @@ class Room:
         self.gates: list[Gate] = []
         self.frames: list[tuple[str, str, AnyFrame]] = []
 
-    def gate(self, name: str, **identity: Any) -> Gate:
+    def gate(self, name: str, card: Card | None = None, **identity: Any) -> Gate:
         """A gateway that starts now."""
-        gate = Gate(self, name, **identity)
+        gate = Gate(self, name, card, **identity)
         self.gates.append(gate)
         return gate
 
@@ -255,7 +275,7 @@ class Client:
         self._packet_id = 0
         properties = Properties(session_expiry_interval_s=expiry_s) if expiry_s else NO_PROPERTIES
         self.send(Connect(version, name, clean, 0, will=will, properties=properties))
-        self.got()
+        self.welcome = self.got()  # CONNACK, and what waited
 
     def send(self, packet: Packet) -> None:
         """Says a packet."""
@@ -266,11 +286,20 @@ class Client:
         self._packet_id += 1
         self.send(Subscribe(self._packet_id, (Subscription(topic_filter, qos),)))
 
-    def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> None:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int = 1,
+        retain: bool = False,
+        expires_s: int | None = None,
+    ) -> None:
         """Says PUBLISH."""
         if qos:
             self._packet_id += 1
-        self.send(Publish(topic, payload, qos, retain, packet_id=self._packet_id if qos else 0))
+        properties = Properties(message_expiry_interval_s=expires_s)
+        packet_id = self._packet_id if qos else 0
+        self.send(Publish(topic, payload, qos, retain, packet_id=packet_id, properties=properties))
 
     def got(self) -> list[Packet]:
         """What it was told since the last call."""
@@ -314,6 +343,8 @@ def _line(frame: AnyFrame) -> str:
         fields["buckets"] = f"{len(fields['buckets'])}"
     for name in ("sent_ms", "echo_ms", "echo_held_ms", "mesh_time_ms"):
         fields.pop(name, None)
+    if not fields.get("waits", True):
+        del fields["waits"]
     text = ", ".join(f"{name}={value!r}" for name, value in fields.items())
     return f"{type(frame).__name__.lower()} {text}".rstrip()
 

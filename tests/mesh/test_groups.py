@@ -301,7 +301,9 @@ def test_a_gateway_without_the_group_is_not_told_of_members_that_came() -> None:
     room = Room()
     a, _b = room.linked("a", "b")
     a.node.broker.members_came(["$share/h/#"], room.now)
-    a.node.broker.arrived_shared(Message("t/x", topic_field("t/x"), b"", 1), "$share/h/#", room.now)
+    a.node.broker.arrived_shared(
+        Message("t/x", topic_field("t/x"), b"", 1), "$share/h/#", None, room.now
+    )
     assert a.node.broker.vitals.dropped_shared == 1
 
 
