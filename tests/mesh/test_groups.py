@@ -198,6 +198,7 @@ def test_what_a_dead_gateway_had_not_taken_goes_to_another_member() -> None:
         stays = member(c, "stays")
         writer = a.client("w")
         room.settle()
+        writer.got()
         between(room, "a", "b").muted = {0, 1}
         for number in range(10):
             writer.publish("t/x", b"%d" % number)
@@ -212,6 +213,8 @@ def test_what_a_dead_gateway_had_not_taken_goes_to_another_member() -> None:
             room.line(b, a)
             room.wait(SYNC_TIMEOUT_S)
         assert len(got(stays)[0]) == 5
+        room.settle()
+        assert writer.kinds() == [PubAck.__name__] * 10
 
 
 def test_a_message_is_not_sent_round_for_ever() -> None:
