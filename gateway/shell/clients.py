@@ -88,6 +88,8 @@ class Guest:
 class ClientProtocol(asyncio.Protocol):
     """One client's socket. `connection` is given for one that was admitted before."""
 
+    __slots__ = ("_connection", "_full", "_line", "_paused", "_runtime", "_transport")
+
     def __init__(self, runtime: Runtime, connection: Connection | None = None) -> None:
         self._runtime = runtime
         self._connection = connection
