@@ -15,7 +15,7 @@ LINKS_ONLY = (
 )
 AFTER_THE_START = ("zeroconf", "gateway.shell.discovery", "ifaddr")
 FOR_MISTAKES = ("difflib",)
-FOR_FEW = ("stringprep",)
+FOR_FEW = ("argparse", "_strptime", "stringprep")
 
 
 def test_what_links_and_mdns_need_is_not_loaded_with_the_daemon() -> None:
