@@ -13,7 +13,7 @@ LINKS_ONLY = (
     "gateway.shell.peers",
     "gateway.shell.tls",
 )
-AFTER_THE_START = ("zeroconf", "gateway.shell.discovery", "ifaddr")
+AFTER_THE_START = ("zeroconf", "gateway.shell.discovery", "psutil")
 FOR_MISTAKES = ("difflib",)
 FOR_FEW = ("argparse", "_strptime", "stringprep")
 
