@@ -114,6 +114,7 @@ class DurableStore:
         self._begin: tuple[int, int] | None = None  # serial and number of a rewrite's begin
         self._to_free: tuple[int, int] | None = None  # the same, of one that has ended
         self._rewritten_bytes = 0
+        self._rewrite_from = 0.0  # monotonic seconds
         self._rows_problem: StoreFailure | None = None
         self._work: queue.SimpleQueue[_Work] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -148,6 +149,9 @@ class DurableStore:
                 rows[name] = value
         last = max((batch.number for s in segments for batch in s.batches), default=0)
         self._number = max(last, complete_to)
+        flags = [batch.flags & (BEGIN | END) for s in segments for batch in s.batches]
+        if next((each for each in reversed(flags) if each), END) == BEGIN:
+            self._rewrite_from = time.monotonic() + self._settings.rewrite_after_s
         self._rewritten_bytes = int(self._rows.about.get("rewritten_bytes", "0"))
         self.vitals.written_total_bytes = int(self._rows.about.get("bytes_total", "0"))
         self._room.make_ballast()
@@ -258,7 +262,7 @@ class DurableStore:
             return Wish.NOW
         limit = max(self._settings.rewrite_bytes_min, 2 * self._rewritten_bytes)
         size = self._log.log_bytes
-        if size <= limit or time.monotonic() - self.vitals.started < self._settings.rewrite_after_s:
+        if size <= limit or time.monotonic() < self._rewrite_from:
             return Wish.NONE
         return Wish.NOW if size > REWRITE_FACTOR_MAX * limit else Wish.IF_WORTH
 
