@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.arrival import Arrival
 from gateway.broker import (
+    alone,
     authenticating,
     connecting,
     delivery,
@@ -565,7 +566,7 @@ class Broker:
             (opened, PacketType.PINGREQ): _on_pingreq,
             (opened, PacketType.DISCONNECT): connecting.on_disconnect,
         }
-        return Moves(legal, lanes.LANES, connecting.on_closed(self._online))
+        return Moves(legal, lanes.LANES, alone.ALONE, connecting.on_closed(self._online))
 
 
 def _on_pingreq(connection: Connection, packet: Packet) -> None:

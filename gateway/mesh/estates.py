@@ -26,8 +26,9 @@ class End(Enum):
 
 @dataclass(slots=True)
 class Estate:
-    """The wills of one start of a gateway. `settled` are clients whose will is not to be sent any more;
-    `end` is None while it lives. `due` is when the first is to be sent, or earlier."""
+    """The wills of one start of a gateway. `settled` are clients whose will is not to be sent any more,
+    `news` those of them that the others have not been told of. `end` is None while it lives. `due` is when
+    the first is to be sent, or earlier."""
 
     choice: int
     wills: dict[str, KeptWill] = field(default_factory=dict)
@@ -35,6 +36,7 @@ class Estate:
         default_factory=dict
     )  # when wills are due that were delayed there
     settled: dict[str, None] = field(default_factory=dict)
+    news: list[str] = field(default_factory=list)
     end: End | None = None
     over_at: float = 0.0
     due: float = FOREVER

@@ -59,7 +59,13 @@ def forget(state: MeshState, client_id: str) -> None:
 
 
 def tell(state: MeshState) -> None:
-    """Tells the keeper what is new, and a new keeper all; to be called at the end of a turn."""
+    """Tells the keeper what is new, a new keeper all, and everybody whose wills were sent; to be called
+    at the end of a turn."""
+    for (gateway, start), estate in state.estates.all.items():
+        if estate.news:
+            for part in _parts(estate.news):
+                _tell_all(state, WillsHeld(gateway, start, estate.choice, part))
+            estate.news = []
     own = state.own_wills
     if state.stopping:
         own.changed.clear()  # what the keeper has it keeps: clients go because this gateway does
@@ -210,7 +216,7 @@ def came(state: MeshState, client_id: str, where: str, stamp: Stamp, clean: bool
 
     While the gateway of its old connection is not known to be dead this is for that one to see to.
     """
-    for (gateway, start), estate in state.estates.all.items():
+    for (gateway, _), estate in state.estates.all.items():
         will = estate.wills.get(client_id)
         if will is None or estate.end is None or stamp < Stamp(*will.since, gateway):
             continue
@@ -222,7 +228,7 @@ def came(state: MeshState, client_id: str, where: str, stamp: Stamp, clean: bool
             waits = True
         if not waits:
             _send(state, gateway, will)
-        _tell_all(state, WillsHeld(gateway, start, estate.choice, [client_id]))
+        estate.news.append(client_id)
 
 
 def wake(state: MeshState) -> None:
@@ -233,7 +239,7 @@ def wake(state: MeshState) -> None:
             continue
         if estate.due <= state.now:
             left = _send_due(state, key, estate, left)
-        if not estate.wills and _has_heard(state, key):
+        if not (estate.wills or estate.news) and _has_heard(state, key):
             state.estates.forget(key)
 
 
@@ -263,8 +269,7 @@ def _send_due(state: MeshState, key: tuple[str, str], estate: Estate, left: int)
             _send(state, key[0], will)
         sent.append(client_id)
     estates.settle(estate, sent)
-    for part in _parts(sent):
-        _tell_all(state, WillsHeld(*key, estate.choice, part))
+    estate.news += sent
     return left
 
 
