@@ -27,8 +27,8 @@ class End(Enum):
 @dataclass(slots=True)
 class Estate:
     """The wills of one start of a gateway. `settled` are clients whose will is not to be sent any more,
-    `news` those of them that the others have not been told of. `end` is None while it lives. `due` is when
-    the first is to be sent, or earlier."""
+    `news` those of them that the others have not been told of. `end` is None while it lives. `due` is
+    when the first is to be sent, or earlier."""
 
     choice: int
     wills: dict[str, KeptWill] = field(default_factory=dict)
