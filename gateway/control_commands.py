@@ -17,7 +17,8 @@ LIMIT_DEFAULT, LIMIT_MAX = 100, 10_000  # rows of a listing; 10,000 of 200 bytes
 
 
 class Kind(Enum):
-    """What an argument is. A SECRET is asked for at the terminal, or read from standard input."""
+    """What an argument is. A SECRET is asked for at the terminal, or read from standard input; as an
+    option it is a switch that says so."""
 
     TEXT = "a text"
     COUNT = "a whole number"
@@ -50,7 +51,8 @@ class Argument(NamedTuple):
 
 
 class Command(NamedTuple):
-    """`words` are one or two: "status", "user add". `stream`: many answers come, perhaps until Ctrl-C.
+    """`words` are up to three: "status", "user add", "cluster key show". `stream`: many answers come,
+    perhaps until Ctrl-C.
 
     `changes`: it does something, and is written to the log. `here`: gwctl itself does it, without
     asking gatewayd.
@@ -202,6 +204,35 @@ COMMANDS: tuple[Command, ...] = (
             Argument("action", Kind.TEXT, "read or write", choices=("read", "write")),
             Argument("topic", Kind.TEXT, "the topic"),
         ),
+    ),
+    Command(
+        "cluster key show",
+        "the fingerprints of the cluster keys that hold, and who has the newest",
+        description="Shows the fingerprints of the keys by which gateways know each other, the newest "
+        "first, and which gateways have the newest on disk. A fingerprint gives nothing away.",
+    ),
+    Command(
+        "cluster key rotate",
+        "makes a new cluster key, which holds beside the old one",
+        (Argument("key", Kind.SECRET, "ask for the key instead of making one", "", option=True),),
+        description="Makes a new key and tells it to every gateway that is linked. It is shown once: "
+        "write it down for the configuration of gateways that come new. Both keys hold until gwctl "
+        "cluster key finish, and a gateway that is away comes in with the old one and is told the new "
+        "one. So is a stolen gateway that can still reach the others: forget it first (gwctl forget).",
+        changes=True,
+    ),
+    Command(
+        "cluster key finish",
+        "ends the old cluster key",
+        (
+            Argument(
+                "force", Kind.SWITCH, "also while gateways do not have the new one", False, True
+            ),
+        ),
+        description="Ends all keys but the newest. Links made with them are closed and made anew. A "
+        "gateway that does not have the new key stays out from then on, until it is written into its "
+        "configuration: so this is refused, with their names, while there are some.",
+        changes=True,
     ),
 )
 

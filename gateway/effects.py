@@ -7,6 +7,8 @@ effect once, in order, and reports back by an input of the machine that asked.
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from gateway.keyring import Key
+
 Level = Literal["debug", "info", "warning", "error"]
 
 
@@ -27,10 +29,14 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Open a link to this address; answer with `Mesh.dialled` or `Mesh.dial_failed`."""
+    """Open a link to this address; answer with `Mesh.opened` or `Mesh.dial_failed`.
+
+    `keys` are the fingerprints of the cluster keys to try, in this order.
+    """
 
     address: str
     port: int
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,14 @@ class SaveMember:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveKeys:
+    """Put the cluster keys on disk; answer with `Mesh.keys_saved` and this version."""
+
+    version: int
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CheckPassword:
     """Look whether a password is the one that is kept as `stored`; answer with `Broker.checked`."""
 
@@ -59,4 +73,5 @@ class CheckPassword:
     stored: str = field(repr=False)
 
 
-Effect = Note | Dial | SaveMeshTime | SaveMember | CheckPassword
+Save = SaveMeshTime | SaveMember | SaveKeys
+Effect = Note | Dial | Save | CheckPassword

@@ -22,6 +22,10 @@ _gwctl() {
             return ;;
     esac
     case "$typed " in
+        " cluster key finish "*) known="-h --help --force --json --socket" ;;
+        " cluster key rotate "*) known="-h --help --key --json --socket" ;;
+        " cluster key show "*) known="-h --help --json --socket" ;;
+        " cluster key "*) known="show rotate finish" ;;
         " rule remove "*) known="-h --help --json --socket" ;;
         " user passwd "*) known="-h --help --json --socket" ;;
         " user remove "*) known="-h --help --json --socket" ;;
@@ -34,6 +38,7 @@ _gwctl() {
         " retained "*) known="-h --help --limit --json --socket" ;;
         " sessions "*) known="-h --help --orphans --limit --json --socket" ;;
         " clients "*) known="-h --help --limit --json --socket" ;;
+        " cluster "*) known="key" ;;
         " client "*) known="-h --help --limit --json --socket" ;;
         " config "*) known="-h --help --json --socket" ;;
         " doctor "*) known="-h --help --config --json" ;;
@@ -44,7 +49,7 @@ _gwctl() {
         " rule "*) known="add remove list test" ;;
         " user "*) known="add passwd remove list" ;;
         " log "*) known="-h --help -n --lines -f --follow --json --socket" ;;
-        " ") known="user rule -h --help --version --host status clients client sessions retained queue kick trace log config doctor completion" ;;
+        " ") known="-h --help --version --host status clients client sessions retained queue kick trace log config doctor completion user rule cluster" ;;
     esac
     COMPREPLY=($(compgen -W "$known" -- "$word"))
 }

@@ -18,7 +18,7 @@ from gateway.effects import SaveMember
 from gateway.errors import LinkError
 from gateway.ids import Stamp
 from gateway.limits import GATEWAYS_MAX, SYNC_TIMEOUT_S
-from gateway.mesh import membership, presence, reconcile, tables
+from gateway.mesh import keys, membership, presence, reconcile, tables
 from gateway.mesh.frames import (
     PROTOCOL,
     PROTOCOL_MIN,
@@ -32,6 +32,7 @@ from gateway.mesh.frames import (
     Hello,
     Interest,
     InterestTaken,
+    Keys,
     Known,
     Member,
     Received,
@@ -193,6 +194,7 @@ def _on_received(state: MeshState, link: Link, frame: Received) -> None:
             link.say(clients)
     for interest in state.own_interest.full(state.local.filters()):
         link.say(interest)
+    keys.tell(state, peer)
     link.say(Digest(state.local.retained.digest()))
     tables.compare(state, peer, state.local.tables)
 
@@ -300,6 +302,10 @@ def _on_vitals(state: MeshState, link: Link, frame: Vitals) -> None:
     peer.vitals, peer.vitals_at = frame, state.now
 
 
+def _on_keys(state: MeshState, link: Link, frame: Keys) -> None:
+    keys.heard(state, frame)
+
+
 def _on_known(state: MeshState, link: Link, frame: Known) -> None:
     _meet(state, frame.members)
 
@@ -348,6 +354,7 @@ _MOVES: dict[tuple[LinkState, type], Move] = {
     (LinkState.UP, Rows): _on_rows,
     (LinkState.UP, Beat): _on_beat,
     (LinkState.UP, Vitals): _on_vitals,
+    (LinkState.UP, Keys): _on_keys,
     (LinkState.UP, Known): _on_known,
     (LinkState.UP, Bye): _on_bye,
     (LinkState.UP, Refuse): _on_refuse,

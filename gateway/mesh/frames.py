@@ -9,7 +9,8 @@ without a new version. Entries are arrays, for speed, and grow at their end only
 
 Refusal codes: "protocol" (no common version), "cluster" (another cluster name), "self" (one's own
 address), "clone" (two boxes with one identity), "identity" (the certificate names another gateway),
-"double" (a second link; the first one stays), "malformed" (what came is no frame).
+"double" (a second link; the first one stays), "forgotten" (the mesh has forgotten this store),
+"malformed" (what came is no frame).
 
 Must not know what is done about a frame.
 """
@@ -19,6 +20,7 @@ from typing import Final
 import msgspec
 
 from gateway.errors import LinkError
+from gateway.keyring import Key
 from gateway.limits import LINK_FRAME_BYTES_MAX
 from gateway.table import Row
 
@@ -221,6 +223,12 @@ class Vitals(Frame, frozen=True, tag="vitals"):
     temperature_c: float | None = None
 
 
+class Keys(Frame, frozen=True, tag="keys"):
+    """What I know of the keys of the links. Since protocol 2."""
+
+    keys: list[Key]
+
+
 class Known(Frame, frozen=True, tag="known"):
     """Gateways of this mesh that the receiver may not have met."""
 
@@ -248,6 +256,7 @@ AnyFrame = (
     | Beat
     | Vitals
     | Known
+    | Keys
     | Bye
 )
 

@@ -12,7 +12,8 @@ from gateway.clock import MeshClock
 from gateway.effects import Dial, Effect
 from gateway.errors import LinkError, ProtocolError
 from gateway.ids import Stamp
-from gateway.mesh import conversation, membership, presence, tables
+from gateway.keyring import Keyring
+from gateway.mesh import conversation, keys, membership, presence, tables
 from gateway.mesh.dialling import Dialling
 from gateway.mesh.frames import Bye, Member, Refuse, Taken, Vitals
 from gateway.mesh.identity import Identity
@@ -110,10 +111,13 @@ class Mesh:
         self.state.now = now
         self.state.refused(code, who, text)
 
-    def opened(self, address: tuple[str, int], certified: str, dialled: bool, now: float) -> Link:
-        """A TLS connection stands; `certified` is the id in the other side's certificate."""
+    def opened(
+        self, address: tuple[str, int], certified: str, dialled: bool, now: float, key: str = ""
+    ) -> Link:
+        """A TLS connection stands; `certified` is the id in the other side's certificate, `key` the
+        fingerprint of the cluster key by which both know each other."""
         self.state.now = now
-        link = Link(address, certified, dialled, now)
+        link = Link(address, certified, dialled, now, key)
         self.state.links[link] = None
         conversation.greet(self.state, link)
         return link
@@ -186,7 +190,7 @@ class Mesh:
         state.check_boot()
         state.check_barriers()
         for address, port in state.dialling.due(state.linked(), now):
-            state.effects.append(Dial(address, port))
+            state.effects.append(Dial(address, port, keys.to_dial_with(state)))
 
     def deadline(self) -> float:
         """When `wake` is due."""
@@ -219,6 +223,33 @@ class Mesh:
                 peer.link.say(Taken(peer.taken_said))
         effects, state.effects = state.effects, []
         return effects
+
+    def recall(self, keyring: Keyring) -> None:
+        """What the disk keeps of the mesh besides its members, before the first link."""
+        self.state.keyring = keyring
+
+    def rotate_key(self, fingerprint: str, secret: bytes, now: float) -> None:
+        """There is a new cluster key; only while just one holds."""
+        self.state.now = now
+        keys.rotate(self.state, fingerprint, secret)
+
+    def finish_key(self, now: float) -> None:
+        """Of the cluster keys only the newest holds."""
+        self.state.now = now
+        keys.finish(self.state)
+
+    def keys_saved(self, version: int, now: float) -> None:
+        """The keys of a `SaveKeys` are on disk, and may be used."""
+        self.state.now = now
+        keys.saved(self.state, version)
+
+    def without_newest_key(self) -> list[str]:
+        """The names of gateways that are not known to have the newest cluster key on disk."""
+        return [peer.name for peer in keys.without_newest(self.state)]
+
+    def has_newest_key(self) -> bool:
+        """Whether the newest cluster key is on disk here."""
+        return keys.has_newest(self.state)
 
     def unconfirmed(self, table: str) -> list[str]:
         """The names of gateways that are not known to have the table as it is here."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from gateway.clock import MeshClock
 from gateway.effects import Effect, Level, Note
+from gateway.keyring import Keyring
 from gateway.mesh.clients import OwnClients
 from gateway.mesh.dialling import Dialling
 from gateway.mesh.frames import Vitals
@@ -38,6 +39,7 @@ class MeshState:
     peers_interest: PeersInterest = field(default_factory=PeersInterest)
     barriers: Barriers = field(default_factory=Barriers)
     refusals: Refusals = field(default_factory=Refusals)
+    keyring: Keyring = field(default_factory=Keyring)
     holding: dict[str, float] = field(default_factory=dict)
     vitals: Vitals | None = None
     effects: list[Effect] = field(default_factory=list)

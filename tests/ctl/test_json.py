@@ -12,7 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.control_commands import COMMANDS, Command
 from gateway.ctl.main import main
-from tests.gateways import Gateway, free_port
+from tests.gateways import ClusterOptions, Gateway, free_port
 
 pytestmark = pytest.mark.slow
 WAIT_S = 10
@@ -40,6 +40,9 @@ TYPED = {
     "rule test": ["ann", "c", "write", "secret/x"],
     "rule remove": ["deny", "user", "ann", "write", "secret/#"],
     "user remove": ["ann"],
+    "cluster key rotate": [],
+    "cluster key show": [],
+    "cluster key finish": [],
 }
 
 
@@ -47,7 +50,8 @@ TYPED = {
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """With a client that publishes all the time, and comes back when it is sent away."""
     directory: Path = tmp_path_factory.mktemp("gw")
-    with Gateway("gw1", "127.0.0.1", directory, port=free_port()) as running:
+    cluster = ClusterOptions(link_port=free_port(), discovery=False)
+    with Gateway("gw1", "127.0.0.1", directory, cluster, port=free_port()) as running:
         client = paho.Client(CallbackAPIVersion.VERSION2, "pump-7")
         here, over = threading.Event(), threading.Event()
         client.on_connect = lambda *_: here.set()

@@ -12,9 +12,11 @@ import msgspec
 
 from gateway.broker.connection import Connection
 from gateway.config import ClusterSection, MqttSection
-from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime
+from gateway.effects import Dial, Effect, Note, SaveKeys, SaveMember, SaveMeshTime
+from gateway.keyring import Key, Keyring
 from gateway.mesh.frames import AnyFrame, Frame, Member, encode, split
 from gateway.mesh.identity import Identity
+from gateway.mesh.keys import to_dial_with
 from gateway.mesh.link import Link
 from gateway.mesh.mesh import Mesh
 from gateway.mesh.peer import Peer
@@ -51,7 +53,9 @@ class Gate:
         self.saved_ms = 0
         self.members: dict[str, Member] = {}
         self.notes: list[str] = []
-        self.dials: list[tuple[str, int]] = []
+        self.dials: list[Dial] = []
+        self.keys: tuple[Key, ...] = ()  # on its disk; none: nobody asks for keys
+        self.disk_fails = False
         self.start()
 
     def start(self) -> None:
@@ -64,6 +68,7 @@ class Gate:
         settings = MqttSection(allow_anonymous="everywhere")
         members = tuple(self.members.values())
         self.node = Node(settings, identity, Random(1), self.room.now, self.saved_ms, members)
+        self.mesh.recall(Keyring(self.keys))
 
     def restart(self) -> None:
         """The process ends and begins anew: its links are over."""
@@ -91,9 +96,12 @@ class Gate:
                 case Note():
                     self.notes.append(effect.text)
                 case Dial():
-                    self.dials.append((effect.address, effect.port))
+                    self.dials.append(effect)
                 case SaveMeshTime():
                     self.saved_ms = effect.time_ms
+                case SaveKeys() if not self.disk_fails:
+                    self.keys = effect.keys
+                    self.mesh.keys_saved(effect.version, self.room.now)
                 case SaveMember():
                     self.members[effect.gateway] = Member(
                         effect.gateway, effect.name, effect.address, effect.port
@@ -113,9 +121,10 @@ class Line:
         self.room = room
         self.gates = (dialling, accepting)
         now = room.now
+        key = room.key_of(dialling, accepting)
         self.links = (
-            dialling.mesh.opened((accepting.name, PORT), accepting.name, True, now),
-            accepting.mesh.opened((dialling.name, 40_000), dialling.name, False, now),
+            dialling.mesh.opened((accepting.name, PORT), accepting.name, True, now, key),
+            accepting.mesh.opened((dialling.name, 40_000), dialling.name, False, now, key),
         )
         self.muted: set[int] = set()
         self.waiting = [b"", b""]
@@ -170,6 +179,13 @@ class Room:
                 self.line(gate, other)
         self.settle()
         return gates
+
+    def key_of(self, dialling: Gate, accepting: Gate) -> str:
+        """The first key that one tries and the other knows; empty: they have none at all."""
+        known = {key.fingerprint for key in accepting.mesh.state.keyring.valid()}
+        tried = to_dial_with(dialling.mesh.state)
+        assert bool(known) == bool(tried) and (not tried or known & set(tried)), "no common key"
+        return next((key for key in tried if key in known), "")
 
     def line(self, dialling: Gate, accepting: Gate) -> Line:
         """A connection, with nothing carried yet."""

@@ -1,0 +1,109 @@
+"""What an operator does to a mesh of real gateways while it serves: another key, a gateway less."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.chaos.conftest import FOUND_S_MAX, NAMES, Mesh, People
+from tests.clients.face import Message
+from tests.gateways import Gateway, wait_until
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.parametrize("whole_mesh", ["loopback"], indirect=True),
+]
+
+DEAD_S_MAX = 4.0
+REFUSED_S_MAX = 12.0  # three attempts at the longest back-off
+
+
+def operator(gateway: Gateway, command: str, **arguments: object) -> dict[str, Any]:
+    answer = gateway.ask({"command": command, "arguments": arguments})
+    assert answer["ok"], answer
+    result: dict[str, Any] = answer["result"]
+    return result
+
+
+def refusal(gateway: Gateway, command: str, **arguments: object) -> str:
+    answer = gateway.ask({"command": command, "arguments": arguments})
+    assert not answer["ok"], answer
+    return f"{answer['error']}. {answer['remedy']}"
+
+
+def all_have_it(gateway: Gateway) -> dict[str, Any]:
+    """What it shows of keys as soon as it knows that every gateway has the newest."""
+
+    def shown() -> dict[str, Any] | None:
+        found = operator(gateway, "cluster key show")
+        return None if found["not_yet_at"] else found
+
+    found = wait_until(shown, "all have the new key", FOUND_S_MAX)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def spare(whole_mesh: Mesh) -> Iterator[Gateway]:
+    """A fourth gateway of the same cluster, not started."""
+    gateway = whole_mesh.gateway("gw4", whole_mesh.cluster)
+    yield gateway
+    gateway.close()
+
+
+def test_the_key_is_changed_under_load_and_who_was_away_comes_back(
+    mesh: Mesh, people: People
+) -> None:
+    reader, writer = people.at(mesh["gw1"], "reader"), people.at(mesh["gw2"], "writer")
+    reader.subscribe("load/#", 1)
+    mesh["gw3"].stop()
+    wait_until(lambda: mesh["gw1"].states()["gw3"] == "dead", "gw3 is gone", DEAD_S_MAX + 1)
+
+    made = operator(mesh["gw2"], "cluster key rotate")
+    assert made["not_yet_at"] == ["gw3"] and len(made["key"]) == 48
+    assert refusal(mesh["gw1"], "cluster key rotate").startswith("the last change of the key")
+    assert "not yet at gw3" in refusal(mesh["gw1"], "cluster key finish")
+    old = mesh["gw1"].config_path.read_text()
+    mesh["gw3"].start()  # with the old key
+    wait_until(mesh.complete, "gw3 is back", FOUND_S_MAX)
+    for name in NAMES:
+        shown = all_have_it(mesh[name])
+        assert shown["fingerprint"] == made["fingerprint"] and len(shown["older"]) == 1
+
+    writer.publish([Message("load/1", b"1", 1)])
+    finished = operator(mesh["gw1"], "cluster key finish")
+    assert finished["not_yet_at"] == []
+    for n in range(2, 200):
+        writer.publish([Message("load/1", b"%d" % n, 1)])
+    assert [int(reader.inbox.next().payload) for _ in range(1, 200)] == list(range(1, 200))
+    wait_until(mesh.complete, "the links are made anew", FOUND_S_MAX)
+    for name in NAMES:
+        shown = operator(mesh[name], "cluster key show")
+        assert (shown["fingerprint"], shown["older"]) == (made["fingerprint"], [])
+        log = mesh[name].log()
+        assert made["key"] not in log and mesh.cluster.key not in log
+    assert mesh["gw1"].config_path.read_text() == old
+
+    mesh["gw2"].stop()  # its configuration has the old key, its disk the new one
+    mesh["gw2"].start()
+    wait_until(mesh.complete, "gw2 is back", FOUND_S_MAX)
+
+
+def test_the_old_key_is_refused_with_what_to_do_and_the_new_one_is_taken(
+    mesh: Mesh, spare: Gateway
+) -> None:
+    made = operator(mesh["gw1"], "cluster key rotate")
+    assert made["not_yet_at"] == []
+    operator(mesh["gw1"], "cluster key finish")
+    wait_until(mesh.complete, "the links are made anew", FOUND_S_MAX)
+    spare.start()  # as a card from before: it has the first key
+    wait_until(lambda: "key that is over" in mesh["gw1"].problems(), "it is told", REFUSED_S_MAX)
+    wait_until(lambda: "cluster key" in spare.problems(), "it is told there, too", REFUSED_S_MAX)
+    assert "write the newest into cluster.key there" in mesh["gw1"].problems()
+    assert "give both the mesh's newest cluster.key" in spare.problems()
+    assert "gw4" not in mesh["gw1"].states()
+    spare.stop()
+    spare.cluster = replace(mesh.cluster, key=made["key"])
+    spare.start()
+    wait_until(lambda: spare.states().get("gw1") == "alive", "it is a member", FOUND_S_MAX)
