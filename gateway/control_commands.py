@@ -206,6 +206,29 @@ COMMANDS: tuple[Command, ...] = (
         ),
     ),
     Command(
+        "forget",
+        "a gateway that is gone for good is no member of the mesh any more",
+        (
+            Argument("gateway", Kind.TEXT, "its name or id"),
+            Argument("force", Kind.SWITCH, "also one that is alive", False, True),
+        ),
+        description="Every gateway stops to dial it, to wait for it and to count it. Its store stays "
+        "forgotten for ever: if its card comes back it is refused, and brings nothing that was deleted "
+        "meanwhile. The same box with a new card, or after gwctl cluster rejoin on it, is a new member. "
+        "A gateway that was dead for cluster.forget_after_days is forgotten by itself.",
+        changes=True,
+    ),
+    Command(
+        "cluster rejoin",
+        "makes this gateway a new member, after it was forgotten",
+        (Argument("force", Kind.SWITCH, "also if nobody says that it was", False, True),),
+        description="For a gateway that the mesh has forgotten. Its daemon ends, sets all that is in "
+        "its state directory aside in a folder left-1, left-2, ..., and begins anew with a new store. "
+        "Users, rules and retained messages come from the mesh. Sessions and what waited in them stay "
+        "in the folder.",
+        changes=True,
+    ),
+    Command(
         "cluster key show",
         "the fingerprints of the cluster keys that hold, and who has the newest",
         description="Shows the fingerprints of the keys by which gateways know each other, the newest "

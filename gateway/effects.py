@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from gateway.keyring import Key
+from gateway.table import Row
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -48,12 +49,31 @@ class SaveMeshTime:
 
 @dataclass(frozen=True, slots=True)
 class SaveMember:
-    """Keep on disk that this gateway belongs to the mesh and where it was last seen."""
+    """Keep on disk that this gateway belongs to the mesh and where it was last seen; `dead_s` is for how
+    long it has been dead."""
 
     gateway: str
     name: str
     address: str
     port: int
+    store: str = ""
+    dead_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetMember:
+    """This gateway belongs to the mesh no more."""
+
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveRow:
+    """Keep on disk a row of a table that is the mesh's own (`gateway/mesh/state.py`)."""
+
+    table: str
+    key: str
+    row: Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,5 +93,5 @@ class CheckPassword:
     stored: str = field(repr=False)
 
 
-Save = SaveMeshTime | SaveMember | SaveKeys
+Save = SaveMeshTime | SaveMember | ForgetMember | SaveRow | SaveKeys
 Effect = Note | Dial | Save | CheckPassword

@@ -25,6 +25,7 @@ _gwctl() {
         " cluster key finish "*) known="-h --help --force --json --socket" ;;
         " cluster key rotate "*) known="-h --help --key --json --socket" ;;
         " cluster key show "*) known="-h --help --json --socket" ;;
+        " cluster rejoin "*) known="-h --help --force --json --socket" ;;
         " cluster key "*) known="show rotate finish" ;;
         " rule remove "*) known="-h --help --json --socket" ;;
         " user passwd "*) known="-h --help --json --socket" ;;
@@ -38,10 +39,11 @@ _gwctl() {
         " retained "*) known="-h --help --limit --json --socket" ;;
         " sessions "*) known="-h --help --orphans --limit --json --socket" ;;
         " clients "*) known="-h --help --limit --json --socket" ;;
-        " cluster "*) known="key" ;;
+        " cluster "*) known="rejoin key" ;;
         " client "*) known="-h --help --limit --json --socket" ;;
         " config "*) known="-h --help --json --socket" ;;
         " doctor "*) known="-h --help --config --json" ;;
+        " forget "*) known="-h --help --force --json --socket" ;;
         " status "*) known="-h --help --json --watch --socket" ;;
         " queue "*) known="-h --help --limit --json --socket" ;;
         " trace "*) known="-h --help --client -n --count --seconds --no-payload --json --socket" ;;
@@ -49,7 +51,7 @@ _gwctl() {
         " rule "*) known="add remove list test" ;;
         " user "*) known="add passwd remove list" ;;
         " log "*) known="-h --help -n --lines -f --follow --json --socket" ;;
-        " ") known="-h --help --version --host status clients client sessions retained queue kick trace log config doctor completion user rule cluster" ;;
+        " ") known="-h --help --version --host status clients client sessions retained queue kick trace log config doctor completion user rule forget cluster" ;;
     esac
     COMPREPLY=($(compgen -W "$known" -- "$word"))
 }

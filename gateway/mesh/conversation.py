@@ -18,7 +18,7 @@ from gateway.effects import SaveMember
 from gateway.errors import LinkError
 from gateway.ids import Stamp
 from gateway.limits import GATEWAYS_MAX, SYNC_TIMEOUT_S
-from gateway.mesh import keys, membership, presence, reconcile, tables
+from gateway.mesh import forgetting, keys, membership, presence, reconcile, tables
 from gateway.mesh.frames import (
     PROTOCOL,
     PROTOCOL_MIN,
@@ -45,7 +45,7 @@ from gateway.mesh.frames import (
 )
 from gateway.mesh.link import Link, LinkState
 from gateway.mesh.peer import INTEREST, RETAINED, TABLES_AND_CLIENTS, Peer
-from gateway.mesh.state import MeshState
+from gateway.mesh.state import FORGOTTEN, MeshState
 from gateway.mesh.stream import Incoming
 from gateway.mqtt.message import Message
 
@@ -75,7 +75,11 @@ def greet(state: MeshState, link: Link) -> None:
 
 def _members(state: MeshState) -> tuple[Member, ...]:
     known = [peer for peer in state.peers.values() if peer.address]
-    return tuple(Member(p.gateway, p.name, p.address, p.port) for p in known)
+    return tuple(_member(peer) for peer in known)
+
+
+def _member(peer: Peer) -> Member:
+    return Member(peer.gateway, peer.name, peer.address, peer.port, peer.store)
 
 
 def handle(state: MeshState, link: Link, frame: AnyFrame) -> None:
@@ -127,6 +131,7 @@ def _check(state: MeshState, link: Link, hello: Hello) -> None:
         if hello.nonce == me.nonce:
             raise LinkError("self", "this is my own address")
         raise LinkError("clone", f"{hello.name} has the identity of this gateway")
+    forgetting.check(state, hello)
     if link.certified != hello.gateway:
         raise LinkError("identity", f"{hello.name} shows the certificate of {link.certified}")
 
@@ -154,20 +159,22 @@ def _settle_double(state: MeshState, peer: Peer, link: Link, hello: Hello) -> No
 
 def _remember(state: MeshState, peer: Peer, link: Link, hello: Hello) -> None:
     address = hello.address or link.address[0]
-    moved = (peer.name, peer.address, peer.port) != (hello.name, address, hello.link_port)
+    before = _member(peer)
     peer.name, peer.address, peer.port = hello.name, address, hello.link_port
+    peer.store = hello.store
     peer.hello, peer.link, peer.heard_at = hello, link, state.now
     peer.stopping, peer.knows = False, -1
     peer.awaiting = {INTEREST, RETAINED}
     if peer.speaks(TABLES_AND_CLIENTS):
         peer.awaiting |= state.local.tables.keys()
     link.state = LinkState.GREETED
-    if moved:
-        state.effects.append(SaveMember(peer.gateway, peer.name, peer.address, peer.port))
+    if _member(peer) != before:
+        state.effects.append(
+            SaveMember(peer.gateway, peer.name, peer.address, peer.port, peer.store)
+        )
         for other in state.links:
             if other.state is LinkState.UP:
-                member = Member(peer.gateway, peer.name, peer.address, peer.port)
-                other.say(Known((member,)))
+                other.say(Known((_member(peer),)))
     if link.dialled:
         state.dialling.answered(link.address, peer.gateway)
     state.refusals.clear(hello.name)
@@ -177,7 +184,7 @@ def _remember(state: MeshState, peer: Peer, link: Link, hello: Hello) -> None:
 
 
 def _meet(state: MeshState, members: tuple[Member, ...]) -> None:
-    for member in members:
+    for member in filter(lambda member: forgetting.known(state, member), members):
         state.dialling.add((member.address, member.port), member.gateway, state.now)
 
 
@@ -196,7 +203,7 @@ def _on_received(state: MeshState, link: Link, frame: Received) -> None:
         link.say(interest)
     keys.tell(state, peer)
     link.say(Digest(state.local.retained.digest()))
-    tables.compare(state, peer, state.local.tables)
+    tables.compare(state, peer, state.tables())
 
 
 def _on_start(state: MeshState, link: Link, frame: Start) -> None:
@@ -290,6 +297,10 @@ def _on_retained(state: MeshState, link: Link, frame: Retained) -> None:
 
 def _on_rows(state: MeshState, link: Link, frame: Rows) -> None:
     tables.on_rows(state, link, frame)
+    if frame.table == FORGOTTEN:
+        forgetting.apply(state)
+    if link.closed:
+        return  # it is the sender that is forgotten
     _perhaps_synced(state, state.peers[link.gateway])
 
 
@@ -320,7 +331,8 @@ def _on_refuse(state: MeshState, link: Link, frame: Refuse) -> None:
     if frame.code in ("double", "self"):
         link.close()
         return
-    raise LinkError(frame.code, f"it refuses this gateway: {frame.detail}")
+    code = forgetting.HERE if frame.code == forgetting.CODE else frame.code
+    raise LinkError(code, f"it refuses this gateway: {frame.detail}")
 
 
 def _retained_in(state: MeshState, peer: Peer) -> None:

@@ -34,12 +34,13 @@ class Frame(msgspec.Struct, frozen=True, tag_field="t"):
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True):
-    """A gateway somebody knows, and where its link port was."""
+    """A gateway somebody knows, with its store, and where its link port was."""
 
     gateway: str
     name: str
     address: str
     port: int
+    store: str = ""
 
 
 class Hello(Frame, frozen=True, tag="hello"):

@@ -28,6 +28,10 @@ def judge(state: MeshState) -> None:
             _suspect(state, peer)
         else:
             _dead(state, peer)
+    if state.alive():
+        state.alone_since = None
+    elif state.alone_since is None:
+        state.alone_since = state.now
 
 
 def next_change(state: MeshState) -> float:
@@ -87,6 +91,11 @@ def _dead(state: MeshState, peer: Peer) -> None:
     if peer.life is Life.DEAD:
         return
     state.note("warning", f"{peer.name} ({peer.gateway}) is dead: nothing heard from it")
+    bury(state, peer)
+
+
+def bury(state: MeshState, peer: Peer) -> None:
+    """Nothing is expected from it and nothing goes there, until it is heard again."""
     peer.life = Life.DEAD
     peer.hears = frozenset()
     peer.outgoing.forget()

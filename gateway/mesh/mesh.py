@@ -5,7 +5,7 @@ Fulfils the broker's `Elsewhere` and reaches the broker through `Local`. Frames 
 outgoing lists, effects in `drain`. Must not know sockets, TLS or mDNS, only what they found.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 
 from gateway.clock import MeshClock
@@ -13,7 +13,7 @@ from gateway.effects import Dial, Effect
 from gateway.errors import LinkError, ProtocolError
 from gateway.ids import Stamp
 from gateway.keyring import Keyring
-from gateway.mesh import conversation, keys, membership, presence, tables
+from gateway.mesh import conversation, forgetting, keys, membership, presence, tables
 from gateway.mesh.dialling import Dialling
 from gateway.mesh.frames import Bye, Member, Refuse, Taken, Vitals
 from gateway.mesh.identity import Identity
@@ -46,6 +46,7 @@ class Mesh:
         state = self.state
         for member in members:
             peer = Peer(member.gateway, member.name, member.address, member.port, known_since=now)
+            peer.store = member.store
             state.peers[member.gateway] = peer
             state.dialling.add((member.address, member.port), member.gateway, now)
         if state.peers:
@@ -105,6 +106,17 @@ class Mesh:
         """Somebody of this cluster is said to answer there; `gateway` is empty if it is not said."""
         self.state.now = now
         self.state.dialling.add((address, port), gateway, now)
+
+    def seen(
+        self, name: str, store: str, gateway: str, address: str, port: int, now: float
+    ) -> None:
+        """As `found`, for one that says its name and store: who is forgotten is not dialled."""
+        self.state.now = now
+        if forgetting.is_forgotten(self.state, gateway, store):
+            text = "it was forgotten by this mesh, and is back"
+            self.state.refused(forgetting.CODE, name, text)
+        else:
+            self.found(gateway, address, port, now)
 
     def refused(self, code: str, who: str, text: str, now: float) -> None:
         """The shell turned somebody away: another key, another cluster."""
@@ -184,6 +196,7 @@ class Mesh:
                 elif link.state is LinkState.WAITING and link.hello_by <= now:
                     self._refuse(link, "malformed", "said nothing")
         membership.judge(state)
+        forgetting.age(state)
         for reason, until in list(state.holding.items()):
             if until <= now:
                 state.release(reason)
@@ -224,9 +237,34 @@ class Mesh:
         effects, state.effects = state.effects, []
         return effects
 
-    def recall(self, keyring: Keyring) -> None:
-        """What the disk keeps of the mesh besides its members, before the first link."""
-        self.state.keyring = keyring
+    def recall(
+        self,
+        keyring: Keyring,
+        rows: Iterable[tuple[str, str, Row]] = (),
+        dead_s: Mapping[str, float] | None = None,
+    ) -> None:
+        """What the disk keeps of the mesh besides its members, before the first link: keys, rows of the
+        mesh's own tables, for how long gateways have been dead."""
+        state = self.state
+        state.keyring = keyring
+        for table, key, row in rows:
+            if table in state.own_tables:
+                state.own_tables[table].put(key, row)
+        for gateway, seconds in (dead_s or {}).items():
+            if gateway in state.peers:
+                state.peers[gateway].dead_s = state.peers[gateway].dead_saved_s = seconds
+
+    def forget(self, gateway: str, now: float) -> None:
+        """This gateway, one of the peers, is gone for good."""
+        self.state.now = now
+        forgetting.forget(self.state, self.state.peers[gateway])
+
+    def is_forgotten(self) -> bool:
+        """Whether another gateway says that this one was forgotten."""
+        refusals = self.state.refusals.current(self.state.now)
+        own = self.state.identity
+        told = any(refusal.code == forgetting.HERE for refusal in refusals)
+        return told or forgetting.is_forgotten(self.state, own.gateway, own.store)
 
     def rotate_key(self, fingerprint: str, secret: bytes, now: float) -> None:
         """There is a new cluster key; only while just one holds."""
@@ -264,7 +302,7 @@ class Mesh:
 
     def _outlet(self, peer: Peer) -> PeerOutlet:
         outlet = self._outlets.get(peer.gateway)
-        if outlet is None:
+        if outlet is None or not outlet.leads_to(peer):
             outlet = self._outlets[peer.gateway] = PeerOutlet(peer, self.state)
         return outlet
 

@@ -24,7 +24,8 @@ class Peer:
     `clients` who is connected there, since when.
     `awaiting` is what must come on this link before clients go on: its interest, its retained messages,
     its tables by name. `roots` are its tables as its last heartbeat has them, `differing_since` says for
-    how long they are not as here.
+    how long they are not as here. `dead_s` is for how long it has been dead while others lived,
+    `dead_saved_s` what the disk has of that.
     """
 
     gateway: str
@@ -34,6 +35,9 @@ class Peer:
     life: Life = Life.SUSPECT
     heard_at: float = NEVER
     known_since: float = 0.0
+    store: str = ""
+    dead_s: float = 0.0
+    dead_saved_s: float = 0.0
     hello: Hello | None = None
     vitals: Vitals | None = None
     vitals_at: float = NEVER

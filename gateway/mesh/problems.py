@@ -16,6 +16,8 @@ _REFUSED = {
     "key": "give both the mesh's newest cluster.key, or one another cluster.name",
     "key-over": "write the newest into cluster.key there, and restart its gatewayd",
     "key-here": "write the newest of the mesh into cluster.key here, and restart gatewayd",
+    "forgotten": "on the forgotten one: gwctl cluster rejoin; what it has is set aside then",
+    "forgotten-here": "to be a member again: gwctl cluster rejoin; what is here is set aside then",
     "protocol": "bring both to the same version",
     "clone": "one card is a copy of the other: give each box its own gateway.serial_number",
 }
@@ -25,13 +27,27 @@ def problems(state: MeshState, own_name: str, now: float) -> list[ProblemStatus]
     """All of them, as of now."""
     peers = sorted(state.peers.values(), key=lambda peer: peer.name)
     found = [_silence(peer, now) for peer in peers if peer.life is not Life.ALIVE]
-    found += _missing(state)
+    found += _alone(state, now) + _missing(state)
     names = [own_name, *(peer.name for peer in peers)]
     for name in sorted({name for name in names if names.count(name) > 1}):
         text = f"two gateways are called {name}"
         found.append(ProblemStatus(Severity.WARNING, text, "give each its own gateway.name"))
     found += [_refused(refusal) for refusal in state.refusals.current(now)]
     return found + _keys(state)
+
+
+def _alone(state: MeshState, now: float) -> list[ProblemStatus]:
+    """A gateway that knows of others, and hears none, serves its clients and must not look healthy."""
+    cluster, since = state.identity.cluster, state.alone_since
+    if since is None or now - since < cluster.dead_s:
+        return []
+    if not state.peers and cluster.expected_gateways < 2:
+        return []
+    if state.peers and all(peer.stopping for peer in state.peers.values()):
+        return []  # which is said of each
+    text = f"ALONE since {now - since:.0f} s ago: no other gateway is heard"
+    remedy = "see to this gateway's own network first; then to the others"
+    return [ProblemStatus(Severity.ERROR, text, remedy)]
 
 
 def _missing(state: MeshState) -> list[ProblemStatus]:

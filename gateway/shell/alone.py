@@ -7,7 +7,7 @@ from gateway.control_commands import COMMANDS
 from gateway.control_lines import ControlError, Document
 from gateway.shell.commands import Commands
 
-OF_THE_MESH = ("cluster ",)
+OF_THE_MESH = ("cluster ", "forget")
 
 
 def register(commands: Commands) -> None:

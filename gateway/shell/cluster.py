@@ -6,30 +6,94 @@ Must not know how keys travel or are kept.
 
 import asyncio
 import secrets
+import signal
 from collections.abc import Callable
 
 from gateway.config_checks import cluster_key_fault
 from gateway.control_lines import ControlError, Document
+from gateway.mesh.life import Life
 from gateway.mesh.mesh import Mesh
+from gateway.mesh.peer import Peer
+from gateway.mesh.state import FORGOTTEN
 from gateway.shell.commands import Commands
+from gateway.shell.leaving import wish
 from gateway.shell.link_keys import LinkKeys
 from gateway.shell.runtime import Runtime
 from gateway.shell.tls import stretch
 
 KEY_BYTES = 24  # 192 bits
-KEPT_LOOKS = 20
-KEPT_S = 2.0  # for so long the others are waited for: a sync of theirs and four heartbeats
+CONFIRMED_LOOKS = 20
+CONFIRMED_S = 2.0  # for so long the others are waited for: a sync of theirs and four heartbeats
+LEAVE_S = 0.2  # for an answer to be read, before the process ends
 FINISHED = "both keys hold until: gwctl cluster key finish"
 
 
-def register(commands: Commands, runtime: Runtime, keys: LinkKeys, cluster: str) -> None:
-    """Adds these commands, of a gateway that has a mesh."""
+def register(
+    commands: Commands, runtime: Runtime, keys: LinkKeys, cluster: str, directory: str
+) -> None:
+    """Adds these commands, of a gateway that has a mesh; `directory` is where its state is."""
     mesh = runtime.node.mesh
     assert mesh is not None
     key = _Key(runtime, mesh, keys, cluster)
     commands.answer("cluster key show", key.show)
     commands.answer("cluster key rotate", key.rotate)
     commands.answer("cluster key finish", key.finish)
+    members = _Members(runtime, mesh, directory)
+    commands.answer("forget", members.forget)
+    commands.answer("cluster rejoin", members.rejoin)
+
+
+class _Members:
+    def __init__(self, runtime: Runtime, mesh: Mesh, directory: str) -> None:
+        self._runtime = runtime
+        self._mesh = mesh
+        self._directory = directory
+
+    async def forget(self, given: Document) -> Document:
+        peer = self._found(given["gateway"])
+        if peer.life is not Life.DEAD and not given["force"]:
+            text = f"{peer.name} is {peer.life.value}: what it has alone would be out of reach"
+            raise ControlError(text, "stop it first; --force forgets it all the same")
+        self._mesh.forget(peer.gateway, self._runtime.now())
+        self._runtime.schedule()
+        await until(lambda: not self._mesh.unconfirmed(FORGOTTEN))
+        late = self._mesh.unconfirmed(FORGOTTEN)
+        done = f"{peer.name} ({peer.gateway}) is forgotten{_not_yet_at(late)}"
+        done += ". If its card comes back it stays out, until on it: gwctl cluster rejoin"
+        return {"done": done, "id": peer.gateway, "store": peer.store, "not_yet_at": late}
+
+    def rejoin(self, given: Document) -> Document:
+        """The answer leaves before the daemon does; systemd starts it again."""
+        if not (given["force"] or self._mesh.is_forgotten()):
+            text = "no gateway says that this one was forgotten"
+            raise ControlError(text, "--force has it begin anew all the same")
+        try:
+            wish(self._directory)
+        except OSError as error:
+            text = f"the state directory cannot be written: {error.strerror}"
+            raise ControlError(text, "see: gwctl status") from error
+        self._runtime.loop.call_later(LEAVE_S, signal.raise_signal, signal.SIGTERM)
+        done = "gatewayd ends, and begins anew with a new store; what this gateway has is set aside"
+        return {"done": f"{done} in {self._directory}"}
+
+    def _found(self, named: str) -> Peer:
+        peers = self._mesh.state.peers.values()
+        found = [peer for peer in peers if named in (peer.gateway, peer.name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            ids = ", ".join(peer.gateway for peer in found)
+            raise ControlError(f"{len(found)} gateways are called {named}", f"give an id: {ids}")
+        names = ", ".join(f"{peer.name} ({peer.gateway})" for peer in peers) or "no other one"
+        raise ControlError(f"this gateway knows no other called {named[:40]}", f"it knows: {names}")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Gives up after a while: what is not so then is said."""
+    for _ in range(CONFIRMED_LOOKS):
+        if condition():
+            return
+        await asyncio.sleep(CONFIRMED_S / CONFIRMED_LOOKS)
 
 
 class _Key:
@@ -73,7 +137,7 @@ class _Key:
                 raise ControlError("this key holds, or held once", "take another one")
             self._mesh.rotate_key(fingerprint, stretched.secret, self._runtime.now())
             self._runtime.schedule()
-            await self._until(lambda: self._is_kept(fingerprint))
+            await until(lambda: self._is_kept(fingerprint))
             late = self._mesh.without_newest_key()
         done = f"the new cluster key {fingerprint} is on every known gateway's disk"
         if late:
@@ -112,13 +176,6 @@ class _Key:
     def _is_kept(self, fingerprint: str) -> bool:
         holds = fingerprint in self._keys.fingerprints()
         return holds and self._mesh.has_newest_key() and not self._mesh.without_newest_key()
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        """Gives up after a while: what is not so then is said."""
-        for _ in range(KEPT_LOOKS):
-            if condition():
-                return
-            await asyncio.sleep(KEPT_S / KEPT_LOOKS)
 
 
 def _not_yet_at(names: list[str]) -> str:

@@ -102,7 +102,7 @@ class Daemon:
             kept.boot,
         )
         if self.node.mesh is not None and self._keys is not None:
-            self.node.mesh.recall(self._keys.keyring)
+            self.node.mesh.recall(self._keys.keyring, kept.rows, kept.dead_s)
         settings = Settings(self._gateway, config.storage.free_bytes_min)
         self._keeper = Keeper(DurableStore(config.gateway.state_dir, settings, disk))
         self._accounts = Accounts(self._store)
@@ -250,7 +250,9 @@ class Daemon:
         from gateway.shell.cluster import register
 
         assert self._keys is not None, "a mesh has keys"
-        register(self.commands, self._runtime, self._keys, self._config.cluster.name)
+        directory = self._config.gateway.state_dir
+        name = self._config.cluster.name
+        register(self.commands, self._runtime, self._keys, name, directory)
 
     def _link_keys(self, cluster: ClusterSection) -> LinkKeys:
         from gateway.shell.link_keys import LinkKeys
@@ -359,6 +361,7 @@ class Daemon:
         cluster = self._config.cluster
         return Announcement(
             self._gateway,
+            self._store.kept.store,
             self._config.gateway.name,
             cluster.name if cluster is not None else "",
             tuple(self._keys.fingerprints()) if self._keys is not None else (),
@@ -381,7 +384,8 @@ class Daemon:
             code, text = KEY_IS_OVER if over else ANOTHER_KEY
             mesh.refused(code, sighting.name, text, now)
         else:
-            mesh.found(sighting.gateway, sighting.address, sighting.port, now)
+            place = (sighting.gateway, sighting.address, sighting.port)
+            mesh.seen(sighting.name, sighting.store, *place, now)
         self._runtime.schedule()
 
     def _vitals(self) -> Vitals:

@@ -2,7 +2,7 @@
 
 Services (RFC 6762, RFC 6763):
 
-    _gw-ibc._tcp   the link port at gw-ID.local; TXT: id, name, cluster, protocol, and
+    _gw-ibc._tcp   the link port at gw-ID.local; TXT: id, store, name, cluster, protocol, and
                    the fingerprints of the keys that hold, the oldest as key, the others as keys
     _mqtt._tcp     the MQTT port at NAME.local, for clients; TXT: gateway
 
@@ -48,6 +48,7 @@ class Announcement:
     """
 
     gateway: str
+    store: str
     name: str
     cluster: str
     fingerprints: tuple[str, ...]
@@ -60,6 +61,7 @@ class Sighting:
     """What another gateway says of itself."""
 
     gateway: str
+    store: str
     name: str
     cluster: str
     fingerprints: tuple[str, ...]
@@ -165,6 +167,7 @@ class Discovery:
         if me.link_port:
             properties = {
                 "id": me.gateway,
+                "store": me.store,
                 "name": me.name,
                 "cluster": me.cluster,
                 "key": me.fingerprints[-1],
@@ -205,6 +208,7 @@ class Discovery:
             self._seen(
                 Sighting(
                     said.get("id", ""),
+                    said.get("store", ""),
                     said.get("name", "") or name,
                     said.get("cluster", ""),
                     (*said.get("keys", "").split(), said.get("key", "")),

@@ -1,5 +1,6 @@
 """What an operator does to a mesh of real gateways while it serves: another key, a gateway less."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -19,14 +20,14 @@ DEAD_S_MAX = 4.0
 REFUSED_S_MAX = 12.0  # three attempts at the longest back-off
 
 
-def operator(gateway: Gateway, command: str, **arguments: object) -> dict[str, Any]:
+def operator(gateway: Gateway, command: str, /, **arguments: object) -> dict[str, Any]:
     answer = gateway.ask({"command": command, "arguments": arguments})
     assert answer["ok"], answer
     result: dict[str, Any] = answer["result"]
     return result
 
 
-def refusal(gateway: Gateway, command: str, **arguments: object) -> str:
+def refusal(gateway: Gateway, command: str, /, **arguments: object) -> str:
     answer = gateway.ask({"command": command, "arguments": arguments})
     assert not answer["ok"], answer
     return f"{answer['error']}. {answer['remedy']}"
@@ -44,12 +45,21 @@ def all_have_it(gateway: Gateway) -> dict[str, Any]:
     return found
 
 
+def new_key(mesh: Mesh) -> str:
+    """Another cluster key on all gateways, and no other; the configurations still have the first."""
+    made: str = operator(mesh["gw1"], "cluster key rotate")["key"]
+    operator(mesh["gw1"], "cluster key finish")
+    wait_until(mesh.complete, "the links are made anew", FOUND_S_MAX)
+    return made
+
+
 @pytest.fixture
 def spare(whole_mesh: Mesh) -> Iterator[Gateway]:
     """A fourth gateway of the same cluster, not started."""
     gateway = whole_mesh.gateway("gw4", whole_mesh.cluster)
     yield gateway
     gateway.close()
+    shutil.rmtree(gateway.state_dir)  # the next one has a new card
 
 
 def test_the_key_is_changed_under_load_and_who_was_away_comes_back(
@@ -93,10 +103,7 @@ def test_the_key_is_changed_under_load_and_who_was_away_comes_back(
 def test_the_old_key_is_refused_with_what_to_do_and_the_new_one_is_taken(
     mesh: Mesh, spare: Gateway
 ) -> None:
-    made = operator(mesh["gw1"], "cluster key rotate")
-    assert made["not_yet_at"] == []
-    operator(mesh["gw1"], "cluster key finish")
-    wait_until(mesh.complete, "the links are made anew", FOUND_S_MAX)
+    key = new_key(mesh)
     spare.start()  # as a card from before: it has the first key
     wait_until(lambda: "key that is over" in mesh["gw1"].problems(), "it is told", REFUSED_S_MAX)
     wait_until(lambda: "cluster key" in spare.problems(), "it is told there, too", REFUSED_S_MAX)
@@ -104,6 +111,43 @@ def test_the_old_key_is_refused_with_what_to_do_and_the_new_one_is_taken(
     assert "give both the mesh's newest cluster.key" in spare.problems()
     assert "gw4" not in mesh["gw1"].states()
     spare.stop()
-    spare.cluster = replace(mesh.cluster, key=made["key"])
+    spare.cluster = replace(mesh.cluster, key=key)
     spare.start()
     wait_until(lambda: spare.states().get("gw1") == "alive", "it is a member", FOUND_S_MAX)
+    spare.stop()
+    wait_until(lambda: mesh["gw1"].states()["gw4"] == "dead", "gw4 is gone", DEAD_S_MAX + 1)
+    operator(mesh["gw1"], "forget", gateway="gw4")
+
+
+def test_a_dead_gateway_is_forgotten_stays_out_and_is_a_member_again_with_a_new_store(
+    mesh: Mesh, people: People, spare: Gateway
+) -> None:
+    spare.cluster = replace(mesh.cluster, key=new_key(mesh))
+    spare.start()
+    wait_until(lambda: mesh["gw1"].states().get("gw4") == "alive", "it is a member", FOUND_S_MAX)
+    assert "gw4 is alive" in refusal(mesh["gw2"], "forget", gateway="gw4")
+    people.at(spare, "writer").publish([Message("old/here", b"1", 1, retain=True)])
+    spare.stop()
+    wait_until(lambda: mesh["gw2"].states()["gw4"] == "dead", "gw4 is gone", DEAD_S_MAX + 1)
+    people.at(mesh["gw1"], "cleaner").publish([Message("old/here", b"", 1, retain=True)])
+    assert operator(mesh["gw2"], "forget", gateway="gw4")["not_yet_at"] == []
+    for name in NAMES:
+        assert "gw4" not in mesh[name].states() and "gw4" not in mesh[name].problems()
+
+    spare.start()
+    wait_until(lambda: "rejoin" in spare.problems(), "it is told", REFUSED_S_MAX)
+    wait_until(lambda: "rejoin" in mesh["gw1"].problems(), "it is told here, too", REFUSED_S_MAX)
+    assert "ALONE" in spare.problems() and spare.status()["health"] == "degraded"
+    assert "gw4" not in mesh["gw1"].states()
+    assert operator(mesh["gw1"], "retained", filter="old/#")["retained"] == []
+    assert "--force has it begin anew" in refusal(mesh["gw1"], "cluster rejoin")
+    said = operator(spare, "cluster rejoin")
+    assert "is set aside" in said["done"]
+    wait_until(lambda: not spare.running(), "it ends", REFUSED_S_MAX)
+    spare.start()  # as systemd does
+    wait_until(lambda: mesh["gw1"].states().get("gw4") == "alive", "it is back", FOUND_S_MAX)
+    assert (spare.state_dir / "left-1" / "state.db").exists()
+    assert operator(mesh["gw1"], "retained", filter="old/#")["retained"] == []
+    spare.stop()
+    wait_until(lambda: mesh["gw1"].states()["gw4"] == "dead", "gw4 is gone", DEAD_S_MAX + 1)
+    operator(mesh["gw1"], "forget", gateway="gw4")

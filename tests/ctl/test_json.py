@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import paho.mqtt.client as paho
@@ -12,7 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway.control_commands import COMMANDS, Command
 from gateway.ctl.main import main
-from tests.gateways import ClusterOptions, Gateway, free_port
+from tests.gateways import ClusterOptions, Gateway, free_port, wait_until
 
 pytestmark = pytest.mark.slow
 WAIT_S = 10
@@ -43,6 +44,8 @@ TYPED = {
     "cluster key rotate": [],
     "cluster key show": [],
     "cluster key finish": [],
+    "forget": ["gw2", "--force"],
+    "cluster rejoin": ["--force"],
 }
 
 
@@ -51,7 +54,13 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """With a client that publishes all the time, and comes back when it is sent away."""
     directory: Path = tmp_path_factory.mktemp("gw")
     cluster = ClusterOptions(link_port=free_port(), discovery=False)
-    with Gateway("gw1", "127.0.0.1", directory, cluster, port=free_port()) as running:
+    peer = (f"127.0.0.1:{cluster.link_port}",)
+    other = replace(cluster, link_port=free_port(), peers=peer)
+    with (
+        Gateway("gw1", "127.0.0.1", directory / "1", cluster, port=free_port()) as running,
+        Gateway("gw2", "127.0.0.1", directory / "2", other, port=free_port()),
+    ):
+        wait_until(lambda: "gw2" in running.states(), "the two are a mesh", WAIT_S)
         client = paho.Client(CallbackAPIVersion.VERSION2, "pump-7")
         here, over = threading.Event(), threading.Event()
         client.on_connect = lambda *_: here.set()

@@ -12,7 +12,16 @@ import msgspec
 
 from gateway.broker.connection import Connection
 from gateway.config import ClusterSection, MqttSection
-from gateway.effects import Dial, Effect, Note, SaveKeys, SaveMember, SaveMeshTime
+from gateway.effects import (
+    Dial,
+    Effect,
+    ForgetMember,
+    Note,
+    SaveKeys,
+    SaveMember,
+    SaveMeshTime,
+    SaveRow,
+)
 from gateway.keyring import Key, Keyring
 from gateway.mesh.frames import AnyFrame, Frame, Member, encode, split
 from gateway.mesh.identity import Identity
@@ -35,6 +44,7 @@ from gateway.mqtt.packets import (
     Will,
 )
 from gateway.node import Node
+from gateway.table import Row
 
 PORT = 7883
 STEP_S = 0.1
@@ -56,6 +66,8 @@ class Gate:
         self.dials: list[Dial] = []
         self.keys: tuple[Key, ...] = ()  # on its disk; none: nobody asks for keys
         self.disk_fails = False
+        self.rows: dict[tuple[str, str], Row] = {}
+        self.dead_s: dict[str, float] = {}
         self.start()
 
     def start(self) -> None:
@@ -68,7 +80,8 @@ class Gate:
         settings = MqttSection(allow_anonymous="everywhere")
         members = tuple(self.members.values())
         self.node = Node(settings, identity, Random(1), self.room.now, self.saved_ms, members)
-        self.mesh.recall(Keyring(self.keys))
+        rows = [(*key, row) for key, row in self.rows.items()]
+        self.mesh.recall(Keyring(self.keys), rows, self.dead_s)
 
     def restart(self) -> None:
         """The process ends and begins anew: its links are over."""
@@ -103,9 +116,14 @@ class Gate:
                     self.keys = effect.keys
                     self.mesh.keys_saved(effect.version, self.room.now)
                 case SaveMember():
-                    self.members[effect.gateway] = Member(
-                        effect.gateway, effect.name, effect.address, effect.port
-                    )
+                    who = effect.gateway
+                    where = (effect.name, effect.address, effect.port, effect.store)
+                    self.members[who] = Member(who, *where)
+                    self.dead_s[who] = effect.dead_s
+                case ForgetMember():
+                    del self.members[effect.gateway]
+                case SaveRow():
+                    self.rows[effect.table, effect.key] = effect.row
 
     def client(
         self, name: str, version: Version = Version.MQTT311, will: Will | None = None
