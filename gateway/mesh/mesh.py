@@ -276,6 +276,10 @@ class Mesh:
         self.state.now = now
         keys.finish(self.state)
 
+    def old_links(self) -> bool:
+        """Whether a link still stands by a cluster key that is over."""
+        return any(self.state.keyring.over(link.key) for link in self.state.links)
+
     def keys_saved(self, version: int, now: float) -> None:
         """The keys of a `SaveKeys` are on disk, and may be used."""
         self.state.now = now

@@ -168,6 +168,7 @@ class _Key:
                 raise ControlError("the new key is not on disk here yet", "see: gwctl status")
             self._mesh.finish_key(self._runtime.now())
             self._runtime.schedule()
+            await until(lambda: not self._mesh.old_links())
         done = f"only the cluster key {holding[0]} holds"
         if late:
             done += f"; write it into the configuration of {', '.join(late)}"

@@ -27,7 +27,7 @@ from gateway.board import serial_number
 from gateway.config import ClusterSection, Config, ConfigError
 from gateway.config_document import to_document as config_document
 from gateway.config_loader import DEFAULT_PATH, load_config
-from gateway.control import Status, to_document
+from gateway.control import ProblemStatus, Severity, Status, to_document
 from gateway.control_commands import CONFIG, STATUS
 from gateway.effects import Dial, Save, SaveKeys
 from gateway.ids import gateway_id
@@ -399,10 +399,18 @@ class Daemon:
             *(measures or (None, None, None, None)),
         )
 
+    def _found_at_the_start(self) -> list[ProblemStatus]:
+        """What was amiss with the files, until the next start: it is known to the log for ever."""
+        notes = [*self._store.notes, *self._keeper.notes]
+        if self._keys is not None:
+            notes += self._keys.notes
+        remedy = f"nothing is deleted; see {self._config.gateway.state_dir}, and docs/operating.md"
+        return [ProblemStatus(Severity.WARNING, note, remedy) for note in notes]
+
     def _status(self) -> Status:
         now, store, renewal = self._runtime.now(), self._keeper.status(), self._renewal
         tls = None if renewal is None else renewal.status()
-        problems = [] if renewal is None else renewal.problems()
+        problems = [*self._found_at_the_start(), *([] if renewal is None else renewal.problems())]
         return self._reporter.status(self._vitals(), self._address, now, store, tls, problems)
 
 

@@ -112,7 +112,8 @@ class Discovery:
         """Returns when there is something else to say, or it is time to try again."""
         while True:
             with contextlib.suppress(TimeoutError):  # other addresses are no event to wait for
-                await asyncio.wait_for(self._other_words.wait(), ADDRESS_CHECK_S)
+                async with asyncio.timeout(ADDRESS_CHECK_S):
+                    await self._other_words.wait()
             other_words = self._other_words.is_set()
             self._other_words.clear()
             if other_words or self._zeroconf is None or self._addresses() != current:
