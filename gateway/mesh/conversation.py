@@ -104,7 +104,8 @@ def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
         peer.outgoing.forget()  # what it had in memory went with its last start
         peer.incoming = Incoming()
     _remember(state, peer, link, hello)
-    state.hold(peer.gateway, state.now + SYNC_TIMEOUT_S)
+    if not peer.refuses:
+        state.hold(peer.gateway, state.now + SYNC_TIMEOUT_S)
     membership.judge(state)
     link.say(Received(hello.store, hello.boot, peer.incoming.number))
     peer.taken_said = peer.incoming.number
@@ -190,6 +191,7 @@ def _meet(state: MeshState, members: tuple[Member, ...]) -> None:
 
 def _on_received(state: MeshState, link: Link, frame: Received) -> None:
     peer = state.peers[link.gateway]
+    peer.refuses = False
     me = state.identity
     if (frame.store, frame.boot) == (me.store, me.boot):
         peer.outgoing.taken(frame.number)
@@ -331,7 +333,12 @@ def _on_refuse(state: MeshState, link: Link, frame: Refuse) -> None:
     if frame.code in ("double", "self"):
         link.close()
         return
-    code = forgetting.HERE if frame.code == forgetting.CODE else frame.code
+    code = frame.code
+    if code == forgetting.CODE:
+        code = forgetting.HERE
+        if link.gateway in state.peers:
+            state.peers[link.gateway].refuses = True
+            membership.judge(state)
     raise LinkError(code, f"it refuses this gateway: {frame.detail}")
 
 

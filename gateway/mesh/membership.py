@@ -22,7 +22,9 @@ def judge(state: MeshState) -> None:
         if silent_s >= cluster.dead_s and peer.link is not None:
             peer.link.close()
             unlink(state, peer)
-        if silent_s < cluster.suspect_s and peer.link is not None and peer.hears_us:
+        if peer.refuses:
+            _dead(state, peer)
+        elif silent_s < cluster.suspect_s and peer.link is not None and peer.hears_us:
             _alive(state, peer)
         elif silent_s < cluster.dead_s or _heard_by_others(state, peer):
             _suspect(state, peer)

@@ -56,6 +56,7 @@ class Peer:
     streaming: bool = False  # the other side has said what it has: messages may go
     taken_said: int = 0
     stopping: bool = False
+    refuses: bool = False  # it has forgotten this gateway: that it says so is no sign of life
 
     def speaks(self, protocol: int) -> bool:
         """Whether it understands this version of the link protocol."""

@@ -112,6 +112,14 @@ def test_one_that_comes_back_brings_nothing_and_both_are_told() -> None:
         assert "c (c) was forgotten by this mesh" in told(gate)
         assert "gwctl cluster rejoin" in told(gate) and "gwctl cluster rejoin" in told(c)
     assert "it refuses this gateway: c (c) was forgotten by this mesh" in told(c)
+    for _ in range(3):
+        room.wait(1)
+        relink(room, c, a)
+    assert {c.peer(name).life for name in ("a", "b")} == {Life.DEAD} and "ALONE" in told(c)
+    alone = c.client("alone")
+    alone.publish("plant/alone", b"3")
+    room.settle()
+    assert "PubAck" in alone.kinds()
 
 
 def test_it_is_a_member_again_with_a_new_store() -> None:
