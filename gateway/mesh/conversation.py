@@ -40,6 +40,7 @@ from gateway.mesh.frames import (
     Retained,
     Rows,
     Start,
+    Strange,
     Taken,
     Vitals,
 )
@@ -84,10 +85,20 @@ def _member(peer: Peer) -> Member:
 
 def handle(state: MeshState, link: Link, frame: AnyFrame) -> None:
     """Does what a frame asks. Raises LinkError when the link must end."""
+    if isinstance(frame, Strange):
+        _on_strange(state, link, frame)
+        return
     move = _MOVES.get((link.state, type(frame)))
     if move is None:
         raise LinkError("malformed", f"{type(frame).__name__} while {link.state.value}")
     move(state, link, frame)
+
+
+def _on_strange(state: MeshState, link: Link, frame: Strange) -> None:
+    """While a mesh is updated one by one, a later version may say what this one does not know."""
+    peer = state.peers.get(link.gateway)
+    if link.state is LinkState.WAITING or peer is None or not peer.speaks(PROTOCOL + 1):
+        raise LinkError("malformed", f"a frame of the type {frame.type!r}, which is none")
 
 
 def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:

@@ -5,7 +5,8 @@
 
 The first frame of each side is Hello; what follows depends on both understanding a common version of
 the protocol. Unknown fields are ignored and missing ones have defaults, so that a field may be added
-without a new version. Entries are arrays, for speed, and grow at their end only.
+without a new version. Entries are arrays, for speed, and grow at their end only. A frame of a type that
+is not known (`Strange`) is passed over if its sender speaks a later version.
 
 Refusal codes: "protocol" (no common version), "cluster" (another cluster name), "self" (one's own
 address), "clone" (two boxes with one identity), "identity" (the certificate names another gateway),
@@ -15,7 +16,7 @@ address), "clone" (two boxes with one identity), "identity" (the certificate nam
 Must not know what is done about a frame.
 """
 
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
@@ -27,6 +28,7 @@ from gateway.table import Row
 PROTOCOL: Final = 2  # what this version speaks
 PROTOCOL_MIN: Final = 1  # the oldest that it still understands
 HEADER_BYTES: Final = 4
+TYPE_CHARACTERS_MAX: Final = 40  # of a type that is not known, as it is shown
 
 
 class Frame(msgspec.Struct, frozen=True, tag_field="t"):
@@ -240,6 +242,16 @@ class Bye(Frame, frozen=True, tag="bye"):
     """I stop on purpose."""
 
 
+class Strange(Frame, frozen=True, tag="strange"):
+    """What came is a frame of this type, which is not known here. Nobody sends this one."""
+
+    type: str
+
+
+class _Typed(msgspec.Struct, frozen=True):
+    t: str
+
+
 AnyFrame = (
     Hello
     | Refuse
@@ -257,18 +269,35 @@ AnyFrame = (
     | Beat
     | Vitals
     | Known
+    | Strange
     | Keys
     | Bye
 )
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(AnyFrame)
+_type_decoder = msgspec.msgpack.Decoder(_Typed)
+_KNOWN: Final = frozenset(frame.__struct_config__.tag for frame in get_args(AnyFrame))
 
 
 def encode(frame: Frame) -> bytes:
     """The frame as it goes over the link, length first."""
     body = _encoder.encode(frame)
     return len(body).to_bytes(HEADER_BYTES, "big") + body
+
+
+def _frame(body: memoryview) -> AnyFrame:
+    try:
+        frame: AnyFrame = _decoder.decode(body)
+        return frame
+    except msgspec.DecodeError as error:  # ValidationError is one
+        try:
+            kind = _type_decoder.decode(body).t
+        except msgspec.DecodeError:
+            kind = ""
+        if kind and kind not in _KNOWN:
+            return Strange(kind[:TYPE_CHARACTERS_MAX])
+        raise LinkError("malformed", f"not a frame: {error}") from error
 
 
 def split(data: bytes) -> tuple[list[AnyFrame], int]:
@@ -285,9 +314,6 @@ def split(data: bytes) -> tuple[list[AnyFrame], int]:
             raise LinkError("malformed", f"a frame of {length} bytes")
         if body + length > size:
             break
-        try:
-            frames.append(_decoder.decode(memoryview(data)[body : body + length]))
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
-            raise LinkError("malformed", f"not a frame: {error}") from error
+        frames.append(_frame(memoryview(data)[body : body + length]))
         start = body + length
     return frames, start
