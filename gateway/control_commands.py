@@ -88,6 +88,8 @@ _RULE = Argument(
     many=True,
 )
 
+_FORCE_OUT = Argument("force", Kind.SWITCH, "do not wait for other gateways", False, option=True)
+
 COMMANDS: tuple[Command, ...] = (
     Command(
         STATUS,
@@ -204,6 +206,28 @@ COMMANDS: tuple[Command, ...] = (
             Argument("action", Kind.TEXT, "read or write", choices=("read", "write")),
             Argument("topic", Kind.TEXT, "the topic"),
         ),
+    ),
+    Command(
+        "drain",
+        "sends the clients of this gateway to others; it stays in the mesh",
+        (_FORCE_OUT,),
+        description="Waits until no other gateway is out of service and another one has what this one "
+        "has, then takes no more clients, and disconnects those that are here, 200 a second, without "
+        "their wills. Clients of MQTT 5.0 are told where to go (0x9C with a server reference). Then it "
+        "may be unplugged, and the others wait with theirs until it is back, for ten minutes at most. "
+        "It lasts until gwctl undrain, or until gatewayd is started anew. Ctrl-C ends the waiting.",
+        stream=True,
+        changes=True,
+    ),
+    Command("undrain", "lets clients come in again", changes=True),
+    Command(
+        "reboot",
+        "drains this gateway, and reboots its box",
+        (_FORCE_OUT,),
+        description="Does what gwctl drain does, and reboots the box then. Other gateways that are told "
+        "to reboot wait until this one is back, for ten minutes at most.",
+        stream=True,
+        changes=True,
     ),
     Command(
         "forget",

@@ -103,7 +103,16 @@ class Reporter:
             store=store,
             tls=tls,
             broker=self._broker(),
+            safe_to_unplug=self._safe_to_unplug(),
         )
+
+    def _safe_to_unplug(self) -> tuple[str, ...] | None:
+        mesh = self._node.mesh
+        if mesh is None:
+            return None
+        from gateway.mesh.unplugging import safe_to_unplug
+
+        return tuple(safe_to_unplug(mesh.state))
 
     def _broker(self) -> BrokerStatus:
         broker, sessions = self._node.broker, self._node.broker.state.sessions.values()

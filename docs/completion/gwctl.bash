@@ -40,18 +40,21 @@ _gwctl() {
         " sessions "*) known="-h --help --orphans --limit --json --socket" ;;
         " clients "*) known="-h --help --limit --json --socket" ;;
         " cluster "*) known="rejoin key" ;;
+        " undrain "*) known="-h --help --json --socket" ;;
         " client "*) known="-h --help --limit --json --socket" ;;
         " config "*) known="-h --help --json --socket" ;;
         " doctor "*) known="-h --help --config --json" ;;
         " forget "*) known="-h --help --force --json --socket" ;;
+        " reboot "*) known="-h --help --force --json --socket" ;;
         " status "*) known="-h --help --json --watch --socket" ;;
+        " drain "*) known="-h --help --force --json --socket" ;;
         " queue "*) known="-h --help --limit --json --socket" ;;
         " trace "*) known="-h --help --client -n --count --seconds --no-payload --json --socket" ;;
         " kick "*) known="-h --help --json --socket" ;;
         " rule "*) known="add remove list test" ;;
         " user "*) known="add passwd remove list" ;;
         " log "*) known="-h --help -n --lines -f --follow --json --socket" ;;
-        " ") known="-h --help --version --host status clients client sessions retained queue kick trace log config doctor completion user rule forget cluster" ;;
+        " ") known="-h --help --version --host status clients client sessions retained queue kick trace log config doctor completion user rule drain undrain reboot forget cluster" ;;
     esac
     COMPREPLY=($(compgen -W "$known" -- "$word"))
 }

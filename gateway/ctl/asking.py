@@ -58,9 +58,9 @@ def _show(command: Command, document: object, as_json: bool) -> int:
 
 
 def _follow(command: Command, path: str, request: bytes, as_json: bool) -> int:
-    """Until Ctrl-C, which is how one leaves, or the gateway's end."""
+    """Until Ctrl-C, which is how one leaves, or the gateway's end, or that of what it does."""
     screen = Screen()
-    begun = False
+    begun, status = False, DONE
     try:
         for line in follow(path, request):
             if not begun:
@@ -68,13 +68,16 @@ def _follow(command: Command, path: str, request: bytes, as_json: bool) -> int:
                 begun = True
                 if command.words == TRACE and screen.is_terminal:  # which may stay empty for long
                     print("gwctl: watching; Ctrl-C ends it", file=sys.stderr)
-            elif as_json:
-                print(json.dumps(decode_item(line), separators=(",", ":")), flush=True)
+                continue
+            document = decode_item(line)
+            status = DEGRADED if document.get("state") == "failed" else DONE
+            if as_json:
+                print(json.dumps(document, separators=(",", ":")), flush=True)
             else:
-                screen.show(streams.lines(command.words, decode_item(line)))
+                screen.show(streams.lines(command.words, document))
     except KeyboardInterrupt:
         return DONE
-    return DONE
+    return status
 
 
 def _secrets(options: argparse.Namespace) -> dict[str, Any]:

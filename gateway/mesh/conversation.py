@@ -18,7 +18,7 @@ from gateway.effects import SaveMember
 from gateway.errors import LinkError
 from gateway.ids import Stamp
 from gateway.limits import GATEWAYS_MAX, SYNC_TIMEOUT_S
-from gateway.mesh import forgetting, keys, membership, presence, reconcile, tables
+from gateway.mesh import forgetting, keys, lock, membership, presence, reconcile, tables
 from gateway.mesh.frames import (
     PROTOCOL,
     PROTOCOL_MIN,
@@ -34,6 +34,8 @@ from gateway.mesh.frames import (
     InterestTaken,
     Keys,
     Known,
+    Lock,
+    LockHeard,
     Member,
     Received,
     Refuse,
@@ -114,6 +116,7 @@ def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
     if peer.hello is None or _start_of(peer.hello) != _start_of(hello):
         peer.outgoing.forget()  # what it had in memory went with its last start
         peer.incoming = Incoming()
+        peer.wish = None
     _remember(state, peer, link, hello)
     if not peer.refuses:
         state.hold(peer.gateway, state.now + SYNC_TIMEOUT_S)
@@ -215,6 +218,8 @@ def _on_received(state: MeshState, link: Link, frame: Received) -> None:
     for interest in state.own_interest.full(state.local.filters()):
         link.say(interest)
     keys.tell(state, peer)
+    if state.wish is not None:
+        lock.tell(state, peer)
     link.say(Digest(state.local.retained.digest()))
     tables.compare(state, peer, state.tables())
 
@@ -330,6 +335,14 @@ def _on_keys(state: MeshState, link: Link, frame: Keys) -> None:
     keys.heard(state, frame)
 
 
+def _on_lock(state: MeshState, link: Link, frame: Lock) -> None:
+    lock.on_lock(state, state.peers[link.gateway], frame)
+
+
+def _on_lock_heard(state: MeshState, link: Link, frame: LockHeard) -> None:
+    lock.on_heard(state, state.peers[link.gateway], frame)
+
+
 def _on_known(state: MeshState, link: Link, frame: Known) -> None:
     _meet(state, frame.members)
 
@@ -385,6 +398,8 @@ _MOVES: dict[tuple[LinkState, type], Move] = {
     (LinkState.UP, Beat): _on_beat,
     (LinkState.UP, Vitals): _on_vitals,
     (LinkState.UP, Keys): _on_keys,
+    (LinkState.UP, Lock): _on_lock,
+    (LinkState.UP, LockHeard): _on_lock_heard,
     (LinkState.UP, Known): _on_known,
     (LinkState.UP, Bye): _on_bye,
     (LinkState.UP, Refuse): _on_refuse,

@@ -242,6 +242,19 @@ class Bye(Frame, frozen=True, tag="bye"):
     """I stop on purpose."""
 
 
+class Lock(Frame, frozen=True, tag="lock"):
+    """I want the mesh's lock since `stamp`; without one I do not. Since protocol 2."""
+
+    stamp: tuple[int, int] | None = None
+    why: str = ""
+
+
+class LockHeard(Frame, frozen=True, tag="lock-heard"):
+    """I know of your wish of this stamp."""
+
+    stamp: tuple[int, int]
+
+
 class Strange(Frame, frozen=True, tag="strange"):
     """What came is a frame of this type, which is not known here. Nobody sends this one."""
 
@@ -269,6 +282,8 @@ AnyFrame = (
     | Beat
     | Vitals
     | Known
+    | Lock
+    | LockHeard
     | Strange
     | Keys
     | Bye

@@ -13,7 +13,16 @@ from gateway.effects import Dial, Effect
 from gateway.errors import LinkError, ProtocolError
 from gateway.ids import Stamp
 from gateway.keyring import Keyring
-from gateway.mesh import conversation, forgetting, keys, membership, presence, tables
+from gateway.mesh import (
+    conversation,
+    forgetting,
+    keys,
+    lock,
+    membership,
+    presence,
+    tables,
+    unplugging,
+)
 from gateway.mesh.dialling import Dialling
 from gateway.mesh.frames import Bye, Member, Refuse, Taken, Vitals
 from gateway.mesh.identity import Identity
@@ -265,6 +274,34 @@ class Mesh:
         own = self.state.identity
         told = any(refusal.code == forgetting.HERE for refusal in refusals)
         return told or forgetting.is_forgotten(self.state, own.gateway, own.store)
+
+    def want_lock(self, why: str, now: float) -> None:
+        """This gateway wants to be the one that is out of service; `why` is a word for the operator."""
+        self.state.now = now
+        lock.want(self.state, why)
+
+    def give_lock_up(self, now: float) -> None:
+        """It does not want that any more."""
+        self.state.now = now
+        lock.give_up(self.state)
+
+    def lock_waits_for(self) -> list[str]:
+        """Why it may not be that yet, in words; nothing: it may."""
+        return [] if lock.has(self.state) else lock.waits_for(self.state)
+
+    def would_be_missed(self) -> bool:
+        """Whether something would be out of reach without this gateway."""
+        return self.state.identity.name not in unplugging.safe_to_unplug(self.state)
+
+    def doors(self) -> list[str]:
+        """Where clients may go instead: the other gateways that live, with the port where it differs."""
+        own = self.state.identity
+        found = []
+        for peer in self.state.alive():
+            if peer.hello is not None and peer.wish is None:
+                same = peer.hello.mqtt_port == own.mqtt_port
+                found.append(peer.address if same else f"{peer.address}:{peer.hello.mqtt_port}")
+        return found
 
     def rotate_key(self, fingerprint: str, secret: bytes, now: float) -> None:
         """There is a new cluster key; only while just one holds."""

@@ -16,6 +16,16 @@ TABLES_AND_CLIENTS = 2  # since this version of the link protocol there are thei
 INTEREST, RETAINED = "interest", "retained"  # what is awaited of a peer, beside tables
 
 
+@dataclass(slots=True)
+class Wish:
+    """For the mesh's lock (`lock.py`); `heard` are the ids of those that know of it."""
+
+    stamp: Stamp
+    why: str
+    heard: dict[str, None] = field(default_factory=dict)
+    granted: bool = False
+
+
 @dataclass(slots=True, eq=False)
 class Peer:
     """Times are monotonic seconds here; `heard_at` is the last byte from it over any link.
@@ -56,6 +66,7 @@ class Peer:
     streaming: bool = False  # the other side has said what it has: messages may go
     taken_said: int = 0
     stopping: bool = False
+    wish: Wish | None = None
     refuses: bool = False  # it has forgotten this gateway: that it says so is no sign of life
 
     def speaks(self, protocol: int) -> bool:

@@ -4,7 +4,7 @@ Must not know how it is shown, or what else is wrong with the box.
 """
 
 from gateway.control import ProblemStatus, Severity
-from gateway.mesh import keys
+from gateway.mesh import keys, lock
 from gateway.mesh.life import Life
 from gateway.mesh.peer import Peer
 from gateway.mesh.refusals import Refusal
@@ -33,7 +33,18 @@ def problems(state: MeshState, own_name: str, now: float) -> list[ProblemStatus]
         text = f"two gateways are called {name}"
         found.append(ProblemStatus(Severity.WARNING, text, "give each its own gateway.name"))
     found += [_refused(refusal) for refusal in state.refusals.current(now)]
-    return found + _keys(state)
+    return found + _keys(state) + _out_of_service(state)
+
+
+def _out_of_service(state: MeshState) -> list[ProblemStatus]:
+    held = lock.holder(state)
+    if held is None:
+        return []
+    name, why = held
+    text = f"{name} is out of service, or is to be ({why}): the others wait with that"
+    return [
+        ProblemStatus(Severity.NOTICE, text, f"when its work is done, on {name}: gwctl undrain")
+    ]
 
 
 def _alone(state: MeshState, now: float) -> list[ProblemStatus]:

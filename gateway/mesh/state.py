@@ -2,9 +2,11 @@
 
 `now` is the time of the input at work. `holding` are the reasons why clients are held back (the boot
 barrier, a link that has not been synced yet), each with the time at which it ends by itself.
-`alone_since` is since when no other gateway lives; None: one does.
+`alone_since` is since when no other gateway lives; None: one does. `copied` says of a gateway whether
+what it has is at another one, too, that lives.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.clock import MeshClock
@@ -19,7 +21,7 @@ from gateway.mesh.interest import Barriers, OwnInterest, PeersInterest
 from gateway.mesh.life import Life
 from gateway.mesh.link import Link
 from gateway.mesh.local import Local
-from gateway.mesh.peer import Peer
+from gateway.mesh.peer import Peer, Wish
 from gateway.mesh.refusals import Refusal, Refusals
 from gateway.table import Table
 
@@ -46,6 +48,8 @@ class MeshState:
     own_tables: dict[str, Table] = field(default_factory=lambda: {FORGOTTEN: Table(FORGOTTEN_MAX)})
     aged_at: float = 0.0
     alone_since: float | None = None
+    wish: Wish | None = None
+    copied: Callable[[str], bool] = lambda gateway: True
     keyring: Keyring = field(default_factory=Keyring)
     holding: dict[str, float] = field(default_factory=dict)
     vitals: Vitals | None = None

@@ -17,6 +17,7 @@ import ssl
 import sys
 import time
 from collections.abc import Awaitable, Coroutine, Sequence
+from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -248,11 +249,14 @@ class Daemon:
             register_alone(self.commands)
             return
         from gateway.shell.cluster import register
+        from gateway.shell.draining import register as register_draining
 
         assert self._keys is not None, "a mesh has keys"
         directory = self._config.gateway.state_dir
         name = self._config.cluster.name
         register(self.commands, self._runtime, self._keys, name, directory)
+        beside = Path(self._config.gateway.control_socket).parent
+        register_draining(self.commands, self._runtime, beside)
 
     def _link_keys(self, cluster: ClusterSection) -> LinkKeys:
         from gateway.shell.link_keys import LinkKeys
