@@ -129,30 +129,25 @@ def test_two_live_boxes_with_one_identity_are_told_at_both_and_the_later_stays_o
     assert twin.states().get("gw1") != "alive"
 
 
-def test_mdns_is_needed_once(make: Make) -> None:
-    """Addresses are kept and told to third ones: nobody but the first meeting needs to know one."""
+def test_addresses_are_needed_once_and_a_gateway_that_is_alone_says_so(make: Make) -> None:
+    """They are kept, and told to third ones: after the first meeting nobody is told of anybody."""
     first, second, third = (make(f"gw{n}", f"box-{n}") for n in (1, 2, 3))
     for gateway in (first, second, third):
         gateway.start()
     wait_until(lambda: third.states().get("gw2") == "alive", "they heard of each other", SEEN_S_MAX)
     for gateway in (first, second, third):
         gateway.stop()
-    for gateway in (second, third):
         assert gateway.cluster is not None
-        gateway.cluster = replace(gateway.cluster, peers=())  # its configuration names nobody
-        gateway.start()
+        gateway.cluster = replace(gateway.cluster, peers=(), expected_gateways=3)
+    second.start()
+    wait_until(lambda: "ALONE since" in second.problems(), "it knows of others", SEEN_S_MAX)
+    words = ["status", "--socket", str(second.control_socket)]
+    gwctl = [Path(sys.executable).parent / "gwctl", *words]
+    shown = subprocess.run(gwctl, capture_output=True, text=True, timeout=10, check=False)
+    assert shown.returncode == 1
+    assert "1 of 3 expected gateways are here" in shown.stdout and "ALONE since" in shown.stdout
+    third.start()
     wait_until(lambda: second.states().get("gw3") == "alive", "they dial each other", SEEN_S_MAX)
     wait_until(lambda: third.states().get("gw2") == "alive", "they dial each other", SEEN_S_MAX)
-
-
-def test_fewer_than_expected_and_alone_are_exit_status_1(make: Make) -> None:
-    gateway = make("gw1", "box-1")
-    assert gateway.cluster is not None
-    gateway.cluster = replace(gateway.cluster, expected_gateways=2)
-    gateway.start()
-    wait_until(lambda: "ALONE since" in gateway.problems(), "it is alone", SEEN_S_MAX)
-    gwctl = Path(sys.executable).parent / "gwctl"
-    words = [str(gwctl), "status", "--socket", str(gateway.control_socket)]
-    shown = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False)
-    assert shown.returncode == 1
-    assert "1 of 2 expected gateways are here" in shown.stdout and "ALONE since" in shown.stdout
+    assert "2 of 3 expected gateways are here" in second.problems()
+    assert "ALONE" not in second.problems()

@@ -1,14 +1,18 @@
 """What an operator does to a mesh of real gateways while it serves: another key, a gateway less."""
 
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.chaos.conftest import FOUND_S_MAX, NAMES, Mesh, People
-from tests.clients.face import Message
+from tests.clients.face import Message, Refused
 from tests.gateways import Gateway, wait_until
 
 pytestmark = [
@@ -107,11 +111,11 @@ def test_the_key_is_changed_under_load_and_who_was_away_comes_back(
     wait_until(mesh.complete, "gw2 is back", FOUND_S_MAX)
 
 
-def test_the_old_key_is_refused_with_what_to_do_and_the_new_one_is_taken(
-    mesh: Mesh, spare: Gateway
+def test_a_card_from_before_stays_out_until_it_has_the_new_key_and_another_store(
+    mesh: Mesh, people: People, spare: Gateway
 ) -> None:
     key = new_key(mesh)
-    spare.start()  # as a card from before: it has the first key
+    spare.start()  # it has the first key
     wait_until(lambda: "key that is over" in mesh["gw1"].problems(), "it is told", REFUSED_S_MAX)
     wait_until(lambda: "cluster key" in spare.problems(), "it is told there, too", REFUSED_S_MAX)
     assert "write the newest into cluster.key there" in mesh["gw1"].problems()
@@ -119,17 +123,6 @@ def test_the_old_key_is_refused_with_what_to_do_and_the_new_one_is_taken(
     assert "gw4" not in mesh["gw1"].states()
     spare.stop()
     spare.cluster = replace(mesh.cluster, key=key)
-    spare.start()
-    wait_until(lambda: spare.states().get("gw1") == "alive", "it is a member", FOUND_S_MAX)
-    spare.stop()
-    wait_until(lambda: mesh["gw1"].states()["gw4"] == "dead", "gw4 is gone", DEAD_S_MAX + 1)
-    operator(mesh["gw1"], "forget", gateway="gw4")
-
-
-def test_a_dead_gateway_is_forgotten_stays_out_and_is_a_member_again_with_a_new_store(
-    mesh: Mesh, people: People, spare: Gateway
-) -> None:
-    spare.cluster = replace(mesh.cluster, key=new_key(mesh))
     spare.start()
     for name in NAMES:
         wait_until(lambda: mesh[name].states().get("gw4") == "alive", "it is a member", FOUND_S_MAX)  # noqa: B023
@@ -160,3 +153,46 @@ def test_a_dead_gateway_is_forgotten_stays_out_and_is_a_member_again_with_a_new_
     spare.stop()
     wait_until(lambda: mesh["gw1"].states()["gw4"] == "dead", "gw4 is gone", DEAD_S_MAX + 1)
     operator(mesh["gw1"], "forget", gateway="gw4")
+
+
+def gwctl(gateway: Gateway, *words: str) -> subprocess.Popen[str]:
+    program = Path(sys.executable).parent / "gwctl"
+    command = [str(program), *words, "--socket", str(gateway.control_socket)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_one_gateway_at_a_time_is_drained_and_its_clients_go_elsewhere(
+    mesh: Mesh, people: People
+) -> None:
+    def safe(name: str) -> list[str]:
+        found: list[str] = mesh[name].status()["safe_to_unplug"]
+        return found
+
+    wait_until(lambda: safe("gw1") == list(NAMES), "each may be unplugged", FOUND_S_MAX)
+    clients = [people.at(mesh["gw1"], f"client-{n}") for n in range(30)]
+    first = gwctl(mesh["gw1"], "drain")
+    said, _ = first.communicate(timeout=20)
+    assert first.returncode == 0 and "no client is left" in said.splitlines()[-1]
+    assert {client.inbox.closed().reason for client in clients} == {0x9C}
+    with pytest.raises(Refused):
+        people.at(mesh["gw1"], "late")
+    people.at(mesh["gw2"], "client-0")
+    assert safe("gw2") == safe("gw1") == ["gw1"]
+    assert "gw1 is out of service" in mesh["gw3"].problems()
+
+    second = gwctl(mesh["gw2"], "drain")
+    assert second.stdout is not None
+    assert second.stdout.readline() == "waits for gw1 (drain)\n"
+    assert operator(mesh["gw1"], "undrain")["done"] == "clients may come in again"
+    said, _ = second.communicate(timeout=20)
+    assert "no client is left" in said
+    people.at(mesh["gw1"], "late")
+
+    third = gwctl(mesh["gw3"], "drain")
+    assert third.stdout is not None
+    assert third.stdout.readline() == "waits for gw2 (drain)\n"
+    third.send_signal(signal.SIGINT)
+    third.communicate(timeout=20)
+    assert third.returncode == 0
+    operator(mesh["gw2"], "undrain")
+    wait_until(lambda: safe("gw1") == list(NAMES), "nobody is out of service", FOUND_S_MAX)
