@@ -42,7 +42,7 @@ class Key(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Keyring:
-    """`version` counts the changes, so that it is known which of them are on disk.
+    """`version` counts the changes, `saved` is the version that is on disk.
 
     Without any key (in tests) nothing is said of keys, and no link is refused for one.
     """
@@ -51,6 +51,7 @@ class Keyring:
         self.keys: dict[str, Key] = {}
         self.version = 0
         self.merge(keys)
+        self.saved = self.version
 
     def valid(self) -> list[Key]:
         """Those that hold, the newest first."""

@@ -47,10 +47,12 @@ def saved(state: MeshState, version: int) -> None:
     keyring, me = state.keyring, state.identity.gateway
     if version != keyring.version:
         return  # a later version is on its way there
+    keyring.saved = version
     unsaid = [key.kept(me) for key in keyring.valid() if me not in key.kept_by]
     if len(keyring.keys) > 1 and unsaid:
         keyring.merge(unsaid)
         _save(state)
+        return
     for peer in state.peers.values():
         tell(state, peer)
     for link in state.links:
@@ -59,12 +61,13 @@ def saved(state: MeshState, version: int) -> None:
 
 
 def tell(state: MeshState, peer: Peer) -> None:
-    """Says what is known of keys; nothing while there is only the one that both have."""
-    link, keys = peer.link, list(state.keyring.keys.values())
-    if link is None or link.closed or not peer.streaming:
+    """Says what is known of keys; nothing while there is only the one that both have, or while what
+    is new is on its way to the disk."""
+    link, keyring = peer.link, state.keyring
+    if len(keyring.keys) < 2 or keyring.saved != keyring.version:
         return
-    if len(keys) > 1 and peer.speaks(TABLES_AND_CLIENTS):
-        link.say(Keys(keys))
+    if link is not None and not link.closed and peer.streaming and peer.speaks(TABLES_AND_CLIENTS):
+        link.say(Keys(list(keyring.keys.values())))
 
 
 def heard(state: MeshState, frame: Keys) -> None:

@@ -15,7 +15,7 @@ import fcntl
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -193,9 +193,17 @@ class Store:
         ).fetchall()
         members = tuple(Member(*row[:5]) for row in rows)
         dead_s = {row[0]: row[5] for row in rows if row[5]}
-        own = database.execute("SELECT name, key, row FROM mesh_row ORDER BY name, key")
-        kept = tuple((name, key, msgspec.msgpack.decode(row, type=Row)) for name, key, row in own)
-        return Kept(store, boot, int(values.get("mesh_time_ms", "0")), members, kept, dead_s)
+        mesh_ms = int(values.get("mesh_time_ms", "0"))
+        return Kept(store, boot, mesh_ms, members, tuple(self._rows(database)), dead_s)
+
+    def _rows(self, database: sqlite3.Connection) -> Iterator[tuple[str, str, Row]]:
+        """A row that cannot be read stays where it is."""
+        found = database.execute("SELECT name, key, row FROM mesh_row ORDER BY name, key")
+        for name, key, row in found.fetchall():
+            try:
+                yield name, key, msgspec.msgpack.decode(row, type=Row)
+            except msgspec.DecodeError as error:
+                self.notes.append(f"{FILE_NAME}: the row {key} of {name} cannot be read: {error}")
 
     def _write(self, effect: Saved) -> None:
         match effect:

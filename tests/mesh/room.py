@@ -214,12 +214,16 @@ class Room:
     def settle(self) -> None:
         """Turns, until nothing is said any more."""
         for _ in range(TURNS_MAX):
-            for gate in self.gates:
-                gate.do(self.drain(gate))
+            done = [effects for gate in self.gates if (effects := self._turn(gate))]
             moved = [line.carry() for line in list(self.lines)]
-            if not any(moved):
+            if not any(moved) and not done:
                 return
         raise AssertionError("they talk without end")
+
+    def _turn(self, gate: Gate) -> list[Effect]:
+        effects = self.drain(gate)
+        gate.do(effects)
+        return effects
 
     def drain(self, gate: Gate) -> list[Effect]:
         """One turn of a gate."""
