@@ -125,8 +125,16 @@ def test_one_that_comes_back_brings_nothing_and_both_are_told() -> None:
 def test_it_is_a_member_again_with_a_new_store() -> None:
     room = Room()
     a, b, c = room.linked("a", "b", "c")
+    before = c.client("before")
+    before.subscribe("t")
+    room.settle()
+    writer = a.client("writer")
+    writer.publish("t", b"0")
+    room.settle()
+    assert before.payloads() == [b"0"]
     cut_off(room, c)
     forget(a, "c")
+    writer.kinds()
     c.said["store"], c.members = "another store", {}
     c.restart()
     for gate in (a, b):
@@ -136,7 +144,6 @@ def test_it_is_a_member_again_with_a_new_store() -> None:
     reader = c.client("reader")
     reader.subscribe("t")
     room.settle()
-    writer = a.client("writer")
     writer.publish("t", b"1")
     room.settle()
     assert reader.payloads() == [b"1"] and "PubAck" in writer.kinds()

@@ -73,6 +73,24 @@ def test_it_is_not_told_before_it_is_on_disk() -> None:
     rotate(a)
     assert holding(b) == ["old"] and not a.mesh.has_newest_key()
     assert a.mesh.without_newest_key() == ["b"]
+    room.lines[0].cut()
+    relink(room, a, b)
+    assert holding(b) == ["old"]
+
+
+def test_what_an_older_write_to_the_disk_says_is_not_for_what_came_since() -> None:
+    room = Room()
+    a, b = with_keys(room, "a", "b")
+    a.disk_fails = True
+    version = a.mesh.state.keyring.version
+    rotate(a)
+    a.mesh.keys_saved(version, room.now)
+    room.settle()
+    assert not a.mesh.has_newest_key() and holding(b) == ["old"]
+    a.disk_fails = False
+    a.mesh.keys_saved(version + 1, room.now)
+    room.settle()
+    assert a.mesh.has_newest_key() and holding(b) == ["new", "old"]
 
 
 def test_it_is_dialled_with_when_all_have_it_and_until_then_with_the_old_one() -> None:
