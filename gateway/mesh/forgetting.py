@@ -34,11 +34,14 @@ class _Value(msgspec.Struct, frozen=True, array_like=True):
     name: str
 
 
-def forget(state: MeshState, peer: Peer) -> None:
-    """This gateway is gone for good, as far as its present store goes."""
+def forget(state: MeshState, peer: Peer) -> bool:
+    """This gateway is gone for good, as far as its present store goes; False: too many are."""
+    if state.own_tables[FORGOTTEN].is_full():
+        return False
     key = peer.store or _BY_GATEWAY + peer.gateway
     state.note("warning", f"{peer.name} ({peer.gateway}) is forgotten, with its store {key}")
     _set(state, key, msgspec.msgpack.encode(_Value(peer.gateway, peer.name)))
+    return True
 
 
 def is_forgotten(state: MeshState, gateway: str, store: str) -> bool:

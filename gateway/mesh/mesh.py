@@ -263,10 +263,10 @@ class Mesh:
             if gateway in state.peers:
                 state.peers[gateway].dead_s = state.peers[gateway].dead_saved_s = seconds
 
-    def forget(self, gateway: str, now: float) -> None:
-        """This gateway, one of the peers, is gone for good."""
+    def forget(self, gateway: str, now: float) -> bool:
+        """This gateway, one of the peers, is gone for good; False: too many are."""
         self.state.now = now
-        forgetting.forget(self.state, self.state.peers[gateway])
+        return forgetting.forget(self.state, self.state.peers[gateway])
 
     def is_forgotten(self) -> bool:
         """Whether another gateway says that this one was forgotten."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from gateway.config_checks import cluster_key_fault
 from gateway.control_lines import ControlError, Document
+from gateway.limits import FORGOTTEN_MAX
 from gateway.mesh.life import Life
 from gateway.mesh.mesh import Mesh
 from gateway.mesh.peer import Peer
@@ -54,7 +55,9 @@ class _Members:
         if peer.life is not Life.DEAD and not given["force"]:
             text = f"{peer.name} is {peer.life.value}: what it has alone would be out of reach"
             raise ControlError(text, "stop it first; --force forgets it all the same")
-        self._mesh.forget(peer.gateway, self._runtime.now())
+        if not self._mesh.forget(peer.gateway, self._runtime.now()):
+            text = f"{FORGOTTEN_MAX} gateways are forgotten, which is as many as there may be"
+            raise ControlError(text, "give the mesh another cluster.name: it begins anew then")
         self._runtime.schedule()
         await until(lambda: not self._mesh.unconfirmed(FORGOTTEN))
         late = self._mesh.unconfirmed(FORGOTTEN)

@@ -10,10 +10,13 @@ from gateway.broker.people import user_row
 from gateway.config import ClusterSection
 from gateway.control import Severity
 from gateway.effects import Dial
+from gateway.ids import Stamp
+from gateway.limits import FORGOTTEN_MAX
 from gateway.mesh.forgetting import COUNTED_S_MAX, DAY_S
 from gateway.mesh.frames import Member, Refuse
 from gateway.mesh.life import Life
 from gateway.mesh.problems import problems
+from gateway.table import Row
 from tests.mesh.room import CLUSTER, Gate, Room
 
 
@@ -196,6 +199,18 @@ def test_a_store_that_nobody_knew_is_forgotten_when_it_comes() -> None:
     c.restart()
     relink(room, c, a)
     assert peers(a) == {"c"}
+
+
+def test_no_more_are_forgotten_than_there_may_be() -> None:
+    room = Room()
+    a, _, c = room.linked("a", "b", "c")
+    cut_off(room, c)
+    table = a.mesh.state.own_tables["forgotten"]
+    for n in range(FORGOTTEN_MAX):
+        table.put(f"store {n}", Row(Stamp(1, n, "a"), Stamp(1, n, "a"), b""))
+    assert not a.mesh.forget("c", room.now)
+    aged(room, 100, a)
+    assert peers(a) == {"b", "c"}
 
 
 def test_mdns_does_not_make_it_dial_one_that_is_forgotten() -> None:
