@@ -115,6 +115,7 @@ def _let_go(state: MeshState, peer: Peer) -> None:
         peer.link.say(Refuse(CODE, f"{peer.name} ({peer.gateway}) was forgotten by this mesh"))
         peer.link.close()
         membership.unlink(state, peer)
+    peer.outgoing.release_tickets()
     membership.bury(state, peer)
     del state.peers[peer.gateway]
     state.dialling.forget(peer.gateway)

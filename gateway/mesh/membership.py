@@ -3,7 +3,8 @@
 Any byte is a sign of life. A gateway is suspect when nothing was heard for `suspect_s`, or when it says
 that it does not hear this one: what is sent to it would not be taken. It is dead when nothing was heard
 for `dead_s` and no gateway that lives hears it either: dead on one link is not dead, but the link is
-over all the same. Must not know how messages travel.
+over all the same. Answers wait for one that is suspect until it has been silent for `suspect_s`: a link
+that breaks is back in a moment. Must not know how messages travel.
 """
 
 from gateway.mesh import tables
@@ -30,6 +31,10 @@ def judge(state: MeshState) -> None:
             _suspect(state, peer)
         else:
             _dead(state, peer)
+        silent = silent_s >= cluster.suspect_s or not peer.hears_us or peer.refuses
+        if peer.waited_for and silent:
+            peer.waited_for = False
+            peer.outgoing.release_tickets()
     if state.alive():
         state.alone_since = None
     elif state.alone_since is None:
@@ -41,7 +46,7 @@ def next_change(state: MeshState) -> float:
     cluster = state.identity.cluster
     times = [
         max(peer.heard_at, peer.known_since)
-        + (cluster.suspect_s if peer.life is Life.ALIVE else cluster.dead_s)
+        + (cluster.suspect_s if peer.waited_for else cluster.dead_s)
         for peer in state.peers.values()
         if peer.life is not Life.DEAD
     ]
@@ -75,6 +80,7 @@ def _heard_by_others(state: MeshState, peer: Peer) -> bool:
 
 
 def _alive(state: MeshState, peer: Peer) -> None:
+    peer.waited_for = True
     if peer.life is Life.ALIVE:
         return
     if peer.life is Life.DEAD or peer.vitals is None:
@@ -86,7 +92,6 @@ def _suspect(state: MeshState, peer: Peer) -> None:
     if peer.life is Life.ALIVE:
         state.note("warning", f"{peer.name} is suspect: nothing heard from it")
         peer.life = Life.SUSPECT
-        peer.outgoing.release_tickets()
 
 
 def _dead(state: MeshState, peer: Peer) -> None:
@@ -100,7 +105,7 @@ def bury(state: MeshState, peer: Peer) -> None:
     """Nothing is expected from it and nothing goes there, until it is heard again."""
     peer.life = Life.DEAD
     peer.hears = frozenset()
-    peer.outgoing.forget()
+    peer.outgoing.park(state.now)
     peer.clients.clear()
     state.peers_interest.drop(peer)
     state.local.interest_changed()

@@ -24,7 +24,7 @@ from gateway.mesh import (
     unplugging,
 )
 from gateway.mesh.dialling import Dialling
-from gateway.mesh.frames import Bye, Member, Refuse, Taken, Vitals
+from gateway.mesh.frames import Bye, Member, Refuse, Synced, Taken, Vitals
 from gateway.mesh.identity import Identity
 from gateway.mesh.life import Life
 from gateway.mesh.link import Link, LinkState
@@ -240,9 +240,7 @@ class Mesh:
             if peer.outgoing.unsent:
                 peer.link.out.extend(peer.outgoing.unsent)
                 peer.outgoing.unsent.clear()
-            if peer.incoming.number != peer.taken_said:
-                peer.taken_said = peer.incoming.number
-                peer.link.say(Taken(peer.taken_said))
+            self._say_taken(peer, peer.link)
         effects, state.effects = state.effects, []
         return effects
 
@@ -329,6 +327,22 @@ class Mesh:
     def has_newest_key(self) -> bool:
         """Whether the newest cluster key is on disk here."""
         return keys.has_newest(self.state)
+
+    def _say_taken(self, peer: Peer, link: Link) -> None:
+        """What became of the peer's entries since it was told."""
+        incoming = peer.incoming
+        if incoming.number != peer.taken_said:
+            peer.taken_said = incoming.number
+            link.say(Taken(incoming.number, incoming.news))
+            incoming.news = []
+        if not peer.speaks(TABLES_AND_CLIENTS):
+            return
+        if incoming.kept:
+            link.say(Synced(incoming.kept))
+            incoming.kept = []
+        for why, ranges in incoming.failed.items():
+            link.say(Synced(ranges, why))
+        incoming.failed.clear()
 
     def unconfirmed(self, table: str) -> list[str]:
         """The names of gateways that are not known to have the table as it is here."""

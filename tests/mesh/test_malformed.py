@@ -184,7 +184,8 @@ def test_an_unknown_type_before_hello_ends_the_link() -> None:
 
 def test_fields_of_a_later_version_are_passed_over() -> None:
     _, gate, link, say = linked()
-    entry = [FIELD, b"x", 0, "p", None, b"", None, "a field of a later version"]
+    known = msgspec.structs.astuple(Entry(FIELD, b"x", 0, "p"))
+    entry = [*known, "a field of a later version"]
     say(later({"t": "entries", "number": 1, "entries": [entry], "later": {"a": 1}}))
     beat = {"t": "beat", "sent_ms": 1.0, "echo_ms": 0.0, "echo_held_ms": 0.0}
     say(later({**beat, "mesh_time_ms": 7, "hears": ["a"], "mood": "good"}))
