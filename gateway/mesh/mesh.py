@@ -140,7 +140,10 @@ class Mesh:
         self.state.now = now
         link = Link(address, certified, dialled, now, key)
         self.state.links[link] = None
-        conversation.greet(self.state, link)
+        if self.state.keyring.over(key):  # since the handshake began
+            link.close()
+        else:
+            conversation.greet(self.state, link)
         return link
 
     def dial_failed(self, address: tuple[str, int], now: float) -> None:

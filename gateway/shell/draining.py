@@ -63,6 +63,8 @@ class _Service:
             raise ControlError("this gateway is out of service, or is to be", "see: gwctl status")
 
     async def _drain(self, why: str, force: bool) -> AsyncGenerator[Document, None]:
+        if self._busy:
+            return  # somebody else was quicker
         self._busy = True
         logger.info("gwctl %s: wants to take this gateway out of service", why)
         self._mesh.want_lock(why, self._runtime.now())

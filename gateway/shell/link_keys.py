@@ -41,6 +41,7 @@ class LinkKeys:
         self._cluster = ours.cluster
         self._gateway = gateway
         self._contexts: dict[str, LinkContexts] = {}
+        self._names: dict[ssl.SSLContext, str] = {}
         self._over: set[str] = set()
         self._stranger = ""  # the key that was asked for last and is none of ours
         self.configured = ours.fingerprint()
@@ -65,6 +66,7 @@ class LinkKeys:
                 contexts = link_contexts(ClusterKeys(self._cluster, key.secret), self._gateway)
                 contexts.accepting.sni_callback = self._asked_for
                 self._contexts[key.fingerprint] = contexts
+                self._names[contexts.accepting] = key.fingerprint
 
     def write(self, keys: Sequence[Key]) -> None:
         """Puts the keys on disk, in one step, and returns when they are there. Raises OSError."""
@@ -93,9 +95,8 @@ class LinkKeys:
         return self._contexts[oldest[0] if oldest else next(iter(self._contexts))].accepting
 
     def accepted_by(self, context: ssl.SSLContext) -> str:
-        """The key of the settings with which a handshake ended; empty: it is over meanwhile."""
-        pairs = self._contexts.items()
-        return next((name for name, each in pairs if each.accepting is context), "")
+        """The key of the settings with which a handshake ended, also if it is over meanwhile."""
+        return self._names[context]
 
     def stranger(self) -> str:
         """The key, none of ours, that a handshake asked for since the last call."""

@@ -138,6 +138,16 @@ def test_the_old_key_ends_everywhere_and_its_links_are_closed() -> None:
     assert {gates[0].peer(name).life for name in ("b", "c")} == {Life.ALIVE}
 
 
+def test_a_handshake_that_began_with_the_old_key_makes_no_link_when_it_is_over() -> None:
+    room = Room()
+    a, b = with_keys(room, "a", "b")
+    rotate(a)
+    link = a.mesh.opened(("c", 40_000), "c", False, room.now, "old")
+    finish(b)
+    late = a.mesh.opened(("c", 40_001), "c", False, room.now, "old")
+    assert link.closed and late.closed and late.out == []
+
+
 def test_messages_under_way_when_the_links_are_made_anew_are_not_lost() -> None:
     room = Room()
     a, b = with_keys(room, "a", "b")

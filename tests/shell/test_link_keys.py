@@ -88,6 +88,8 @@ def test_of_two_keys_both_sides_take_the_one_that_is_asked_for(
     assert (dialled.certified, accepted.certified) == ("bbbb", "aaaa")
     assert accepted.context is not None
     assert other.accepted_by(accepted.context) == key.fingerprint()
+    other.use([Key(key.fingerprint(), b"")])
+    assert other.accepted_by(accepted.context) == key.fingerprint()
 
 
 def test_who_has_not_heard_of_the_new_key_comes_in_with_the_old_one(tmp_path: Path) -> None:
