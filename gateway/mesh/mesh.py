@@ -263,6 +263,7 @@ class Mesh:
         for gateway, seconds in (dead_s or {}).items():
             if gateway in state.peers:
                 state.peers[gateway].dead_s = state.peers[gateway].dead_saved_s = seconds
+        forgetting.apply(state)  # the power may have gone between the row and the member
 
     def forget(self, gateway: str, now: float) -> bool:
         """This gateway, one of the peers, is gone for good; False: too many are."""

@@ -79,6 +79,19 @@ def test_it_is_forgotten_after_a_restart_too_and_by_one_that_was_away_then() -> 
     assert peers(b) == {"a"}
 
 
+def test_a_member_that_a_crash_left_on_disk_is_none_after_the_start() -> None:
+    room = Room()
+    a, _, c = room.linked("a", "b", "c")
+    cut_off(room, c)
+    member = a.members["c"]
+    forget(a, "c")
+    a.members["c"] = member
+    a.restart()
+    assert peers(a) == {"b"}
+    room.settle()
+    assert set(a.members) == {"b"}
+
+
 def test_others_words_for_where_it_is_are_not_followed() -> None:
     room = Room()
     a, b, c, d = (room.gate(name) for name in "abcd")
