@@ -151,6 +151,7 @@ class ClusterSection:
     dead_s: float = 3.0
     copy_after_s: float = 300.0  # a stand-in that is away for longer is replaced
     expected_gateways: int = 0  # 0: do not check
+    forget_after_days: int = 7  # 0: never
 
 
 @dataclass(frozen=True, slots=True)

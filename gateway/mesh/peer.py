@@ -20,6 +20,16 @@ WILLS = 2  # and those of wills
 INTEREST, RETAINED = "interest", "retained"  # what is awaited of a peer, beside tables
 
 
+@dataclass(slots=True)
+class Wish:
+    """For the mesh's lock (`lock.py`); `heard` are the ids of those that know of it."""
+
+    stamp: Stamp
+    why: str
+    heard: dict[str, None] = field(default_factory=dict)
+    granted: bool = False
+
+
 @dataclass(slots=True, eq=False)
 class Peer:
     """Times are monotonic seconds here; `heard_at` is the last byte from it over any link.
@@ -30,7 +40,8 @@ class Peer:
     `awaiting` is what must come on this link before clients go on: its interest, its retained messages,
     its tables by name. `roots` are its tables as its last heartbeat has them, `differing_since` says for
     how long they are not as here. `away_since` is since when it is not alive. `stores` and `stand_in`
-    are as it said last; None: it has not said.
+    are as it said last; None: it has not said. `dead_s` is for how long it has been dead while others
+    lived, `dead_saved_s` what the disk has of that.
     """
 
     gateway: str
@@ -41,6 +52,9 @@ class Peer:
     away_since: float = 0.0
     heard_at: float = NEVER
     known_since: float = 0.0
+    store: str = ""
+    dead_s: float = 0.0
+    dead_saved_s: float = 0.0
     hello: Hello | None = None
     vitals: Vitals | None = None
     vitals_at: float = NEVER
@@ -66,6 +80,8 @@ class Peer:
     stopping: bool = False
     stores: bool | None = None
     stand_in: str = ""
+    wish: Wish | None = None
+    refuses: bool = False  # it has forgotten this gateway: that it says so is no sign of life
 
     def speaks(self, protocol: int) -> bool:
         """Whether it understands this version of the link protocol."""
