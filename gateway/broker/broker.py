@@ -455,6 +455,8 @@ class Broker:
         self.state.at(now)
         for connection in list(self._online.values()):
             send_away(self.state, connection, Reason.SERVER_SHUTTING_DOWN, "the gateway stops")
+        for client_id in list(self.state.sent_away):
+            wills.cancel_will(self.state, client_id)  # another gateway sees to it from here on
 
     def drain_clients(self, others: Callable[[], Sequence[str]], now: float) -> None:
         """Nobody comes in any more, and clients are sent to `others`: doors, "host" or "host:port"."""

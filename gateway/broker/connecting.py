@@ -20,7 +20,7 @@ from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
 from gateway.broker.subscribing import unsubscribe
 from gateway.broker.welcome import connack, keep_alive_s
-from gateway.broker.wills import cancel_will, delay_of, leave_will, message_of, send_will
+from gateway.broker.wills import came_back, cancel_will, delay_of, leave_will, message_of, send_will
 from gateway.errors import ProtocolError
 from gateway.limits import CLIENT_ID_BYTES_MAX
 from gateway.mqtt.message import MQTT3, MQTT5, Message
@@ -292,6 +292,7 @@ def _find_session(
 ) -> tuple[Session, bool]:
     """The session of this client, and whether it was there; the ticket waits for the disk."""
     # [MQTT-3.1.3-2] [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.1.4-4]
+    came_back(broker, packet.client_id)
     session = broker.sessions.get(packet.client_id)
     if session is not None and packet.clean_start:  # [MQTT-3.1.2-4]
         end_session(broker, session, ticket)

@@ -1,7 +1,8 @@
 """A gateway that is about to go out of service: its clients are sent to others, at a bounded rate.
 
 Clients of 5.0 are told where to go, section 4.11; older ones are disconnected, and find another gateway
-as they do when one dies. No will is sent: the clients are well. Must not know how gateways are found.
+as they do when one dies. Their wills wait: the clients are well, and connected elsewhere in a moment. Must
+not know how gateways are found.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from gateway.broker.connection import Connection, State
 from gateway.broker.keeping import keep_session
 from gateway.broker.referral import Referral
 from gateway.broker.state import BrokerState
+from gateway.broker.wills import await_return
 from gateway.mqtt.reasons import Reason
 
 STEP_S = 0.1
@@ -28,10 +30,17 @@ def begin(
         state.at(now)
         leaving = [each for each in online.values() if each.state is State.OPEN]
         for connection in leaving[:CLIENTS_A_STEP]:
-            send_away(state, connection, Reason.USE_ANOTHER_SERVER, "this gateway is drained")
+            _send_elsewhere(state, connection)
         state.timers.set(now + STEP_S, step)
 
     state.timers.set(state.now, step)
+
+
+def _send_elsewhere(state: BrokerState, connection: Connection) -> None:
+    session, will = connection.session, connection.will
+    send_away(state, connection, Reason.USE_ANOTHER_SERVER, "this gateway is drained")
+    if session is not None and will is not None:
+        await_return(state, session, will)
 
 
 def send_away(state: BrokerState, connection: Connection, reason: Reason, why: str) -> None:

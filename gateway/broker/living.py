@@ -50,12 +50,12 @@ from gateway.broker.subscribing import route_to
 from gateway.broker.wills import delay_will, leave_will
 from gateway.errors import ProtocolError
 from gateway.ids import Stamp
+from gateway.limits import RETURN_S
 from gateway.mqtt.message import Message
 from gateway.mqtt.packets import Subscription
 from gateway.table import Row
 
 _NO_WORDS = Message("", b"\0\0", b"", 2)  # only PUBREL is left of it
-RESTART_GRACE_S = 10.0  # for clients to come back after a restart, before their wills are sent
 
 Rows = Mapping[tuple[str, str], bytes]
 
@@ -201,7 +201,7 @@ def _session(reading: _Reading, key: str, value: bytes) -> None:
     broker.away[row.client_id] = broker.now if since is None else since
     expire_at(broker, session, broker.away[row.client_id] + row.expiry_s)
     if row.will is not None:
-        leave_will(broker, session, will_of(row.will), RESTART_GRACE_S)
+        leave_will(broker, session, will_of(row.will), RETURN_S)
         broker.restored_wills.add(row.client_id)
         keep_session(
             broker.journal, session, None, row.away_ms
@@ -235,7 +235,7 @@ def _will(reading: _Reading, key: str, value: bytes) -> None:
     row, broker = read(value, MessageRow), reading.broker
     due = broker.journal.monotonic_s(row.due_ms) or broker.now
     broker.restored_wills.add(key)
-    delay_will(broker, key, message_of(broker.journal, row), max(due, broker.now + RESTART_GRACE_S))
+    delay_will(broker, key, message_of(broker.journal, row), max(due, broker.now + RETURN_S))
 
 
 def _person(reading: _Reading, key: str, value: bytes) -> None:

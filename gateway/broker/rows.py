@@ -30,7 +30,7 @@ def living_rows(broker: BrokerState, online: Mapping[str, Connection]) -> Iterat
                 if row is not None:
                     yield row
     for client_id in list(broker.wills):
-        if client_id in broker.wills:
+        if client_id in broker.wills and client_id not in broker.sent_away:
             _, message, due = broker.wills[client_id]
             yield Row(WILL, client_id, will_value(broker.journal, message, due))
 

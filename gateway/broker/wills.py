@@ -1,7 +1,8 @@
 """Wills: from the end of a connection until they are sent, and what other gateways are told of them.
 
-A will whose delay runs is on disk where its session is; one without a delay is sent at once. The gateway
-that keeps them for the case that this one dies is told by `Elsewhere`. Must not know connections.
+A will whose delay runs is on disk where its session is; one without a delay is sent at once, or after
+RETURN_S if it was this gateway that sent its client away. The gateway that keeps them for the case that
+this one dies is told by `Elsewhere`. Must not know connections.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ from gateway.broker.delivery import publish, retain
 from gateway.broker.keeping import forget_will, keep_will
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
+from gateway.limits import RETURN_S
 from gateway.mqtt.message import Message, topic_field
 from gateway.mqtt.packets import Will
 from gateway.mqtt.properties import NO_PROPERTIES
@@ -53,6 +55,27 @@ def leave_will(broker: BrokerState, session: Session, will: Will, grace_s: float
         keep_will(broker.journal, session.client_id, message, due)
 
 
+def await_return(broker: BrokerState, session: Session, will: Will) -> None:
+    """This gateway sent the client away: its will is sent if it is nowhere in time.
+
+    Without a delay it is in memory only, as after a planned stop: for the gateway that keeps it, it is
+    the will of a connection, which a client that is back elsewhere never misses.
+    """
+    if delay_of(will, session):
+        leave_will(broker, session, will, RETURN_S)
+        return
+    client_id, message = session.client_id, message_of(will, session.client_id)
+    delay_will(broker, client_id, message, broker.now + RETURN_S)
+    broker.sent_away.add(client_id)
+    broker.elsewhere.keep_will(client_id, message, 0.0, None, None, broker.now)
+
+
+def came_back(broker: BrokerState, client_id: str) -> None:
+    """A client has connected, here or elsewhere: if it was sent away it has done what was asked of it."""
+    if client_id in broker.sent_away:
+        cancel_will(broker, client_id)
+
+
 def delay_will(broker: BrokerState, client_id: str, message: Message, due: float) -> None:
     """Sends the will then, if its client is not back."""
     timer = broker.timers.set(due, lambda now: _will_due(broker, client_id, now))
@@ -71,6 +94,7 @@ def cancel_will(broker: BrokerState, client_id: str) -> Message | None:
     broker.timers.drop(timer)
     if message is not None:
         broker.restored_wills.discard(client_id)
+        broker.sent_away.discard(client_id)
         broker.room.let_go(message)
         forget_will(broker.journal, client_id)
         broker.elsewhere.forget_will(client_id)
@@ -96,6 +120,7 @@ def publish_will(broker: BrokerState, message: Message) -> None:
 def came_elsewhere(broker: BrokerState, client_id: str, clean: bool) -> None:
     """Its client has connected at another gateway: if that ended its session the will is due
     [MQTT-3.1.3-9], else it is back before the delay passed."""
+    came_back(broker, client_id)
     if clean:
         send_will(broker, client_id)
     else:
@@ -109,10 +134,10 @@ def drop_restored(broker: BrokerState, clients: Iterable[str]) -> None:
             cancel_will(broker, client_id)
 
 
-def waiting(broker: BrokerState) -> Iterator[tuple[str, Message, float, float]]:
-    """Wills that wait, by client id; the last is when they are due."""
+def waiting(broker: BrokerState) -> Iterator[tuple[str, Message, float, float | None]]:
+    """Wills that wait, by client id; the last is when they are due, where their delay runs."""
     for client_id, (_, message, due) in broker.wills.items():
-        yield client_id, message, 0.0, due
+        yield client_id, message, 0.0, None if client_id in broker.sent_away else due
 
 
 def restamp(broker: BrokerState, topic: str) -> None:

@@ -238,7 +238,9 @@ def _meet(state: MeshState, members: tuple[Member, ...]) -> None:
 
 def _on_received(state: MeshState, link: Link, frame: Received) -> None:
     peer = state.peers[link.gateway]
-    peer.refuses = False
+    if peer.refuses:
+        peer.refuses = False
+        wills.back(state, peer)
     me = state.identity
     mine = (frame.store, frame.boot) == (me.store, me.boot)
     peer.outgoing.go_on(frame.number if mine else 0, frame.waits if mine else [], state.now)

@@ -10,13 +10,13 @@ connects elsewhere ends its old connection: its will is sent at once, before CON
 delay and the session goes on, never. Who connected elsewhere before the gateway was known to be dead
 was never away. Of two keepers the one that was chosen later counts; what was sent is known
 to all who hear it, so that neither another keeper nor the gateway itself, back with the wills on its
-disk, sends it again. Must not know connections or sessions.
+disk, sends it again. One that is forgotten is dead to all. Must not know connections or sessions.
 """
 
 from collections.abc import Iterable, Iterator
 
 from gateway.ids import Stamp
-from gateway.limits import CLIENTS_IN_FRAME_MAX
+from gateway.limits import CLIENTS_IN_FRAME_MAX, RETURN_S
 from gateway.mesh.estates import End, Estate
 from gateway.mesh.frames import KeptWill, Wills, WillsHeld
 from gateway.mesh.link import Link
@@ -30,7 +30,6 @@ from gateway.tickets import Ticket
 from gateway.timers import FOREVER
 
 GRACE_S = 5.0  # behind "dead": a client that lost its gateway is elsewhere by then
-RETURN_S = 10.0  # as after a restart of a gateway alone
 SENT_MAX = 200  # wills in one turn of the loop: clients wait meanwhile
 NAMES_BYTES_MAX = 1_048_576  # of one frame: a client id may have 1 kB
 
@@ -239,7 +238,9 @@ def wake(state: MeshState) -> None:
             continue
         if estate.due <= state.now:
             left = _send_due(state, key, estate, left)
-        if not (estate.wills or estate.news) and _has_heard(state, key):
+        if estate.wills or estate.news:
+            continue
+        if key[0] not in state.peers or _has_heard(state, key):
             state.estates.forget(key)
 
 

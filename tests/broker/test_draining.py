@@ -1,6 +1,8 @@
 """A gateway that goes out of service: nobody comes in, and who is here is sent to the others, slowly."""
 
 from gateway.broker.draining import CLIENTS_A_STEP, STEP_S
+from gateway.broker.rows import living_rows
+from gateway.limits import RETURN_S
 from gateway.mqtt.packets import ConnAck, Disconnect, Version, Will
 from gateway.mqtt.reasons import Reason
 from tests.broker.world import EVERY_VERSION, V5, V311, Client, World
@@ -82,6 +84,27 @@ def test_no_will_is_sent_and_what_waits_stays() -> None:
     world.pass_s(1)
     assert len(world.broker.retained) == 0
     assert world.broker.state.sessions.keys() == {"kept"}
+
+
+def test_the_will_of_one_that_is_nowhere_after_ten_seconds_is_sent() -> None:
+    world = World()
+    used = world.broker.state.room.used
+    for name in ("back", "lost"):
+        world.connected(name, will=Will(f"wills/{name}", name.encode(), 0, True))
+    drain(world, OTHERS)
+    world.pass_s(STEP_S)
+    world.broker.came_elsewhere("back", True, world.now)
+    world.pass_s(RETURN_S)
+    assert [kept.topic for kept in world.broker.retained.matching("wills/#")] == ["wills/lost"]
+    assert not world.broker.state.wills and world.broker.state.room.used == used
+
+
+def test_a_copy_has_no_will_that_is_in_memory_only() -> None:
+    world = World()
+    world.connected("c", will=Will("wills/c", b"gone"))
+    drain(world, OTHERS)
+    world.pass_s(STEP_S)
+    assert world.broker.state.wills and not list(living_rows(world.broker.state, {}))
 
 
 def test_in_service_again_it_takes_clients_and_keeps_them() -> None:

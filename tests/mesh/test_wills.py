@@ -1,10 +1,10 @@
 """The will of a client whose gateway dies is sent once, by the gateway that keeps it."""
 
 from gateway.broker.connection import State
-from gateway.limits import INTEREST_TIMEOUT_S, WILLS_KEPT_BYTES_MAX
+from gateway.limits import INTEREST_TIMEOUT_S, RETURN_S, WILLS_KEPT_BYTES_MAX
 from gateway.mesh.estates import End, Estate, Estates
 from gateway.mesh.frames import Entry, KeptWill
-from gateway.mesh.wills import GRACE_S, RETURN_S, SENT_MAX
+from gateway.mesh.wills import GRACE_S, SENT_MAX
 from gateway.mqtt.packets import Disconnect, Will
 from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
@@ -460,4 +460,33 @@ def test_a_gateway_that_was_thought_dead_by_one_alone_has_its_wills_sent_when_it
     room.wait(5)
     room.kill(a)
     room.wait(60)
+    assert watcher.saw() == {"c": [b"offline"]}
+
+
+def test_a_gateway_that_is_forgotten_is_dead_and_nothing_is_left_of_its_wills() -> None:
+    room, a, b, c, watcher = three()
+    a.client("c", will=WILL)
+    room.settle()
+    assert c.mesh.forget("a", room.now)
+    room.wait(GRACE_S - 0.2)
+    assert watcher.saw() == {} and "a" not in b.mesh.state.peers
+    room.wait(0.4)
+    assert watcher.saw() == BOTH
+    room.wait(5)
+    for gate in (b, c):
+        assert not [key for key in gate.mesh.state.estates.all if key[0] == "a"]
+
+
+def test_who_is_forgotten_sends_the_wills_that_it_keeps_once_however_often_it_is_refused() -> None:
+    room, a, b, c, _ = three()
+    watcher = Watcher(c)
+    b.client("c", will=WILL)
+    room.settle()
+    assert c.mesh.state.estates.count() == 1
+    assert a.mesh.forget("c", room.now)
+    room.settle()
+    for _ in range(20):
+        room.wait(1)
+        room.line(c, b)
+        room.settle()
     assert watcher.saw() == {"c": [b"offline"]}
