@@ -91,8 +91,8 @@ TOPICS_IN_FRAME_MAX = 2_000
 # small ones are 7 MB; and the names of those whose will was sent.
 WILLS_KEPT_BYTES_MAX = 16_777_216
 
-# How long clients of a gateway that stopped, was started anew or sent them away have to be connected again,
-# here or elsewhere, before their wills are sent: they try again after some seconds.
+# How long clients of a gateway that stopped, was started anew or sent them away have to be connected
+# again, here or elsewhere, before their wills are sent: they try again after some seconds.
 RETURN_S = 10.0
 
 # How long an operator's question waits for the other gateways.

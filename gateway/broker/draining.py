@@ -1,8 +1,8 @@
 """A gateway that is about to go out of service: its clients are sent to others, at a bounded rate.
 
 Clients of 5.0 are told where to go, section 4.11; older ones are disconnected, and find another gateway
-as they do when one dies. Their wills wait: the clients are well, and connected elsewhere in a moment. Must
-not know how gateways are found.
+as they do when one dies. Their wills wait: the clients are well, and elsewhere in a moment. Must not
+know how gateways are found.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -38,8 +38,8 @@ class BrokerState:
 
     `holding` is the boot barrier: clients are accepted, and what they say waits.
     `wills` are the delayed ones, by client id, of sessions whose client is away: timer, will, when due;
-    `restored_wills` are those of them that an earlier start left, `sent_away` those without a delay whose
-    client was sent to another gateway.
+    `restored_wills` are those of them that an earlier start left, `sent_away` those without a delay, of
+    clients that were sent to another gateway.
     `expiries` are the timers that end such sessions.
     `away` says since when a client is away whose session the disk keeps, `written_away` of which of
     them the disk knows it: who comes and goes within a minute is never written.

@@ -71,7 +71,7 @@ def await_return(broker: BrokerState, session: Session, will: Will) -> None:
 
 
 def came_back(broker: BrokerState, client_id: str) -> None:
-    """A client has connected, here or elsewhere: if it was sent away it has done what was asked of it."""
+    """A client has connected, here or elsewhere: if it was sent away it did what was asked of it."""
     if client_id in broker.sent_away:
         cancel_will(broker, client_id)
 

@@ -96,7 +96,8 @@ def test_the_will_of_one_that_is_nowhere_after_ten_seconds_is_sent() -> None:
     world.broker.came_elsewhere("back", True, world.now)
     world.pass_s(RETURN_S)
     assert [kept.topic for kept in world.broker.retained.matching("wills/#")] == ["wills/lost"]
-    assert not world.broker.state.wills and world.broker.state.room.used == used
+    state = world.broker.state
+    assert not state.wills and not state.sent_away and state.room.used == used
 
 
 def test_a_copy_has_no_will_that_is_in_memory_only() -> None:

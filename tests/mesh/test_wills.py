@@ -1,13 +1,15 @@
 """The will of a client whose gateway dies is sent once, by the gateway that keeps it."""
 
 from gateway.broker.connection import State
-from gateway.limits import INTEREST_TIMEOUT_S, RETURN_S, WILLS_KEPT_BYTES_MAX
+from gateway.limits import FORGOTTEN_MAX, INTEREST_TIMEOUT_S, RETURN_S, WILLS_KEPT_BYTES_MAX
 from gateway.mesh.estates import End, Estate, Estates
 from gateway.mesh.frames import Entry, KeptWill
+from gateway.mesh.state import FORGOTTEN
 from gateway.mesh.wills import GRACE_S, SENT_MAX
 from gateway.mqtt.packets import Disconnect, Will
 from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
+from gateway.table import Table
 from tests.mesh.room import Gate, Room, between
 
 DEAD_S = 3.0
@@ -490,3 +492,20 @@ def test_who_is_forgotten_sends_the_wills_that_it_keeps_once_however_often_it_is
         room.line(c, b)
         room.settle()
     assert watcher.saw() == {"c": [b"offline"]}
+
+
+def test_for_one_that_is_taken_in_again_the_others_live() -> None:
+    room, a, b, c, watcher = three()
+    b.client("c", will=WILL)
+    room.settle()
+    assert a.mesh.forget("c", room.now)
+    room.settle()
+    b.mesh.state.stand_in = "a"  # and the keeper, so that c is told nothing anew
+    for gate in (a, b, c):  # as if their disks had lost it
+        gate.mesh.state.own_tables[FORGOTTEN] = Table(FORGOTTEN_MAX)
+    for gate in (a, b):
+        room.line(c, gate)
+    room.settle()
+    assert [estate.end for estate in c.mesh.state.estates.all.values()] == [None]
+    room.wait(60)
+    assert watcher.saw() == {}
