@@ -42,6 +42,7 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
     def handle(connection: Connection, packet: Packet) -> None:
         assert isinstance(packet, Connect)
         connection.version = packet.version
+        connection.called = packet.client_id
         connection.wishes = wishes_of(packet)
         connection.outbox.packet_bytes_max = packet.properties.maximum_packet_size_bytes or 0
         stage = identify if packet.properties.authentication_method is None else authenticate

@@ -31,6 +31,7 @@ AUTH_BYTES_MAX = (
     8_192  # of a packet while it is not known who it is: four times what is in a good one
 )
 CHUNKS_MAX = 512  # pieces of one packet: many small ones cost 40 times their bytes
+CALLED_CHARACTERS_MAX = 128  # of a client id in the log, while nobody knows whether it is one
 DEAF_BYTES_MAX = 65_536  # the answers to these wait in memory; as for a client that is held
 PUBACK = 0x40  # its first byte
 _SAID_BEFORE_CONNECT = (  # section 3.1.4.1: CONNACK may be sent for these
@@ -92,6 +93,7 @@ class Connection:
         "aliases",
         "authentication",
         "broker",
+        "called",
         "certified",
         "connected_at",
         "counted",
@@ -116,6 +118,7 @@ class Connection:
         self.trusted = trusted  # it is on this machine
         self.counted = False  # it has a share of what its address may have
         self.certified = ""  # the subject of its verified certificate; "": it showed none
+        self.called = ""  # the client id that it named, before it is let in
         self.user = ""  # who it proved to be
         self.authentication: Authentication | None = None  # None: its CONNECT named no method
         self.state = State.WAITING
@@ -302,7 +305,11 @@ class Connection:
             self.outbox.send(frame)
 
     def _log(self, text: str) -> None:
-        who = self.session.client_id if self.session else "a client"
+        who = "a client"
+        if self.session is not None:
+            who = self.session.client_id
+        elif self.called:
+            who = f"a client called {self.called[:CALLED_CHARACTERS_MAX]}"
         self.broker.note("info", f"{who} at {self.address}: {text}")
 
     def _held(self) -> bool:

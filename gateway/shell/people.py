@@ -105,7 +105,9 @@ class _People:
             why = f"yes: no rule is for {user or 'clients without a user name'}"
             return {"done": why, "allowed": True}
         allowed, rule = rights.decide(action, arguments["topic"])
-        why = "no rule says so" if rule is None else f"by the rule: {rule}"
+        why = f"by the rule: {rule}"
+        if rule is None:
+            why = "rules are for this user, and none allows it"
         return {"done": f"{'yes' if allowed else 'no'}: {why}", "allowed": allowed}
 
     def _known(self, name: str) -> User:

@@ -87,7 +87,9 @@ def test_rules_hold_at_once_and_say_why(gateway: Gateway) -> None:
     said(gateway, "rule", "add", "allow", "user", "ann", "write", "home/%u/#")
     assert publish(gateway, "ann", "correct horse", "home/ann/x") == ""
     assert "Not authorized" in publish(gateway, "ann", "correct horse", "home/bob")
-    assert said(gateway, "rule", "test", "ann", "c", "write", "home/bob").startswith("no")
+    told = gwctl(gateway, "rule", "test", "ann", "c", "write", "home/bob").stdout
+    assert told == "no: rules are for this user, and none allows it\n"
+    assert "'allow user ann write home/%u/#'" in gwctl(gateway, "log").stdout
     told = said(gateway, "rule", "test", "ann", "c", "write", "home/ann/x")
     assert told == "yes: by the rule: allow user ann write home/%u/#"
     assert "allow user ann write home/%u/#" in said(gateway, "rule", "list")
