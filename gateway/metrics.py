@@ -107,6 +107,15 @@ def _connections(broker: Broker) -> list[Family]:
             away,
         ),
         _plain(
+            "gatewayd_sockets_opened_total", "counter", "Sockets of clients opened.", vitals.sockets
+        ),
+        _plain(
+            "gatewayd_connections_total",
+            "counter",
+            "Connections that were let in.",
+            vitals.connections,
+        ),
+        _plain(
             "gatewayd_connections_refused_total",
             "counter",
             "Connections that were not let in.",
@@ -184,6 +193,18 @@ def _messages(broker: Broker) -> list[Family]:
             "counter",
             "Messages sent to clients here.",
             vitals.messages_out,
+        ),
+        _plain(
+            "gatewayd_bytes_received_total",
+            "counter",
+            "Bytes of MQTT from clients here.",
+            vitals.bytes_in,
+        ),
+        _plain(
+            "gatewayd_bytes_sent_total",
+            "counter",
+            "Bytes of MQTT written to clients here.",
+            vitals.bytes_out,
         ),
         _by_cause("gatewayd_messages_dropped_total", "Messages not delivered.", dropped),
         _by_cause("gatewayd_refused_total", "Messages and subscriptions not taken.", refused),

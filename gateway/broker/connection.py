@@ -168,6 +168,7 @@ class Connection:
         if self.state is State.CLOSED:
             return
         self.last_heard = self.broker.now = self.broker.journal.now = now
+        self.broker.vitals.bytes_in += len(data)
         if self.outbox.congested:
             self.deaf_bytes += len(data)
             self.outbox.touch()

@@ -204,6 +204,7 @@ class ClientProtocol(asyncio.Protocol):
         return unsent.takes(line, sum(map(len, outbox.pieces)))
 
     def _wrote(self, size: int) -> None:
+        self._runtime.node.broker.vitals.bytes_out += size
         if self._line is not None:
             self._runtime.unsent.wrote(self._line, size)
 
