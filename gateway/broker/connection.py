@@ -328,7 +328,8 @@ class Connection:
                 done = self._handle(data, frames, rest)
                 data = data[done:] if done < len(data) else b""
         except ProtocolError as error:
-            self.broker.vitals.protocol_errors += 1
+            if error.reason != Reason.QUOTA_EXCEEDED:  # that is our want of room, and counted there
+                self.broker.vitals.protocol_errors += 1
             if self.state is State.WAITING and error.reason not in _SAID_BEFORE_CONNECT:
                 # [MQTT-3.1.4-1] [MQTT-3.1.4-1 of 3.1.1] [MQTT-3.2.2-6 of 3.1.1]
                 self._log(error.detail)  # not a client of any version: there are no words for it
