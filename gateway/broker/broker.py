@@ -9,7 +9,15 @@ from random import Random
 from typing import Any
 
 from gateway.arrival import Arrival
-from gateway.broker import authenticating, connecting, lanes, listings, publishing, subscribing
+from gateway.broker import (
+    alone,
+    authenticating,
+    connecting,
+    lanes,
+    listings,
+    publishing,
+    subscribing,
+)
 from gateway.broker.access import Access
 from gateway.broker.backlog import Bounds
 from gateway.broker.connection import Connection, Moves, State
@@ -478,7 +486,7 @@ class Broker:
             (opened, PacketType.PINGREQ): _on_pingreq,
             (opened, PacketType.DISCONNECT): connecting.on_disconnect,
         }
-        return Moves(legal, lanes.LANES, connecting.on_closed(self._online))
+        return Moves(legal, lanes.LANES, alone.ALONE, connecting.on_closed(self._online))
 
 
 def _on_pingreq(connection: Connection, packet: Packet) -> None:
