@@ -29,6 +29,7 @@ def exposition(status: Status, broker: Broker) -> str:
     families = [
         *_gateway(status),
         *_holdings(broker),
+        *_traffic(broker),
         *_connections(broker),
         *_messages(broker),
         *_memory(broker),
@@ -96,6 +97,17 @@ def _holdings(broker: Broker) -> list[Family]:
     ]
 
 
+def _traffic(broker: Broker) -> list[Family]:
+    vitals = broker.vitals
+    counts = {
+        "gatewayd_sockets_opened_total": ("Sockets that clients opened.", vitals.sockets),
+        "gatewayd_connections_total": ("Connections that were let in.", vitals.connections),
+        "gatewayd_bytes_received_total": ("Bytes of MQTT from clients here.", vitals.bytes_in),
+        "gatewayd_bytes_sent_total": ("Bytes of MQTT to clients here.", vitals.bytes_out),
+    }
+    return [_plain(name, "counter", *counts[name]) for name in counts]
+
+
 def _connections(broker: Broker) -> list[Family]:
     vitals = broker.vitals
     away = {"per_address": vitals.refused_per_address, "no_connect": vitals.closed_unauthenticated}
@@ -105,15 +117,6 @@ def _connections(broker: Broker) -> list[Family]:
             "gatewayd_connections_turned_away_total",
             "Connections that were closed for want of room: of their address, at the door, or at all.",
             away,
-        ),
-        _plain(
-            "gatewayd_sockets_opened_total", "counter", "Sockets of clients opened.", vitals.sockets
-        ),
-        _plain(
-            "gatewayd_connections_total",
-            "counter",
-            "Connections that were let in.",
-            vitals.connections,
         ),
         _plain(
             "gatewayd_connections_refused_total",
@@ -193,18 +196,6 @@ def _messages(broker: Broker) -> list[Family]:
             "counter",
             "Messages sent to clients here.",
             vitals.messages_out,
-        ),
-        _plain(
-            "gatewayd_bytes_received_total",
-            "counter",
-            "Bytes of MQTT from clients here.",
-            vitals.bytes_in,
-        ),
-        _plain(
-            "gatewayd_bytes_sent_total",
-            "counter",
-            "Bytes of MQTT written to clients here.",
-            vitals.bytes_out,
         ),
         _by_cause("gatewayd_messages_dropped_total", "Messages not delivered.", dropped),
         _by_cause("gatewayd_refused_total", "Messages and subscriptions not taken.", refused),

@@ -35,6 +35,7 @@ from gateway.mesh.identity import Identity
 from gateway.node import Node
 from gateway.notify import log_to_stderr, notify, watchdog_interval_s
 from gateway.report import Reporter
+from gateway.shell import set_aside
 from gateway.shell.accounts import Accounts
 from gateway.shell.certificate import CertificateError, faults
 from gateway.shell.commands import Commands
@@ -111,6 +112,7 @@ class Daemon:
         self._checker = Checker(self._checked)
         self._runtime.check_password = self._checker.check
         self._measures: Measures | None = None
+        self._set_aside: list[str] = []
         self._reporter = Reporter(self.node, config.gateway.name, self._gateway, __version__)
         self._address = config.gateway.advertise or config.gateway.address
         self.commands = Commands()
@@ -280,7 +282,9 @@ class Daemon:
     async def _measuring(self) -> None:
         everywhere = _everywhere(self._address)
         while True:
-            self._measures = await asyncio.to_thread(measure, self._config.gateway.state_dir)
+            state_dir = self._config.gateway.state_dir
+            self._measures = await asyncio.to_thread(measure, state_dir)
+            self._set_aside = await asyncio.to_thread(set_aside.names, state_dir)
             if everywhere:  # which address that is may change while we run
                 self._address = (await asyncio.to_thread(addresses) or [self._address])[0]
             if self.node.mesh is not None:
@@ -347,7 +351,8 @@ class Daemon:
     def _status(self) -> Status:
         now, store, renewal = self._runtime.now(), self._keeper.status(), self._renewal
         tls = None if renewal is None else renewal.status()
-        problems = [] if renewal is None else renewal.problems()
+        problems = set_aside.problems(self._set_aside, self._config.gateway.state_dir)
+        problems += [] if renewal is None else renewal.problems()
         return self._reporter.status(self._vitals(), self._address, now, store, tls, problems)
 
 
