@@ -156,7 +156,7 @@ def release(broker: BrokerState, message: Message) -> None:
     if message.mid:
         broker.journal.released(message.mid, None)
     if not message.expired(broker.now):
-        publish(broker, message, broker.routes.find(message.topic_field))
+        publish(broker, message, broker.routes.find(message.topic_field), taken=True)
 
 
 def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reason, str] | None:
@@ -418,4 +418,4 @@ def _send_will(broker: BrokerState, client_id: str) -> None:
     message.expires_at = None if expiry_s is None else broker.now + expiry_s
     if broker.traces is not None:
         broker.traces.came(message, broker.now, detail="its will")
-    publish(broker, message, broker.routes.find(message.topic_field))
+    publish(broker, message, broker.routes.find(message.topic_field), taken=True)
