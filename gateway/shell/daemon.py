@@ -407,7 +407,7 @@ class Daemon:
         )
 
     def _found_at_the_start(self) -> list[ProblemStatus]:
-        """What was amiss with the files, until the next start: it is known to the log for ever."""
+        """What was amiss with the files, until the next start: from then on `set_aside` names them."""
         notes = [*self._store.notes, *self._keeper.notes]
         if self._keys is not None:
             notes += self._keys.notes
@@ -417,9 +417,11 @@ class Daemon:
     def _status(self) -> Status:
         now, store, renewal = self._runtime.now(), self._keeper.status(), self._renewal
         tls = None if renewal is None else renewal.status()
+        found = self._found_at_the_start()
+        earlier = set_aside.untold(self._set_aside, [problem.text for problem in found])
         problems = [
-            *self._found_at_the_start(),
-            *set_aside.problems(self._set_aside, self._config.gateway.state_dir),
+            *found,
+            *set_aside.problems(earlier, self._config.gateway.state_dir),
             *([] if renewal is None else renewal.problems()),
         ]
         return self._reporter.status(self._vitals(), self._address, now, store, tls, problems)

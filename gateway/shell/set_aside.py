@@ -20,6 +20,11 @@ def names(state_dir: str) -> list[str]:
     return sorted(str(path.relative_to(here)) for path in found if _NAME.fullmatch(path.name))
 
 
+def untold(found: list[str], told: list[str]) -> list[str]:
+    """Those that no text names: what this start set aside is told with its reason."""
+    return [name for name in found if not any(Path(name).name in text for text in told)]
+
+
 def problems(found: list[str], state_dir: str) -> list[ProblemStatus]:
     """What to say of them; nothing where there are none."""
     if not found:
