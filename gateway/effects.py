@@ -7,6 +7,8 @@ effect once, in order, and reports back by an input of the machine that asked.
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from gateway.copy_place import CopyPlace
+
 Level = Literal["debug", "info", "warning", "error"]
 
 
@@ -66,5 +68,46 @@ class CheckPassword:
     stored: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class FindCopies:
+    """Look what is here of another gateway's store; answer with `Mesh.copies_found`."""
+
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeginCopy:
+    """Begin a copy in a place of its own; the one before counts until this one is whole.
+
+    `keep_old`: it goes on to count, under another name, for its owner has lost what is in it.
+    """
+
+    gateway: str
+    place: CopyPlace
+    keep_old: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCopy:
+    """Add records, as they stand in a log; the copy is then at `place`. Answer: `Mesh.copy_written`.
+
+    `part` is what they are in the writing again of all that lives (`Rewrite` of the broker).
+    """
+
+    gateway: str
+    place: CopyPlace
+    payload: bytes = field(repr=False)
+    part: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropCopies:
+    """Delete the copies of this store: another gateway has it whole."""
+
+    gateway: str
+    store: str
+
+
+Copies = FindCopies | BeginCopy | WriteCopy | DropCopies
 Saving = SaveMeshTime | SaveMember | SaveStandIn
-Effect = Note | Dial | Saving | CheckPassword
+Effect = Note | Dial | Saving | Copies | CheckPassword

@@ -9,12 +9,27 @@ from collections.abc import Iterable, Sequence
 from random import Random
 
 from gateway.clock import MeshClock
+from gateway.copy_place import CopyPlace
 from gateway.effects import Dial, Effect
 from gateway.errors import LinkError, ProtocolError
 from gateway.ids import Stamp
 from gateway.mesh import conversation, membership, presence, standin, tables
+from gateway.mesh.copier import Copier
+from gateway.mesh.copies import Copies
 from gateway.mesh.dialling import Dialling
-from gateway.mesh.frames import Bye, Member, Refuse, Taken, Vitals
+from gateway.mesh.frames import (
+    Bye,
+    CopyAsk,
+    CopyFrom,
+    CopyHave,
+    CopyKept,
+    CopyPart,
+    CopyRefused,
+    Member,
+    Refuse,
+    Taken,
+    Vitals,
+)
 from gateway.mesh.identity import Identity
 from gateway.mesh.life import Life
 from gateway.mesh.link import Link, LinkState
@@ -39,6 +54,16 @@ class Mesh:
         self._next_beat = now
         self._outlets: dict[str, PeerOutlet] = {}
         self.losses = Losses()
+        self.copier = copier = Copier(self.state)
+        self.copies = copies = Copies(self.state)
+        self.state.moves |= {
+            CopyAsk: copies.on_ask,
+            CopyFrom: copies.on_from,
+            CopyPart: copies.on_part,
+            CopyHave: copier.on_have,
+            CopyKept: copier.on_kept,
+            CopyRefused: copier.on_refused,
+        }
 
     def start(self, members: Iterable[Member], stand_in: str, now: float) -> None:
         """Clients wait until the gateways that the disk remembers have spoken, or are dead."""
@@ -137,7 +162,8 @@ class Mesh:
             for frame in link.take(data):
                 conversation.handle(self.state, link, frame)
                 if link.closed:
-                    return
+                    break
+            self.copier.look()
         except LinkError as error:
             self._refuse(link, error.code, error.detail)
         except (ProtocolError, UnicodeDecodeError) as error:
@@ -154,6 +180,17 @@ class Mesh:
         if peer is not None and peer.link is link:
             membership.unlink(self.state, peer)
             membership.judge(self.state)
+            self.copier.look()
+
+    def copies_found(self, owner: str, places: list[CopyPlace], why: str, now: float) -> None:
+        """What the disk has of another gateway's store; `why` it can keep none, or nothing."""
+        self.state.now = now
+        self.copies.found(owner, places, why)
+
+    def copy_written(self, owner: str, place: CopyPlace, wish: int, why: str, now: float) -> None:
+        """A copy is on disk up to this place; `why` it is not, or takes no more. `wish` of the disk."""
+        self.state.now = now
+        self.copies.written(owner, place, wish, why)
 
     def measured(self, vitals: Vitals, now: float) -> None:
         """How this gateway is; told to the others."""
@@ -183,6 +220,8 @@ class Mesh:
                     self._refuse(link, "malformed", "said nothing")
         membership.judge(state)
         standin.choose(state)
+        self.copier.look()
+        self.copies.look()
         for reason, until in list(state.holding.items()):
             if until <= now:
                 state.release(reason)
@@ -199,6 +238,7 @@ class Mesh:
             membership.next_change(state),
             state.barriers.deadline(),
             state.dialling.deadline(state.linked()),
+            self.copier.deadline(),
             min(state.holding.values(), default=FOREVER),
         )
 
@@ -207,6 +247,7 @@ class Mesh:
         state = self.state
         if not self.crowded():
             state.local.uncrowd()  # a peer took what waited, or nobody waits for it any more
+        self.copies.tell()
         clients, interest = state.own_clients.delta(), state.own_interest.delta()
         for peer in state.peers.values():
             peer.outgoing.seal()

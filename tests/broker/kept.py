@@ -25,10 +25,12 @@ class Card:
     def __init__(self) -> None:
         self.log: list[bytes] = []
         self.rows: dict[tuple[str, str], bytes] = {}
+        self.number = 0  # of the last batch
         self._begin = 0
 
     def write(self, batch: Batch) -> None:
         """All of the batch is on disk; what it makes superfluous is not any more."""
+        self.number = batch.number
         self.log.append(msgspec.msgpack.encode(batch.records))
         if batch.rewrite in (Rewrite.BEGIN, Rewrite.WHOLE):
             self._begin = len(self.log) - 1
@@ -71,6 +73,7 @@ class KeptWorld(World):
         journal = Journal(self.boot, clock)
         self.broker = Broker(self._settings, Nowhere(clock), Random(self.boot), journal)
         self.card.restore(self.broker, self.now)
+        journal.on_disk = self.card.number
         self.broker.wake(self.now)
 
     def take(self) -> Batch | None:
