@@ -4,8 +4,9 @@ Bytes are not effects: connections and links carry them in their outgoing lists.
 effect once, in order, and reports back by an input of the machine that asked.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from gateway.copy_place import CopyPlace
 
@@ -108,6 +109,16 @@ class DropCopies:
     store: str
 
 
-Copies = FindCopies | BeginCopy | WriteCopy | DropCopies
+@dataclass(frozen=True, slots=True)
+class ReadCopy:
+    """Read the copy of another gateway's store: `then(rows, batches, why)`, as a restart of that gateway
+    would find them; `why` there is none, or nothing. The newest whole one of `store`; empty: of any."""
+
+    gateway: str
+    store: str
+    then: Callable[[Any, Any, str], None]
+
+
+Copies = FindCopies | BeginCopy | WriteCopy | DropCopies | ReadCopy
 Saving = SaveMeshTime | SaveMember | SaveStandIn
 Effect = Note | Dial | Saving | Copies | CheckPassword

@@ -106,10 +106,10 @@ class Copies:
     def written(self, owner: str, place: CopyPlace, wish: int, why: str) -> None:
         """A copy is on disk up to this place; `why` it is not, or takes no more."""
         kept = self._kept.get(owner)
-        if kept is None or place.copy != kept.place.copy or not kept.writing:
+        if kept is None or place.copy != kept.place.copy:
             return  # of a link before
-        kept.writing.popleft()
         if not why:
+            kept.writing.popleft()
             kept.on_disk, kept.wish = place, wish
             return
         del self._kept[owner]

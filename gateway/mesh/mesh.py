@@ -5,12 +5,13 @@ Fulfils the broker's `Elsewhere` and reaches the broker through `Local`. Frames 
 outgoing lists, effects in `drain`. Must not know sockets, TLS or mDNS, only what they found.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
+from typing import Any
 
 from gateway.clock import MeshClock
 from gateway.copy_place import CopyPlace
-from gateway.effects import Dial, Effect
+from gateway.effects import Dial, Effect, ReadCopy
 from gateway.errors import LinkError, ProtocolError
 from gateway.ids import Stamp
 from gateway.mesh import conversation, membership, presence, standin, tables
@@ -191,6 +192,13 @@ class Mesh:
         """A copy is on disk up to this place; `why` it is not, or takes no more. `wish` of the disk."""
         self.state.now = now
         self.copies.written(owner, place, wish, why)
+
+    def read_copy(
+        self, owner: str, store: str, then: Callable[[Any, Any, str], None], now: float
+    ) -> None:
+        """Reads the copy of another gateway's store that is here, as the effect says."""
+        self.state.now = now
+        self.state.effects.append(ReadCopy(owner, store, then))
 
     def measured(self, vitals: Vitals, now: float) -> None:
         """How this gateway is; told to the others."""

@@ -13,10 +13,11 @@ Must not know what the records mean to a session.
 """
 
 import queue
+import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ import msgspec
 
 from gateway.broker.records import Record, Rewrite, Row, Wish
 from gateway.shell.disk import Disk, FailureKind, StoreFailure, failure
-from gateway.shell.recovery import Recovery
+from gateway.shell.recovery import READING, Recovery, reading
 from gateway.shell.room import Room
 from gateway.shell.rows import Changes, RowFile, Rows
 from gateway.shell.segments import BEGIN, END, ROWS, SegmentLog
@@ -51,11 +52,14 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """`batches` reads files: use it up before the first commit."""
+    """`batches` reads files: use it up before the first commit, or leave it. `store` is the log's name
+    for itself, `number` that of its last batch; without `notes` nothing of it is missing."""
 
     rows: Rows
     batches: Iterator[list[Record]]
     notes: list[str]
+    store: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +94,12 @@ class StoreVitals:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    records: list[Record] | None  # None: write rows, and stop
+    """Records to commit, or None; then `other` is done by the writer, between two commits."""
+
+    records: list[Record] | list[Record | msgspec.Raw] | None
     rewrite: Rewrite
     future: "Future[Report]"
+    other: "Callable[[], None] | None" = None  # None, without records: write rows, and stop
 
 
 class DurableStore:
@@ -129,6 +136,7 @@ class DurableStore:
     def _recover(self) -> Recovered:
         log = self._directory / "log"
         log.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.rmtree(log / READING, ignore_errors=True)  # second names that a crash left
         self._log = SegmentLog(log, self._disk, self._settings.segment_bytes)
         notes: list[str] = []
         self._rows = RowFile(self._directory, notes)
@@ -153,15 +161,42 @@ class DurableStore:
         self._look()
         self._dirty_since = time.monotonic()
         self._thread.start()
-        return Recovered(rows, recovery.batches(segments), notes)
+        store = self._identity.store.hex()
+        return Recovered(rows, recovery.batches(segments), notes, store, self._number)
 
     # -- Commits ----------------------------------------------------------------------------------
 
-    def commit(self, records: list[Record], rewrite: Rewrite = Rewrite.NONE) -> "Future[Report]":
+    def commit(
+        self, records: list[Record] | list[Record | msgspec.Raw], rewrite: Rewrite = Rewrite.NONE
+    ) -> "Future[Report]":
         """The future tells when all of it is on disk, or the StoreFailure; it ends on another thread."""
         future: Future[Report] = Future()
         self._work.put(_Work(records, rewrite, future))
         return future
+
+    def read(self) -> "Future[Recovered]":
+        """All that was committed so far, as `recover` would find it now; commits go on meanwhile.
+
+        The batches are read from names of their own, in `log/reading`, which go when they are used up.
+        """
+        future: Future[Recovered] = Future()
+
+        def read() -> None:
+            try:
+                future.set_result(self._read())
+            except (OSError, sqlite3.Error) as error:
+                future.set_exception(failure(error))
+
+        self._work.put(_Work(None, Rewrite.NONE, Future(), read))
+        return future
+
+    def forget_rewrite(self) -> None:
+        """What was begun of writing all that lives again will not be gone on with."""
+
+        def forget() -> None:
+            self._begin = None
+
+        self._work.put(_Work(None, Rewrite.NONE, Future(), forget))
 
     def close(self) -> None:
         """Waits for what is under way and writes the rows. Safe to leave out: the log has them."""
@@ -178,7 +213,10 @@ class DurableStore:
                 self._checkpoint_when_due()
                 continue
             if work.records is None:
-                break
+                if work.other is None:
+                    break
+                work.other()
+                continue
             try:
                 work.future.set_result(self._commit(work.records, work.rewrite))
             except StoreFailure as error:
@@ -191,7 +229,21 @@ class DurableStore:
         with suppress(sqlite3.Error):
             self._rows.close()
 
-    def _commit(self, records: list[Record], rewrite: Rewrite) -> Report:
+    def _read(self) -> Recovered:
+        rows = self._rows.read()
+        for name, value in self._dirty.items():
+            if value is None:
+                rows.pop(name, None)
+            else:
+                rows[name] = value
+        replay_from = int(self._rows.about.get("replay_from", "0"))
+        store = self._identity.store
+        batches = reading(self._log, store, replay_from, self._number)
+        return Recovered(rows, batches, [], store.hex(), self._number)
+
+    def _commit(
+        self, records: list[Record] | list[Record | msgspec.Raw], rewrite: Rewrite
+    ) -> Report:
         began = time.perf_counter()
         payload = self._encoder.encode(records)
         rows = [record for record in records if type(record) is Row]

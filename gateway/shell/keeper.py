@@ -13,7 +13,7 @@ from gateway.broker.broker import Broker
 from gateway.broker.journal import Batch
 from gateway.control import StoreState, StoreStatus
 from gateway.shell.disk import StoreFailure
-from gateway.shell.durable import DurableStore, Report
+from gateway.shell.durable import DurableStore, Recovered, Report
 from gateway.shell.runtime import Runtime
 
 # A rule of thumb, for want of a card that says: consumer cards bear some hundred writes of all they
@@ -32,8 +32,11 @@ class Keeper:
         self.store = store
         self._runtime: Runtime | None = None
 
-    def restore(self, broker: Broker, now: float) -> None:
-        """Fills the broker with what the disk has. Raises StoreFailure if the disk cannot be used."""
+    def restore(self, broker: Broker, now: float) -> Recovered:
+        """Fills the broker with what the disk has. Raises StoreFailure if the disk cannot be used.
+
+        Of what is returned the batches are used up.
+        """
         gc.disable()  # nothing of this is garbage, and looking for some takes half of the time
         try:
             recovered = self.store.recover()
@@ -43,6 +46,7 @@ class Keeper:
             gc.enable()
         for note in recovered.notes:
             logger.warning(note)
+        return recovered
 
     def serve(self, runtime: Runtime) -> None:
         """From here on batches may come."""
