@@ -106,8 +106,11 @@ class Node:
         return outboxes, self.links(), effects + more
 
     def stop(self, now: float) -> None:
-        """A planned stop: the other gateways and the clients are told."""
+        """A planned stop: the clients are told. What they leave behind may still go its way."""
         self.broker.stop(now)
+
+    def leave(self, now: float) -> None:
+        """And then the other gateways."""
         if self.mesh is not None:
             self.mesh.stop(now)
 

@@ -75,7 +75,7 @@ def test_a_dead_gateway_is_an_error_with_its_address_and_its_ports_are_offline()
 def test_a_gateway_that_was_stopped_on_purpose_is_no_error() -> None:
     room = Room()
     a, b = room.linked("a", "b")
-    b.node.stop(room.now)
+    b.node.leave(room.now)
     room.settle()
     room.lines[0].cut()
     room.gates.remove(b)

@@ -200,13 +200,12 @@ class Daemon:
         So after a planned stop both are at the same place, and nothing is copied again.
         """
         node, until = self.node, time.monotonic() + FINISH_MAX_S
-        node.broker.stop(time.monotonic())
+        node.stop(time.monotonic())
         while node.broker.journal.hasten() and time.monotonic() < until:
             self._runtime.turn()
             await asyncio.sleep(FINISH_STEP_S)
             node.wake(time.monotonic())
-        if node.mesh is not None:
-            node.mesh.stop(time.monotonic())
+        node.leave(time.monotonic())
 
     def _keep_copies(self, settings: Settings, disk: Disk) -> CopyKeeper | None:
         """A gateway alone has none."""

@@ -30,6 +30,10 @@ class CopyCard(Card):
         """A batch or a slice is on it."""
         self.write(Batch(_RECORDS.decode(payload), part, [], [], 0))
 
+    def batches(self) -> list[list[Record]]:
+        """What is on it."""
+        return [_RECORDS.decode(data) for data in self.log]
+
 
 class SecondDisk:
     """Fulfils the broker's `Copier`. `waited_for`: answers wait for it."""

@@ -26,6 +26,7 @@ class Card:
         self.log: list[bytes] = []
         self.rows: dict[tuple[str, str], bytes] = {}
         self.number = 0  # of the last batch
+        self.sound = True  # nothing of it is missing
         self._begin = 0
 
     def write(self, batch: Batch) -> None:

@@ -11,8 +11,22 @@ from typing import Any
 import msgspec
 
 from gateway.broker.connection import Connection
+from gateway.broker.journal import Batch
+from gateway.broker.records import Wish
 from gateway.config import ClusterSection, MqttSection
-from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime, SaveStandIn
+from gateway.effects import (
+    BeginCopy,
+    Dial,
+    DropCopies,
+    Effect,
+    FindCopies,
+    Note,
+    ReadCopy,
+    SaveMember,
+    SaveMeshTime,
+    SaveStandIn,
+    WriteCopy,
+)
 from gateway.mesh.frames import AnyFrame, Frame, Member, encode, split
 from gateway.mesh.identity import Identity
 from gateway.mesh.link import Link
@@ -33,6 +47,8 @@ from gateway.mqtt.packets import (
     Will,
 )
 from gateway.node import Node
+from tests.broker.kept import Card
+from tests.shelves import MemoryShelves
 
 PORT = 7883
 STEP_S = 0.1
@@ -47,8 +63,13 @@ class Gate:
         self.room = room
         self.name = name
         said = {"store": f"store-{name}", "boot": 1, "nonce": f"nonce-{name}-1", "cluster": CLUSTER}
-        self.disk = bool(identity.pop("disk", False))
+        self.card = Card() if identity.pop("disk", False) else None
         self.stand_in = ""
+        self.shelves = MemoryShelves()
+        self.writing: Batch | None = None
+        self.disk_works = self.copies_work = True  # if not, nothing becomes of what is written
+        self.copies_slow = False  # one thing at a time, of what is to be done with copies
+        self._copies_at = 0.0
         self.said = {**said, **identity}
         self.saved_ms = 0
         self.members: dict[str, Member] = {}
@@ -67,9 +88,16 @@ class Gate:
         members = tuple(self.members.values())
         self.node = Node(
             *(settings, identity, Random(1), self.room.now, self.saved_ms, members),
-            boot=said["boot"] if self.disk else 0,
+            boot=said["boot"] if self.card else 0,
             stand_in=self.stand_in,
         )
+        self.writing = None
+        self.shelves.crash()
+        if self.card is not None:
+            self.card.restore(self.node.broker, self.room.now)
+            self.node.found(said["store"], self.card.number, self.card.sound)
+        for owner in self.shelves.copies:
+            self.mesh.copies.here(owner, True)
 
     def restart(self) -> None:
         """The process ends and begins anew: its links are over."""
@@ -90,10 +118,27 @@ class Gate:
         """How it sees another one."""
         return self.mesh.state.peers[name]
 
+    def work(self) -> bool:
+        """What the disk does in a turn; whether it did anything."""
+        journal = self.node.broker.journal
+        if self.writing is None and self.card is not None:
+            self.writing = journal.take(self.room.now)
+        done = False
+        if self.writing is not None and self.card is not None and self.disk_works:
+            batch, self.writing, done = self.writing, None, True
+            self.card.write(batch)
+            self.node.broker.committed(0.001, Wish.NONE, self.room.now)
+        if self.copies_work and not (self.copies_slow and self._copies_at == self.room.now):
+            self._copies_at = self.room.now
+            done |= self.shelves.work(self.mesh, self.room.now)
+        return done
+
     def do(self, effects: Iterable[Effect]) -> None:
         """What a shell would do, but that nobody is dialled."""
         for effect in effects:
             match effect:
+                case FindCopies() | BeginCopy() | WriteCopy() | DropCopies() | ReadCopy():
+                    self.shelves.do(effect)
                 case Note():
                     self.notes.append(effect.text)
                 case Dial():
@@ -108,10 +153,14 @@ class Gate:
                     )
 
     def client(
-        self, name: str, version: Version = Version.MQTT311, will: Will | None = None
+        self,
+        name: str,
+        version: Version = Version.MQTT311,
+        will: Will | None = None,
+        clean: bool = True,
     ) -> "Client":
         """A client that connects here."""
-        return Client(self, name, version, will)
+        return Client(self, name, version, will, clean)
 
 
 class Line:
@@ -188,9 +237,11 @@ class Room:
     def settle(self) -> None:
         """Turns, until nothing is said any more."""
         for _ in range(TURNS_MAX):
+            moved = []
             for gate in self.gates:
                 gate.do(self.drain(gate))
-            moved = [line.carry() for line in list(self.lines)]
+                moved.append(gate.work())
+            moved += [line.carry() for line in list(self.lines)]
             if not any(moved):
                 return
         raise AssertionError("they talk without end")
@@ -227,16 +278,27 @@ def between(room: Room, one: str, other: str) -> Line:
 class Client:
     """A client at a gate, its packets by hand."""
 
-    def __init__(self, gate: Gate, name: str, version: Version, will: Will | None = None) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        name: str,
+        version: Version,
+        will: Will | None = None,
+        clean: bool = True,
+    ) -> None:
         self.gate, self.version, self.name = gate, version, name
         self.connection: Connection = gate.node.broker.open("192.0.2.1", True, gate.room.now)
         self._packet_id = 0
-        self.send(Connect(version, name, True, 0, will=will))
+        self.send(Connect(version, name, clean, 0, will=will))
         self.got()
 
     def send(self, packet: Packet) -> None:
         """Says a packet."""
         self.connection.receive(encode_packet(packet, self.version), self.gate.room.now)
+
+    def leave(self) -> None:
+        """Drops the connection without a word."""
+        self.connection.lost(self.gate.room.now)
 
     def subscribe(self, topic_filter: str, qos: int = 1) -> None:
         """Says SUBSCRIBE."""
