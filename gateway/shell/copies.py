@@ -64,14 +64,19 @@ class CopyShelf:
         self._settings = settings
         self._disk = disk
         self._copies: list[Copy] = []  # that are open, the newest first
-        self._broken = True
+        self._known = False  # these are all that there are
+        self._failed = False  # the last write: what would come next is not to be taken
 
     def find(self) -> list[CopyPlace]:
-        """What is here, and not lost at its owner, newest first. To be called after a failure."""
-        if self._broken:
+        """What is here, and not lost at its owner, newest first. After a failure all begins with this.
+
+        An open one is not read again: what a sync did not put on disk could seem to be there.
+        """
+        if not self._known:
             self.close()
             self._copies = [copy for path in self._paths() if (copy := self._opened(path))]
-            self._broken = False
+            self._known = True
+        self._failed = False
         for copy in self._copies:
             copy.store.forget_rewrite()
         return [copy.place for copy in self._copies if copy.place is not None]
@@ -79,34 +84,37 @@ class CopyShelf:
     def begin(self, place: CopyPlace, keep_old: bool) -> None:
         """A new copy, beside the whole one; one that was half made goes."""
         self.find()
+        self._known = False  # until it is done
         serial = 1 + max((int(path.name) for path in self._paths()), default=0)
-        for copy in self._copies:
-            copy.store.close()
+        for copy in list(self._copies):
+            if keep_old or not copy.whole:
+                copy.store.close()
+                self._copies.remove(copy)
             if not copy.whole:
                 shutil.rmtree(copy.path)
             elif keep_old:
                 self._keep_aside(copy.path, "has what its owner lost")
-        self._broken = True  # until the new one is there
         path = self._directory / str(serial)
         path.mkdir(mode=0o700, parents=True)
-        self._copies = [Copy(path, self._settings, self._disk)]
+        self._copies.insert(0, Copy(path, self._settings, self._disk))
         self._copies[0].write(place, [], Rewrite.NONE)
-        self._broken = False
+        self._known = True
 
     def write(self, place: CopyPlace, payload: bytes, part: Rewrite) -> _Told:
         """Adds what the owner sent. Raises msgspec.DecodeError for what are no records, too."""
-        if self._broken or not self._copies:
+        if self._failed or not (self._known and self._copies):
             raise StoreFailure(
                 FailureKind.BROKEN, "an earlier part of the copy could not be written"
             )
         copy = self._copies[0]
-        was_whole, self._broken = copy.whole, True
+        was_whole, self._failed = copy.whole, True
         told = copy.write(place, [*with_strangers(payload)], part)
-        self._broken = False
+        self._failed = False
         if place.whole and not was_whole:
-            for path in self._paths():
-                if path != copy.path:
-                    shutil.rmtree(path)
+            for old in self._copies[1:]:
+                old.store.close()
+                shutil.rmtree(old.path)
+            del self._copies[1:]
         return told
 
     def drop(self, store: str) -> bool:
@@ -138,8 +146,7 @@ class CopyShelf:
         """Lets go of the files."""
         for copy in self._copies:
             copy.store.close()
-        self._copies = []
-        self._broken = True
+        self._copies, self._known = [], False
 
     def _paths(self) -> list[Path]:
         found = self._directory.iterdir() if self._directory.exists() else ()
