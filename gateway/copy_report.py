@@ -29,7 +29,7 @@ _REMEDIES = {
 def copy_status(mesh: Mesh, now: float) -> CopyStatus:
     """As of now."""
     copier, state = mesh.copier, mesh.state
-    two = copier.standing is Standing.TOGETHER
+    two = copier.two_copies
     return CopyStatus(
         CopyState.TWO if two else CopyState.ONE,
         round(max(now - (copier.since if two else copier.single_since), 0.0), 1),

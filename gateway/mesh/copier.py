@@ -79,6 +79,7 @@ class Copier:
         )
         self._slices = 0
         self._number = 0
+        self._from = 0  # the last batch that did not wait for it
         self._owed: deque[tuple[int, float]] = (
             deque()
         )  # batches that somebody waits for, until when
@@ -101,6 +102,12 @@ class Copier:
     def stand_in(self) -> str:
         """The gateway that this is about, or empty."""
         return self._with
+
+    @property
+    def two_copies(self) -> bool:
+        """Whether all that was acknowledged is at the stand-in, too."""
+        base = self._base
+        return self.standing is Standing.TOGETHER and base is not None and base[0] >= self._from
 
     # what the broker asks (its Copier)
 
@@ -158,7 +165,7 @@ class Copier:
         owed = self._owed[0][1] if self._owed else FOREVER
         tries = (Standing.REFUSED, Standing.RESTING)
         again = self._try_at if self._link is not None and self.standing in tries else FOREVER
-        return min(owed, self._slice_due, again)
+        return min(owed, again, self._slice_due if self._may_slice() else FOREVER)
 
     def on_have(self, link: Link, frame: CopyHave) -> None:
         """The stand-in says what it has."""
@@ -314,14 +321,15 @@ class Copier:
     def _go_on(self) -> None:
         """Sends what may be sent; the next slice, when the one before is kept and a rest is over."""
         self._send()
-        if self._link is None or self.standing not in SPEAKING or not self._copying:
-            return
-        now = self._state.now
-        is_out = self._base is not None and self._base[1] < self._slices
-        if is_out or self._slice_due > now or not self.freight.is_all_sent():
-            return
-        self._slice_due = FOREVER
-        self._state.local.copy_slice(now)
+        if self._slice_due <= self._state.now and self._may_slice():
+            self._slice_due = FOREVER
+            self._state.local.copy_slice(self._state.now)
+
+    def _may_slice(self) -> bool:
+        """Whether the next slice only waits for its time."""
+        speaking = self._link is not None and self.standing in SPEAKING and self._copying
+        is_out = self._base is None or self._base[1] < self._slices
+        return speaking and not is_out and self.freight.is_all_sent()
 
     def _is_kept(self, item: Item) -> None:
         now = self._state.now
@@ -335,6 +343,7 @@ class Copier:
         oldest = self.freight.oldest()
         caught_up = oldest is None or self._state.now - oldest.shipped < CAUGHT_UP_S
         if self._whole and caught_up:
+            self._from = self._number
             self._stand(Standing.TOGETHER)
 
 

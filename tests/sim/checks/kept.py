@@ -23,7 +23,8 @@ def check(history: History) -> list[str]:
     published = {each.ident: each for each in history.publications if each.ident}
     for kept in history.kept:
         problems += [f"{kept.client} lost its session at {at:.4f}" for at in kept.lost_at]
-        problems += _missing(history, kept)
+        if kept.ended_at > history.ended_at:
+            problems += _missing(history, kept)
         problems += _again(history, kept, published)
         problems += _order(kept, published)
     return problems
@@ -35,11 +36,12 @@ def _missing(history: History, kept: Kept) -> list[str]:
         f"{kept.client} at {kept.box} never got {each.ident} (QoS {each.qos}, {each.topic}),"
         f" sent at {each.sent_at:.4f} to {each.box}"
         for each in history.publications
-        if each.ident and each.ident not in got and _promised(history, kept, each)
+        if each.ident and each.ident not in got and promised(history, kept, each)
     ]
 
 
-def _promised(history: History, kept: Kept, publication: Publication) -> bool:
+def promised(history: History, kept: Kept, publication: Publication) -> bool:
+    """Whether the session must get it."""
     if publication.qos == 0 or publication.refused or publication.acked_at > history.ended_at:
         return False
     if publication.topic in SHARED_TOPICS:
