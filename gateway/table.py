@@ -12,14 +12,18 @@ any order. Must not know what the values mean, links or disks.
 from collections.abc import Iterator
 from functools import reduce
 from operator import xor
-from typing import NamedTuple
+
+import msgspec
 
 from gateway.digest import Digest
 from gateway.ids import NEVER, Stamp
 
 
-class Row(NamedTuple):
-    """What stands under a key. None as `value`: it was deleted."""
+class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What stands under a key. None as `value`: it was deleted.
+
+    On disk and on links as it is: fields may be added at the end, with a default.
+    """
 
     born: Stamp
     stamp: Stamp

@@ -7,6 +7,7 @@ keeps is told to the journal in the same step. Must not know connections.
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
+from gateway.arrival import Arrival
 from gateway.broker import records
 from gateway.broker.journal import Journal
 from gateway.broker.keeping import keep_retained
@@ -278,22 +279,48 @@ class Kept:
             journal.done(number, [mid])
 
 
-def arrived(broker: BrokerState, message: Message, stamp: Stamp | None) -> None:
-    """A message that another gateway accepted: it is stored if retained, and goes to sessions here.
+def arrived(broker: BrokerState, messages: list[Message], arrival: Arrival) -> None:
+    """Messages of one client, topic and QoS that another gateway accepted; retained: one.
 
-    A retained one that is older than what is stored here still goes to those who were promised every
-    message (QoS 1 and 2), and not to those who want the last value (QoS 0). If the stored one is of
-    the same gateway it came before, through a third one: this message is known, or overtaken.
+    A retained one is stored, and goes to sessions here. If it is older than what is stored here it still
+    goes to those who were promised every message (QoS 1 and 2), and not to those who want the last value
+    (QoS 0). If the stored one is of the same gateway it came before, through a third one: this message
+    is known, or overtaken. While nothing can be kept its publisher is told; others here get it.
     """
-    route = broker.routes.find(message.topic_field)
+    route = broker.routes.find(messages[0].topic_field)
+    if arrival.late and arrival.stamp is None:
+        route = route.only(kept=True)
+    if arrival.ticket is not None and route.durable and broker.refusing():
+        broker.vitals.refused_disk += len(messages)
+        arrival.ticket().fail(broker.refusing())
+        route = route.only(kept=False)
+    if arrival.stamp is not None:
+        _arrived_retained(broker, messages[0], arrival.stamp, route, arrival.ticket)
+    elif broker.traces is not None and broker.traces.sees(messages[0].topic):
+        for message in messages:
+            broker.traces.came(message, broker.now, Via.MESH)
+            deliver(broker, message, route, arrival.ticket)
+    elif not messages[0].qos:
+        deliver_run(broker, messages, route)
+    else:
+        for _, alike in groupby(messages, _form):
+            deliver_run(broker, list(alike), route, arrival.ticket)
+
+
+def _arrived_retained(
+    broker: BrokerState,
+    message: Message,
+    stamp: Stamp,
+    route: Route,
+    ticket: Callable[[], Ticket] | None,
+) -> None:
     if broker.traces is not None:
         broker.traces.came(message, broker.now, Via.MESH)
-    if stamp is not None:
-        stored = broker.retained.stamp(message.topic)
-        if stored >= stamp and (message.qos == 0 or stored.gateway == stamp.gateway):
-            return
-        retain(broker, message, stamp)
-    deliver(broker, message, route)
+    stored = broker.retained.stamp(message.topic)
+    if stored >= stamp and (message.qos == 0 or stored.gateway == stamp.gateway):
+        return
+    retain(broker, message, stamp)
+    deliver(broker, message, route, ticket)
 
 
 def caught_up(broker: BrokerState, message: Message, stamp: Stamp) -> None:
@@ -303,20 +330,6 @@ def caught_up(broker: BrokerState, message: Message, stamp: Stamp) -> None:
         broker.traces.came(message, broker.now, Via.MESH, detail="it was retained there")
     if retain(broker, message, stamp):
         deliver(broker, message, route)
-
-
-def arrived_run(broker: BrokerState, messages: list[Message]) -> None:
-    """Messages of one client, topic and QoS, not retained, that another gateway accepted."""
-    if broker.traces is not None and broker.traces.sees(messages[0].topic):
-        for message in messages:
-            arrived(broker, message, None)
-        return
-    route = broker.routes.find(messages[0].topic_field)
-    if not messages[0].qos:
-        deliver_run(broker, messages, route)
-        return
-    for _, alike in groupby(messages, _form):
-        deliver_run(broker, list(alike), route)
 
 
 def _form(message: Message) -> tuple[int, Properties, float | None]:

@@ -30,7 +30,7 @@ from gateway.table import Row
 from gateway.tickets import Ticket
 
 SESSION, SUBSCRIPTION, RETAINED, WILL = "session", "subscription", "retained", "will"
-PEOPLE = "people"
+PEOPLE, STREAM = "people", "stream"
 
 
 class WillRow(msgspec.Struct, frozen=True, array_like=True):
@@ -76,6 +76,13 @@ class MessageRow(msgspec.Struct, frozen=True, array_like=True):
     expires_ms: int | None
     stamp: tuple[int, int, str] = (0, 0, "")
     due_ms: int = 0
+
+
+class StreamRow(msgspec.Struct, frozen=True, array_like=True):
+    """Up to where the stream of another gateway, as it started then, is on disk here."""
+
+    start: str
+    number: int
 
 
 T = TypeVar("T")
@@ -185,6 +192,16 @@ def forget_will(journal: Journal, client_id: str) -> None:
 def keep_row(journal: Journal, key: str, row: Row | None, wait: Ticket | None = None) -> None:
     """A row of the users and rules; None: there is none."""
     journal.put(PEOPLE, key, None if row is None else _encode(row), wait)
+
+
+def keep_stream(journal: Journal, gateway: str, row: StreamRow) -> None:
+    """How far it is; in the batch of what it counts."""
+    journal.put(STREAM, gateway, stream_value(row))
+
+
+def stream_value(row: StreamRow) -> bytes:
+    """The row of how far the stream of another gateway is."""
+    return _encode(row)
 
 
 def message_of(journal: Journal, row: MessageRow) -> Message:

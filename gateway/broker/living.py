@@ -18,10 +18,12 @@ from gateway.broker.keeping import (
     PEOPLE,
     RETAINED,
     SESSION,
+    STREAM,
     SUBSCRIPTION,
     WILL,
     MessageRow,
     SessionRow,
+    StreamRow,
     SubscriptionRow,
     keep_session,
     message_of,
@@ -86,7 +88,7 @@ def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) ->
     """
     sessions: dict[int, Session] = {}
     reading = _Reading(broker, sessions)
-    for kind in (SESSION, SUBSCRIPTION, RETAINED, WILL, PEOPLE):
+    for kind in _READERS:
         for (row_kind, key), value in rows.items():
             if row_kind == kind:
                 try:
@@ -237,12 +239,17 @@ def _person(reading: _Reading, key: str, value: bytes) -> None:
     reading.broker.people.table.put(key, read(value, Row))
 
 
-_READERS = {
+def _stream(reading: _Reading, key: str, value: bytes) -> None:
+    reading.broker.streams.restore(key, read(value, StreamRow))
+
+
+_READERS = {  # sessions first: subscriptions speak of them
     SESSION: _session,
     SUBSCRIPTION: _subscription,
     RETAINED: _retained,
     WILL: _will,
     PEOPLE: _person,
+    STREAM: _stream,
 }
 
 

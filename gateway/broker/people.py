@@ -27,7 +27,9 @@ RULES_MAX = 1_000  # all are looked at when a client connects
 _USER, _RULE, _DECOY = "user/", "rule/", "secret/decoy"
 
 
-class _UserValue(msgspec.Struct, frozen=True, array_like=True):
+class UserValue(msgspec.Struct, frozen=True, array_like=True):
+    """What a user's row says: the password as it is kept, groups, keys for SCRAM."""
+
     stored: str
     groups: list[str]
     keys: tuple[int, bytes, bytes, bytes] | None = None
@@ -113,7 +115,7 @@ def user_row(name: str, user: User | None) -> tuple[str, bytes | None]:
         return _USER + name, None
     keys = user.keys
     plain = None if keys is None else (keys.iterations, keys.salt, keys.stored, keys.server)
-    return _USER + name, msgspec.msgpack.encode(_UserValue(user.stored, sorted(user.groups), plain))
+    return _USER + name, msgspec.msgpack.encode(UserValue(user.stored, sorted(user.groups), plain))
 
 
 def rule_row(rule: Rule, holds: bool) -> tuple[str, bytes | None]:
@@ -127,6 +129,6 @@ def decoy_row(key: bytes) -> tuple[str, bytes | None]:
 
 
 def _user_of(value: bytes) -> User:
-    read = msgspec.msgpack.decode(value, type=_UserValue)
+    read = msgspec.msgpack.decode(value, type=UserValue)
     keys = None if read.keys is None else Keys(*read.keys)
     return User(read.stored, frozenset(read.groups), keys)

@@ -61,6 +61,12 @@ class Route:
         plain = len(targets) > len(self.special) or not (self.special or shared)
         self.live = boxes if plain and not elsewhere else None
 
+    def only(self, kept: bool) -> "Route":
+        """Of the sessions here those that the disk keeps, or the others."""
+        targets = [target for target in self.targets if bool(target.session.number) is kept]
+        groups = [group for group in self.shared if group.is_durable() is kept]
+        return Route(self.topic, self.field, targets, (), groups)
+
     def is_wanted(self) -> bool:
         """Whether anybody gets the topic."""
         return bool(self.targets or self.elsewhere or self.shared)

@@ -167,7 +167,7 @@ class Session:
         # [MQTT-3.3.4-10] [MQTT-4.9.0-2] [MQTT-4.9.0-3] [MQTT-4.6.0-5] [MQTT-4.6.0-6]
         if outbox is None or outbox.congested or not self._window_takes(message):
             return self._enqueue(message, qos, retain)
-        if self.backlog.line or self.room.is_full():
+        if self.backlog.line or not self.room.takes(len(self.inflight)):
             return self._enqueue(message, qos, retain)
         packet_id = self._send_acknowledged(outbox, (message, qos, retain), now)
         if packet_id != REFUSED:
@@ -180,7 +180,8 @@ class Session:
         Returns what became of each if the disk keeps the session, else perhaps nothing.
         """
         outbox = self.outbox
-        room = self.window - len(self.inflight)
+        unacknowledged = len(self.inflight)
+        room = self.window - unacknowledged
         if outbox is None and qos and self.number:
             return self._enqueue_run(messages, qos)
         if outbox is None or outbox.congested or outbox.packet_bytes_max or outbox.aliases:
@@ -188,7 +189,7 @@ class Session:
         if qos and (self.backlog.line or room < len(messages)):
             return [self.deliver(message, qos, False, now) for message in messages]
         too_large = len(messages[0].payload) >= LARGE_BYTES
-        if qos and (too_large or self.room.is_full()):
+        if qos and (too_large or not self.room.takes(unacknowledged + len(messages))):
             return [self.deliver(message, qos, False, now) for message in messages]
         if qos == 2 and self.number:
             return [self.deliver(message, qos, False, now) for message in messages]
@@ -307,7 +308,7 @@ class Session:
     def is_ready(self, qos: int) -> bool:
         """Whether a message of this QoS would be sent at once."""
         outbox = self.outbox
-        if outbox is None or outbox.congested or (qos and self.room.is_full()):
+        if outbox is None or outbox.congested or (qos and not self.room.takes(len(self.inflight))):
             return False
         return not qos or (not self.backlog.line and len(self.inflight) < self.window)
 
@@ -346,6 +347,9 @@ class Session:
         for each in lost:
             self.vitals.dropped_queue_full += 1
             self._give_up(each)
+        if not taken and qos and self._is_only_late() and self.backlog.is_within(1, 0):
+            self.backlog.push(message, qos, retain)
+            taken = True
         if taken:
             self.room.hold(message)
             return WAITS
@@ -354,6 +358,12 @@ class Session:
         else:
             self.vitals.dropped_queue_full += 1
         return REFUSED
+
+    def _is_only_late(self) -> bool:
+        """Whether a client that is here, and takes what it gets, is behind for a moment: with nothing
+        waiting it gets a place of those that no queue may grow into."""
+        here = self.outbox is not None and not self.backlog.line
+        return here and self.room.takes(len(self.inflight))
 
     def _window_takes(self, message: Message) -> bool:
         """Whether the message may be sent, as far as what is not acknowledged goes."""

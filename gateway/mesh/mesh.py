@@ -28,6 +28,7 @@ from gateway.mesh.frames import (
     CopyRefused,
     Member,
     Refuse,
+    Synced,
     Taken,
     Vitals,
 )
@@ -266,11 +267,25 @@ class Mesh:
             if peer.outgoing.unsent:
                 peer.link.out.extend(peer.outgoing.unsent)
                 peer.outgoing.unsent.clear()
-            if peer.incoming.number != peer.taken_said:
-                peer.taken_said = peer.incoming.number
-                peer.link.say(Taken(peer.taken_said))
+            self._say_taken(peer, peer.link)
         effects, state.effects = state.effects, []
         return effects
+
+    def _say_taken(self, peer: Peer, link: Link) -> None:
+        """What became of the peer's entries since it was told."""
+        incoming = peer.incoming
+        if incoming.number != peer.taken_said:
+            peer.taken_said = incoming.number
+            link.say(Taken(incoming.number, incoming.news))
+            incoming.news = []
+        if not peer.speaks(TABLES_AND_CLIENTS):
+            return
+        if incoming.kept:
+            link.say(Synced(incoming.kept))
+            incoming.kept = []
+        for why, ranges in incoming.failed.items():
+            link.say(Synced(ranges, why))
+        incoming.failed.clear()
 
     def unconfirmed(self, table: str) -> list[str]:
         """The names of gateways that are not known to have the table as it is here."""

@@ -37,6 +37,9 @@ BALLAST_BYTES = 8_388_608  # thousands of acknowledgements, and one write of bro
 SEGMENT_BYTES = 8_388_608  # a preallocation every 100,000 small messages
 REWRITE_BYTES_MIN = 33_554_432  # below this a rewrite costs the card more than it gives back
 REWRITE_FACTOR_MAX = 4  # times as much: whether it is worth it is an estimate of the broker
+REWRITE_AFTER_S = (
+    30.0  # a gateway that crashes sooner would begin it anew each time, and never end it
+)
 SEGMENTS_MAX = 64  # each start leaves one, and recovery opens them all
 
 
@@ -46,6 +49,7 @@ class Settings:
     free_bytes_min: int = 67_108_864
     segment_bytes: int = SEGMENT_BYTES
     rewrite_bytes_min: int = REWRITE_BYTES_MIN
+    rewrite_after_s: float = REWRITE_AFTER_S
     checkpoint_s: float = CHECKPOINT_S
     ballast_bytes: int = BALLAST_BYTES
 
@@ -292,11 +296,13 @@ class DurableStore:
     def _wish(self) -> Wish:
         if self._begin or self._to_free:
             return Wish.NONE  # it is under way
+        if len(self._log.segments) > SEGMENTS_MAX:
+            return Wish.NOW
         limit = max(self._settings.rewrite_bytes_min, 2 * self._rewritten_bytes)
         size = self._log.log_bytes
-        if size > REWRITE_FACTOR_MAX * limit or len(self._log.segments) > SEGMENTS_MAX:
-            return Wish.NOW
-        return Wish.IF_WORTH if size > limit else Wish.NONE
+        if size <= limit or time.monotonic() - self.vitals.started < self._settings.rewrite_after_s:
+            return Wish.NONE
+        return Wish.NOW if size > REWRITE_FACTOR_MAX * limit else Wish.IF_WORTH
 
     def _failed(self, problem: StoreFailure) -> None:
         vitals = self.vitals

@@ -8,8 +8,10 @@ must be read for ever. Anything else needs what docs/decisions/0013-store-format
 import msgspec
 import pytest
 
-from gateway.broker.keeping import MessageRow, SessionRow, SubscriptionRow, WillRow
+from gateway import table
+from gateway.broker.keeping import MessageRow, SessionRow, StreamRow, SubscriptionRow, WillRow
 from gateway.broker.living import restore
+from gateway.broker.people import UserValue
 from gateway.broker.records import (
     Done,
     Enqueued,
@@ -21,6 +23,7 @@ from gateway.broker.records import (
     Stored,
     Target,
 )
+from gateway.ids import Stamp
 from gateway.shell.segments import Identity, batch_bytes, gateway_digest, segment_header
 from tests.broker.kept import KeptWorld
 
@@ -57,6 +60,13 @@ ROWS: list[tuple[msgspec.Struct, str]] = [
         MessageRow("t", None, 0, True, "", b"", 5, (0, 0, ""), 9),
         "99a174c000c3a0c40005930000a009",
     ),
+    (
+        table.Row(Stamp(1, 2, "g"), Stamp(3, 0, "h"), b"x"),
+        "93930102a167930300a168c40178",
+    ),
+    (table.Row(Stamp(1, 2, "g"), Stamp(3, 0, "h"), None), "93930102a167930300a168c0"),
+    (StreamRow("s/1/n", 300), "92a5732f312f6ecd012c"),
+    (UserValue("$s", ["a"], (4096, b"s", b"k", b"v")), "93a2247391a16194cd1000c40173c4016bc40176"),
 ]
 # As earlier versions wrote them, and how they are read.
 OLDER: list[tuple[msgspec.Struct, str]] = [

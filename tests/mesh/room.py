@@ -46,6 +46,7 @@ from gateway.mqtt.packets import (
     Version,
     Will,
 )
+from gateway.mqtt.properties import Properties
 from gateway.node import Node
 from tests.broker.kept import Card
 from tests.shelves import MemoryShelves
@@ -57,13 +58,17 @@ CLUSTER = ClusterSection("room", "not used here", PORT, discovery=False)
 
 
 class Gate:
-    """One gateway. Its id is its name; a smaller letter is a lower id."""
+    """One gateway. Its id is its name; a smaller letter is a lower id. With a `card` it has a disk,
+    which writes when `sync` is called; with `disk` one that writes by itself, also copies."""
 
-    def __init__(self, room: "Room", name: str, **identity: Any) -> None:
+    def __init__(self, room: "Room", name: str, card: Card | None = None, **identity: Any) -> None:
         self.room = room
         self.name = name
+        self.card = card
         said = {"store": f"store-{name}", "boot": 1, "nonce": f"nonce-{name}-1", "cluster": CLUSTER}
-        self.card = Card() if identity.pop("disk", False) else None
+        self.disk = bool(identity.pop("disk", False))
+        if self.disk:
+            self.card = Card()
         self.stand_in = ""
         self.shelves = MemoryShelves()
         self.writing: Batch | None = None
@@ -88,7 +93,7 @@ class Gate:
         members = tuple(self.members.values())
         self.node = Node(
             *(settings, identity, Random(1), self.room.now, self.saved_ms, members),
-            boot=said["boot"] if self.card else 0,
+            boot=0 if self.card is None else said["boot"],
             stand_in=self.stand_in,
         )
         self.writing = None
@@ -108,6 +113,19 @@ class Gate:
         self.said["nonce"] = f"nonce-{self.name}-{self.said['boot']}"
         self.start()
 
+    def sync(self, fails: str = "") -> None:
+        """The disk writes what is due now, or `fails` for this reason; all hear what comes of it."""
+        assert self.card is not None
+        broker = self.node.broker
+        batch = broker.journal.take(self.room.now)
+        assert batch is not None, "nothing is to be written"
+        if fails:
+            broker.commit_failed(fails, self.room.now)
+        else:
+            self.card.write(batch)
+            broker.committed(0.001, Wish.NONE, self.room.now)
+        self.room.settle()
+
     @property
     def mesh(self) -> Mesh:
         """Its mesh."""
@@ -121,6 +139,8 @@ class Gate:
     def work(self) -> bool:
         """What the disk does in a turn; whether it did anything."""
         journal = self.node.broker.journal
+        if not self.disk:
+            return False
         if self.writing is None and self.card is not None:
             self.writing = journal.take(self.room.now)
         done = False
@@ -213,9 +233,9 @@ class Room:
         self.gates: list[Gate] = []
         self.frames: list[tuple[str, str, AnyFrame]] = []
 
-    def gate(self, name: str, **identity: Any) -> Gate:
+    def gate(self, name: str, card: Card | None = None, **identity: Any) -> Gate:
         """A gateway that starts now."""
-        gate = Gate(self, name, **identity)
+        gate = Gate(self, name, card, **identity)
         self.gates.append(gate)
         return gate
 
@@ -279,18 +299,13 @@ class Client:
     """A client at a gate, its packets by hand."""
 
     def __init__(
-        self,
-        gate: Gate,
-        name: str,
-        version: Version,
-        will: Will | None = None,
-        clean: bool = True,
+        self, gate: Gate, name: str, version: Version, will: Will | None = None, clean: bool = True
     ) -> None:
         self.gate, self.version, self.name = gate, version, name
         self.connection: Connection = gate.node.broker.open("192.0.2.1", True, gate.room.now)
         self._packet_id = 0
         self.send(Connect(version, name, clean, 0, will=will))
-        self.got()
+        self.welcome = self.got()  # CONNACK, and what waited
 
     def send(self, packet: Packet) -> None:
         """Says a packet."""
@@ -305,11 +320,20 @@ class Client:
         self._packet_id += 1
         self.send(Subscribe(self._packet_id, (Subscription(topic_filter, qos),)))
 
-    def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> None:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int = 1,
+        retain: bool = False,
+        expires_s: int | None = None,
+    ) -> None:
         """Says PUBLISH."""
         if qos:
             self._packet_id += 1
-        self.send(Publish(topic, payload, qos, retain, packet_id=self._packet_id if qos else 0))
+        properties = Properties(message_expiry_interval_s=expires_s)
+        packet_id = self._packet_id if qos else 0
+        self.send(Publish(topic, payload, qos, retain, packet_id=packet_id, properties=properties))
 
     def got(self) -> list[Packet]:
         """What it was told since the last call."""
@@ -353,6 +377,8 @@ def _line(frame: AnyFrame) -> str:
         fields["buckets"] = f"{len(fields['buckets'])}"
     for name in ("sent_ms", "echo_ms", "echo_held_ms", "mesh_time_ms"):
         fields.pop(name, None)
+    if not fields.get("waits", True):
+        del fields["waits"]
     text = ", ".join(f"{name}={value!r}" for name, value in fields.items())
     return f"{type(frame).__name__.lower()} {text}".rstrip()
 

@@ -22,7 +22,12 @@ from gateway.shell.durable import DurableStore, Recovered, Settings
 from gateway.shell.segments import AHEAD_BYTES, read_header, scan
 
 SETTINGS = Settings(
-    "gw", free_bytes_min=0, segment_bytes=8192, rewrite_bytes_min=4096, ballast_bytes=4096
+    "gw",
+    free_bytes_min=0,
+    segment_bytes=8192,
+    rewrite_bytes_min=4096,
+    rewrite_after_s=0.0,
+    ballast_bytes=4096,
 )
 
 
@@ -256,6 +261,15 @@ def test_a_rewrite_frees_the_log_and_loses_nothing_at_any_call(tmp_path: Path) -
     assert crashes > 10
     assert store.vitals.log_bytes < report.log_bytes
     assert read(directory)[1] == [message(2), message(4), Released(1)]
+    store.close()
+
+
+def test_a_store_that_was_just_opened_does_not_wish_to_write_all_again(tmp_path: Path) -> None:
+    store = opened(tmp_path, changed=replace(SETTINGS, rewrite_after_s=30.0))
+    content(store.recover())
+    assert store.commit([message(1, 40_000)]).result().rewrite is Wish.NONE
+    store.vitals.started -= 30.0
+    assert store.commit([message(2)]).result().rewrite is Wish.NOW
     store.close()
 
 
