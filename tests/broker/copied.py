@@ -112,14 +112,16 @@ def restored(card: Card, retained: Card, saved_ms: int, now: float) -> dict[str,
     """
     clock = MeshClock("g", saved_ms, now)
     broker = Broker(MqttSection(), Nowhere(clock), Random(1), Journal(9_999, clock))
-    common = {name: row for name, row in retained.rows.items() if name[0] == RETAINED}
-    card.rows = {name: row for name, row in card.rows.items() if name[0] != RETAINED} | common
+    everywhere = {name: row for name, row in retained.rows.items() if name[0] == RETAINED}
+    card.rows = {name: row for name, row in card.rows.items() if name[0] != RETAINED} | everywhere
     card.restore(broker, now)
     state = broker.state
     found: dict[str, Any] = {name: _session(session) for name, session in state.sessions.items()}
     away = {name: round(at, 1) for name, at in state.away.items()}
     wills = {name: (_message(each[1]), round(each[2], 1)) for name, each in state.wills.items()}
-    return {"sessions": found, "away": away, "wills": wills, "written": state.written_away}
+    streams = state.streams.rows()
+    common = {"written": state.written_away, "streams": streams}
+    return {"sessions": found, "away": away, "wills": wills, **common}
 
 
 def _session(session: Session) -> dict[str, Any]:

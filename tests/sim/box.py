@@ -90,6 +90,9 @@ class Box:
         self.asleep = False
         self.doomed = False  # it loses its power in the middle of its next commit
         self.on_fall: Callable[[], None] = lambda: None
+        self.before_copy: Callable[[], None] = lambda: (
+            None
+        )  # something is about to be in a copy here
         self.wires: dict[Wire, int] = {}  # the side that this box holds
         self._late: list[Callable[[], None]] = []
         self._writing: Batch | None = None
@@ -279,6 +282,7 @@ class Box:
         def done() -> None:
             assert self.node is not None and self.node.mesh is not None
             self._copying = False
+            self.before_copy()
             shelves.fails = "the disk fails" if self.disk.fails else ""
             if self.world.random.random() < REWRITES:
                 shelves.wishes = dict.fromkeys(shelves.copies, Wish.NOW.value)

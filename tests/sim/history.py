@@ -119,7 +119,7 @@ class History:
     not_copied: list[str] = field(default_factory=list)  # found while it ran
     copies_read: int = 0
     settled_at: float = NEVER
-    ended_at: float = 0.0
+    ended_at: float = NEVER
 
     def is_released_again(self, publication: Publication, box: str) -> bool:
         """Whether subscribers at this other gateway may get a QoS 2 message once more: its own had it

@@ -29,7 +29,7 @@ PEACE_S = 5.0
 QUIET_S = 4.0
 SIZES = (2, 3, 3, 5)
 PERIOD_S = 0.1  # between two looks at the whole
-READS = 0.2  # share of them with a look into every copy
+READS = 0.3  # share of the writes of copies before which each copy is looked into
 ASKED_MAX = 12  # subscriptions of one session
 GIVES_UP_S = 3.0  # a client whose gateway lost its power
 
@@ -66,6 +66,8 @@ class Scenario:
         self.on_look: Callable[[], None] = lambda: None  # now and then, and before a disk is lost
         self._faults.before_loss = lambda: self.on_look()
         self._faults.on_loss = self._lost
+        for box in self.boxes:
+            box.before_copy = self._perhaps_look
         self._going: list[Callable[[], None]] = []
         self._working = True
         self._asked = 0
@@ -232,9 +234,11 @@ class Scenario:
             self._end_calm()
         for box in self.boxes:
             self._note_awake(box)
-        if self.history.disks and self.world.random.random() < READS:
-            self.on_look()
         self.world.after(PERIOD_S, self._watch)
+
+    def _perhaps_look(self) -> None:
+        if self.world.random.random() < READS:
+            self.on_look()
 
     def _lost(self, box: Box) -> None:
         """The disk is gone, and with it all sessions there: nothing goes on elsewhere yet."""
