@@ -122,6 +122,7 @@ class CopyStatus(NamedTuple):
     stand_in: str | None  # who keeps the copy
     reason: str  # why there is one only; or empty
     behind_bytes: int  # on their way there
+    sent_bytes: int  # since the start
     not_waited: int  # times that answers no longer waited for a stand-in that was slow
     made: int  # copies begun since the start
     keeps: tuple[str, ...]  # gateways whose copies lie here
@@ -328,6 +329,7 @@ _COPIES: dict[str, Reader] = {
     "stand_in": _or_none(_text),
     "reason": _text,
     "behind_bytes": _count,
+    "sent_bytes": _count,
     "not_waited": _count,
     "made": _count,
     "keeps": _texts,

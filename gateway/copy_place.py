@@ -11,11 +11,14 @@ Numbers of one run are in one order; of an earlier run the owner knows only wher
 know how it is kept.
 """
 
-from typing import NamedTuple
+from typing import Any
+
+import msgspec
 
 
-class CopyPlace(NamedTuple):
-    """One copy. `at` is what is compared within a run."""
+class CopyPlace(msgspec.Struct, frozen=True, array_like=True):
+    """One copy. `at` is what is compared within a run. On disk and on links: fields are added at the
+    end, with a default."""
 
     copy: str
     store: str
@@ -28,3 +31,7 @@ class CopyPlace(NamedTuple):
     def at(self) -> tuple[int, int]:
         """Batches and slices."""
         return self.number, self.slices
+
+    def but(self, **changes: Any) -> "CopyPlace":
+        """The same with these changes."""
+        return msgspec.structs.replace(self, **changes)

@@ -36,6 +36,7 @@ def copy_status(mesh: Mesh, now: float) -> CopyStatus:
         _name(mesh, copier.stand_in) if copier.stand_in else None,
         "" if two else _reason(mesh),
         copier.freight.bytes,
+        copier.freight.sent_bytes,
         copier.not_waited,
         copier.made,
         tuple(_name(mesh, owner) for owner in state.copies),

@@ -235,6 +235,7 @@ def _copies(copies: CopyStatus) -> list[Family]:
             "On their way to the second copy.",
             copies.behind_bytes,
         ),
+        _plain("gatewayd_copy_sent_bytes_total", "counter", "Sent there.", copies.sent_bytes),
         _plain(
             "gatewayd_copy_not_waited_total",
             "counter",

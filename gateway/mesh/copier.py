@@ -262,7 +262,7 @@ class Copier:
     def _resume(self, link: Link, place: CopyPlace) -> None:
         if place.run != self._state.identity.nonce:
             self._copy = place.copy
-            place = place._replace(run=self._state.identity.nonce, slices=self._slices)
+            place = place.but(run=self._state.identity.nonce, slices=self._slices)
         self.freight.begin_behind(place.at)
         self._base, self._whole = place.at, place.whole
         link.say(CopyFrom(place, anew=False))

@@ -79,7 +79,7 @@ class Copies:
         kept.writing.append(len(payload))
         place = kept.place
         whole = place.whole or frame.last
-        kept.place = place._replace(number=frame.number, slices=frame.slices, whole=whole)
+        kept.place = place.but(number=frame.number, slices=frame.slices, whole=whole)
         part = frame.part if place.whole else 0  # in a new copy there is nothing to be freed
         self._state.effects.append(WriteCopy(link.gateway, kept.place, payload, part))
 

@@ -35,10 +35,11 @@ class Item:
 
 
 class Freight:
-    """`bytes` is what is kept here, in all."""
+    """`bytes` is what is kept here, in all; `sent_bytes` what has left, also more than once."""
 
     def __init__(self) -> None:
         self.bytes = 0
+        self.sent_bytes = 0
         self._sent: deque[Item] = deque()
         self._unsent: deque[Item] = deque()
         self._offset = 0  # what of the first unsent one is sent
@@ -85,6 +86,7 @@ class Freight:
         piece = item.payload[self._offset : self._offset + COPY_PIECE_BYTES]
         self._flying.append(len(piece))
         self._flying_bytes += len(piece)
+        self.sent_bytes += len(piece)
         self._offset += len(piece)
         if self._offset < len(item.payload):
             return CopyPart(piece, more=True)

@@ -380,7 +380,11 @@ class Daemon:
         )
 
     def _status(self) -> Status:
-        now, store, renewal = self._runtime.now(), self._keeper.status(), self._renewal
+        now, store, renewal = (
+            self._runtime.now(),
+            self._keeper.status(self._copies.written_bytes() if self._copies else 0),
+            self._renewal,
+        )
         tls = None if renewal is None else renewal.status()
         problems = [] if renewal is None else renewal.problems()
         return self._reporter.status(self._vitals(), self._address, now, store, tls, problems)

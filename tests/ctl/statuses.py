@@ -75,7 +75,7 @@ DISK = StoreStatus(
     *(99_000_000, 8_000_000, 7_100_000_000, 4000.0),
 )
 BROKER = BrokerStatus(12, 40, 0, 120, 0, {"messages_in": 4_711, "dropped_expired": 0})
-TWO_COPIES = CopyStatus(CopyState.TWO, 86_400.0, "gw2", "", 0, 0, 1, ("gw3",))
+TWO_COPIES = CopyStatus(CopyState.TWO, 86_400.0, "gw2", "", 0, 4_711, 0, 1, ("gw3",))
 OWN_CERTIFICATE = TlsStatus("2f77f3eb" * 8, "9999-12-31T23:59:59Z", 2_912_807.5, True, "off")
 CERTIFICATE = TlsStatus("ab01cd23" * 8, "2027-01-31T23:59:59Z", 67.4, False, "required")
 GW1 = gateway("gw1", "192.168.1.11", self=True, rtt_ms=None)

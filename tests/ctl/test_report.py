@@ -101,7 +101,7 @@ COPIES = st.builds(
     st.floats(0, 9e14),
     st.none() | TEXTS,
     TEXTS,
-    *[WHOLE] * 3,
+    *[WHOLE] * 4,
     st.lists(TEXTS, max_size=3).map(tuple),
 )
 STATUSES = st.builds(

@@ -244,7 +244,7 @@ def test_while_a_copy_is_made_the_old_one_stays() -> None:
     sleeper(a)
     published(a.client("writer"), 5)
     whole = b.shelves.copies["a"][0]
-    whole.place = whole.place._replace(number=1)  # its card lost what was written
+    whole.place = whole.place.but(number=1)  # its card lost what was written
     b.restart()
     b.copies_slow = True
     room.line(a, b)

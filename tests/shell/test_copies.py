@@ -16,11 +16,11 @@ from gateway.shell.disk import Disk, StoreFailure
 from tests.shell.test_durable import SETTINGS, message
 
 BEGUN = CopyPlace("copy-1", "store-1", "run-1", 7, 0, False)
-WHOLE = BEGUN._replace(slices=1, whole=True)
+WHOLE = BEGUN.but(slices=1, whole=True)
 
 
 def at(number: int, place: CopyPlace = WHOLE) -> CopyPlace:
-    return place._replace(number=number)
+    return place.but(number=number)
 
 
 def packed(*records: Record) -> bytes:
@@ -91,15 +91,15 @@ def test_the_old_copy_is_there_until_the_new_one_is_whole(tmp_path: Path) -> Non
     found = begun(tmp_path / "now")
     new = CopyPlace("copy-2", "store-1", "run-1", 20, 0, False)
     found.begin(new, False)
-    found.write(new._replace(slices=1), packed(message(5)), Rewrite.NONE)
-    assert found.find() == [new._replace(slices=1), WHOLE]
+    found.write(new.but(slices=1), packed(message(5)), Rewrite.NONE)
+    assert found.find() == [new.but(slices=1), WHOLE]
     again = after_a_crash(tmp_path / "now", tmp_path / "then")
-    assert again.find() == [new._replace(slices=1), WHOLE]
+    assert again.find() == [new.but(slices=1), WHOLE]
     assert contents(again)[1] == [message(1)]
     again.close()
-    found.write(new._replace(slices=2, whole=True), packed(message(6)), Rewrite.NONE)
+    found.write(new.but(slices=2, whole=True), packed(message(6)), Rewrite.NONE)
     again = after_a_crash(tmp_path / "now", tmp_path / "then")
-    assert again.find() == [new._replace(slices=2, whole=True)]
+    assert again.find() == [new.but(slices=2, whole=True)]
     assert contents(again)[1] == [message(5), message(6)]
     again.close()
     assert contents(found)[1] == [message(5), message(6)]
@@ -109,7 +109,7 @@ def test_the_old_copy_is_there_until_the_new_one_is_whole(tmp_path: Path) -> Non
 def test_a_half_made_copy_goes_when_another_one_is_begun(tmp_path: Path) -> None:
     found = begun(tmp_path)
     for name in ("copy-2", "copy-3"):
-        found.begin(BEGUN._replace(copy=name), False)
+        found.begin(BEGUN.but(copy=name), False)
     assert sorted(path.name for path in (tmp_path / "gw2").iterdir()) == ["1", "3"]
     found.close()
 
@@ -117,14 +117,14 @@ def test_a_half_made_copy_goes_when_another_one_is_begun(tmp_path: Path) -> None
 def test_what_its_owner_lost_is_kept_beside_and_bounded(tmp_path: Path) -> None:
     found = begun(tmp_path)
     for number in range(2, LOST_MAX + 2):
-        place = WHOLE._replace(copy=f"copy-{number}", store=f"store-{number}")
-        found.begin(place._replace(whole=False), True)
+        place = WHOLE.but(copy=f"copy-{number}", store=f"store-{number}")
+        found.begin(place.but(whole=False), True)
         found.write(place, packed(message(number)), Rewrite.NONE)
     assert contents(found, "store-1")[1] == [message(1)]
     assert contents(found, "store-2")[1] == [message(2)]
     assert contents(found)[1] == [message(LOST_MAX + 1)], "the newest"
     with pytest.raises(StoreFailure, match="their owners lost"):
-        found.begin(BEGUN._replace(copy="copy-9"), True)
+        found.begin(BEGUN.but(copy="copy-9"), True)
     assert [place.store for place in found.find()] == [f"store-{LOST_MAX + 1}"]
     assert found.drop(f"store-{LOST_MAX + 1}"), "those that are lost stay"
     assert contents(found)[1] == [message(LOST_MAX)]
