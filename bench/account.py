@@ -61,7 +61,7 @@ def read(path: Path) -> Account | None:
 def wait_for_two_copies(path: Path) -> None:
     """Raises BrokerError if there is one only for too long."""
     until = time.monotonic() + COPIED_S_MAX
-    while ask(path, "status")["copies"]["state"] != "two":
+    while not path.exists() or ask(path, "status")["copies"]["state"] != "two":
         if time.monotonic() > until:
             raise BrokerError("there is one copy only")
         time.sleep(0.1)

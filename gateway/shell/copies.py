@@ -43,6 +43,10 @@ class Copy:
         """Whether all is in it that its owner had then."""
         return self.place is not None and self.place.whole
 
+    def written_bytes(self) -> int:
+        """Handed to the disk since it was opened."""
+        return self.store.vitals.log_written_bytes + self.store.vitals.rows_written_bytes
+
     def write(
         self, place: CopyPlace, records: list[Record | msgspec.Raw], part: Rewrite
     ) -> "_Told":
@@ -64,6 +68,7 @@ class CopyShelf:
         self._settings = settings
         self._disk = disk
         self._copies: list[Copy] = []  # that are open, the newest first
+        self._closed_bytes = 0  # written to those that are not any more
         self._known = False  # these are all that there are
         self._failed = False  # the last write: what would come next is not to be taken
 
@@ -88,7 +93,7 @@ class CopyShelf:
         serial = 1 + max((int(path.name) for path in self._paths()), default=0)
         for copy in list(self._copies):
             if keep_old or not copy.whole:
-                copy.store.close()
+                self._close(copy)
                 self._copies.remove(copy)
             if not copy.whole:
                 shutil.rmtree(copy.path)
@@ -112,7 +117,7 @@ class CopyShelf:
         self._failed = False
         if place.whole and not was_whole:
             for old in self._copies[1:]:
-                old.store.close()
+                self._close(old)
                 shutil.rmtree(old.path)
             del self._copies[1:]
         return told
@@ -122,7 +127,7 @@ class CopyShelf:
         self.find()
         for copy in list(self._copies):
             if copy.place is None or copy.place.store == store:
-                copy.store.close()
+                self._close(copy)
                 self._copies.remove(copy)
                 shutil.rmtree(copy.path)
         return any(self._directory.iterdir())
@@ -142,11 +147,19 @@ class CopyShelf:
                 copy.store.close()
         return None
 
+    def written_bytes(self) -> int:
+        """All that was handed to the disk since the start."""
+        return self._closed_bytes + sum(copy.written_bytes() for copy in list(self._copies))
+
     def close(self) -> None:
         """Lets go of the files."""
         for copy in self._copies:
-            copy.store.close()
+            self._close(copy)
         self._copies, self._known = [], False
+
+    def _close(self, copy: Copy) -> None:
+        copy.store.close()
+        self._closed_bytes += copy.written_bytes()
 
     def _paths(self) -> list[Path]:
         found = self._directory.iterdir() if self._directory.exists() else ()

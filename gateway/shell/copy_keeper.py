@@ -55,6 +55,10 @@ class CopyKeeper:
         shelf, worker = self._shelves[effect.gateway]
         worker.submit(self._work, shelf, effect)
 
+    def written_bytes(self) -> int:
+        """What all copies have cost the disk since the start."""
+        return sum(shelf.written_bytes() for shelf, _ in self._shelves.values())
+
     def close(self) -> None:
         """Waits for what is under way, and lets go of the files."""
         for shelf, worker in self._shelves.values():

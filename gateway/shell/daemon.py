@@ -28,7 +28,7 @@ from gateway.board import serial_number
 from gateway.config import Config, ConfigError
 from gateway.config_document import to_document as config_document
 from gateway.config_loader import DEFAULT_PATH, load_config
-from gateway.control import Status, to_document
+from gateway.control import Status, StoreStatus, to_document
 from gateway.control_commands import CONFIG, STATUS
 from gateway.effects import Dial, Saving
 from gateway.ids import gateway_id
@@ -368,6 +368,9 @@ class Daemon:
             mesh.found(sighting.gateway, sighting.address, sighting.port, now)
         self._runtime.schedule()
 
+    def _store_status(self) -> StoreStatus:
+        return self._keeper.status(0 if self._copies is None else self._copies.written_bytes())
+
     def _vitals(self) -> Vitals:
         broker, measures = self.node.broker, self._measures
         return Vitals(
@@ -382,7 +385,7 @@ class Daemon:
     def _status(self) -> Status:
         now, store, renewal = (
             self._runtime.now(),
-            self._keeper.status(self._copies.written_bytes() if self._copies else 0),
+            self._store_status(),
             self._renewal,
         )
         tls = None if renewal is None else renewal.status()

@@ -69,11 +69,11 @@ class Keeper:
             self.store.commit(last)
         self.store.close()
 
-    def status(self) -> StoreStatus:
-        """The disk, for `gwctl status`."""
+    def status(self, copies_bytes: int = 0) -> StoreStatus:
+        """The disk, for `gwctl status`; `copies_bytes` went to copies of others' stores."""
         assert self._runtime is not None, "not serving"
         vitals = self.store.vitals
-        written = vitals.log_written_bytes + vitals.rows_written_bytes
+        written = vitals.log_written_bytes + vitals.rows_written_bytes + copies_bytes
         up_s = time.monotonic() - vitals.started
         state = StoreState.OK if vitals.state is None else StoreState(vitals.state.value)
         return StoreStatus(

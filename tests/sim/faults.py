@@ -58,7 +58,7 @@ class Faults:
         if box is None:
             return nothing
         box.kill(power)
-        return box.start
+        return lambda: _switch_on(box)
 
     def _restored(self) -> End:
         """Its card is replaced by a copy that was made a start ago."""
@@ -69,7 +69,7 @@ class Faults:
         backup.boot -= 1
         box.kill(power=True)
         box.disk = backup
-        return box.start
+        return lambda: _switch_on(box)
 
     def _disk_fails(self) -> End:
         disk = self._world.random.choice(self._boxes).disk
@@ -89,8 +89,7 @@ class Faults:
 
         def end() -> None:
             box.doomed = False
-            if box.node is None:
-                box.start()
+            _switch_on(box)
 
         return end
 
@@ -121,7 +120,7 @@ class Faults:
         box.kill(power=True)
         lose(box)
         self.on_loss(box)
-        return box.start
+        return lambda: _switch_on(box)
 
     def _asleep(self) -> End:
         box = self._running()
@@ -172,6 +171,12 @@ class Faults:
             self._network.slow_s = 0.0
 
         return end
+
+
+def _switch_on(box: Box) -> None:
+    """Unless another fault's end did it."""
+    if box.node is None:
+        box.start()
 
 
 def nothing() -> None:
