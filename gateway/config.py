@@ -152,6 +152,7 @@ class ClusterSection:
     durability: str = "mesh"  # what the answer to a message waits for: or "local", "memory"
     copy_after_s: float = 300.0  # a stand-in that is away for longer is replaced
     expected_gateways: int = 0  # 0: do not check
+    forget_after_days: int = 7  # 0: never
 
 
 @dataclass(frozen=True, slots=True)

@@ -467,6 +467,7 @@ CLUSTER = Section(
             "A gateway that is away for longer keeps the second copy no more: another one does.",
         ),
         whole("expected_gateways", 0, 32, "Fewer alive are a problem to report; 0: do not check."),
+        whole("forget_after_days", 0, 3650, "So long dead, a gateway is gone for good; 0: never."),
     ),
 )
 

@@ -172,6 +172,7 @@ class Status(NamedTuple):
     tls: TlsStatus | None = None
     broker: BrokerStatus | None = None
     copies: CopyStatus | None = None
+    safe_to_unplug: tuple[str, ...] | None = None  # names, one of which may be; None: no mesh
 
 
 def worst_first(problems: Iterable[ProblemStatus]) -> tuple[ProblemStatus, ...]:
@@ -193,6 +194,8 @@ def to_document(status: Status) -> dict[str, Any]:
         document["broker"] = status.broker._asdict()
     if status.copies is not None:
         document["copies"] = status.copies._asdict() | {"keeps": list(status.copies.keeps)}
+    if status.safe_to_unplug is not None:
+        document["safe_to_unplug"] = list(status.safe_to_unplug)
     return document
 
 
@@ -217,6 +220,12 @@ def _text(value: object, place: str) -> str:
     if not isinstance(value, str):
         raise misfit(f"{place} is not a text")
     return value
+
+
+def _texts(value: object, place: str) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise misfit(f"{place} is not a list")
+    return tuple(_text(each, f"{place}[{index}]") for index, each in enumerate(value))
 
 
 def _switch(value: object, place: str) -> bool:
@@ -317,12 +326,6 @@ _STORE: dict[str, Reader] = {
 }
 
 
-def _texts(value: object, place: str) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise misfit(f"{place} is not a list")
-    return tuple(_text(each, f"{place}[{index}]") for index, each in enumerate(value))
-
-
 _COPIES: dict[str, Reader] = {
     "state": _one_of(CopyState),
     "since_s": _number,
@@ -390,4 +393,5 @@ _STATUS: dict[str, Reader] = {
     "tls": _or_none(_tls),
     "broker": _or_none(_broker),
     "copies": _or_none(_copies),
+    "safe_to_unplug": _or_none(_texts),
 }

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from gateway.copy_place import CopyPlace
+from gateway.keyring import Key
+from gateway.table import Row
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -30,10 +32,14 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Open a link to this address; answer with `Mesh.dialled` or `Mesh.dial_failed`."""
+    """Open a link to this address; answer with `Mesh.opened` or `Mesh.dial_failed`.
+
+    `keys` are the fingerprints of the cluster keys to try, in this order.
+    """
 
     address: str
     port: int
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +51,39 @@ class SaveMeshTime:
 
 @dataclass(frozen=True, slots=True)
 class SaveMember:
-    """Keep on disk that this gateway belongs to the mesh and where it was last seen."""
+    """Keep on disk that this gateway belongs to the mesh and where it was last seen; `dead_s` is for how
+    long it has been dead."""
 
     gateway: str
     name: str
     address: str
     port: int
+    store: str = ""
+    dead_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetMember:
+    """This gateway belongs to the mesh no more."""
+
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveRow:
+    """Keep on disk a row of a table that is the mesh's own (`gateway/mesh/state.py`)."""
+
+    table: str
+    key: str
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class SaveKeys:
+    """Put the cluster keys on disk; answer with `Mesh.keys_saved` and this version."""
+
+    version: int
+    keys: tuple[Key, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,5 +153,5 @@ class ReadCopy:
 
 
 Copies = FindCopies | BeginCopy | WriteCopy | DropCopies | ReadCopy
-Saving = SaveMeshTime | SaveMember | SaveStandIn
-Effect = Note | Dial | Saving | Copies | CheckPassword
+Save = SaveMeshTime | SaveMember | ForgetMember | SaveRow | SaveKeys | SaveStandIn
+Effect = Note | Dial | Save | Copies | CheckPassword

@@ -93,15 +93,17 @@ def deliver_run(
     ticket: Callable[[], Ticket] | None = None,
 ) -> None:
     """Does what `deliver` does for messages of one client, topic, length and QoS, none retained."""
-    durable = route.durable and messages[0].qos > 0
-    _overtake(route, messages[0].topic)
-    if durable:
+    if route.special:
+        _overtake(route, route.topic)
+    if route.durable and messages[0].qos:
         first = broker.journal.numbers(len(messages))
         for mid, message in enumerate(messages, first):
             message.mid = mid
-    kept = Kept()
-    _give_run(broker, messages, route.targets, durable, kept)
-    kept.tell(broker.journal, messages, ticket)
+        kept = Kept()
+        _give_run(broker, messages, route.targets, kept)
+        kept.tell(broker.journal, messages, ticket)
+    else:
+        _give_run(broker, messages, route.targets, None)
     for group in route.shared:
         for message in messages:
             give_one(broker, message, group, ticket)
@@ -110,35 +112,33 @@ def deliver_run(
 def deliver_special(broker: BrokerState, messages: list[Message], route: Route) -> None:
     """Gives plain QoS 0 messages of one client and topic to those whom `route.live` leaves out."""
     _overtake(route, route.topic)
-    _give_run(broker, messages, route.special, False, Kept())
+    _give_run(broker, messages, route.special, None)
     for group in route.shared:
         for message in messages:
             give_one(broker, message, group, None)
 
 
 def _give_run(
-    broker: BrokerState,
-    messages: list[Message],
-    targets: Sequence[Target],
-    durable: bool,
-    kept: "Kept",
+    broker: BrokerState, messages: list[Message], targets: Sequence[Target], kept: "Kept | None"
 ) -> None:
-    """Gives messages of one client, topic and QoS to each of the targets."""
-    publisher, qos = messages[0].publisher, messages[0].qos
-    copies: dict[tuple[int, ...], list[Message]] = {(): messages}
+    """Gives messages of one client, topic and QoS to each of the targets, and tells `kept` of it."""
+    publisher, most = messages[0].publisher, messages[0].qos
+    copies: dict[tuple[int, ...], list[Message]] = {}
     for target in targets:
         session = target.session
         if target.picky and session.client_id == publisher:
             if target.own is None:
                 continue  # [MQTT-3.8.3-3]
             target = target.own
-        identifiers = target.identifiers
-        if identifiers not in copies:
-            copies[identifiers] = [message.copy_for(identifiers) for message in messages]
-        granted = min(qos, target.qos)
-        results = session.deliver_run(copies[identifiers], granted, broker.now)
-        if durable and granted and session.number:
-            kept.add(target, messages, granted, False, results)
+        given, qos = messages, target.qos if target.qos < most else most
+        if target.identifiers:
+            identifiers = target.identifiers
+            if identifiers not in copies:
+                copies[identifiers] = [message.copy_for(identifiers) for message in messages]
+            given = copies[identifiers]
+        results = session.deliver_run(given, qos, broker.now)
+        if kept is not None and qos and session.number:
+            kept.add(target, messages, qos, False, results)
 
 
 def deliver(

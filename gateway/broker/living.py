@@ -112,7 +112,7 @@ def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) ->
     for mid in sorted(reading.stored):
         number, packet_id, message = reading.stored[mid]
         if number in sessions:
-            sessions[number].unreleased[packet_id] = message
+            sessions[number].storing()[packet_id] = message
             sessions[number].unreleased_bytes += message.bytes_held()
             broker.room.hold(message)
         else:  # its session ended with the boot before
@@ -335,10 +335,10 @@ def _fill(session: Session, messages: list[_Waiting]) -> None:
             session.backlog.push(message, waiting.qos, waiting.retain)
             session.room.hold(message)
         elif waiting.received:
-            session.inflight[packet_id] = None
+            session.sending()[packet_id] = None
             session.room.free(-1)
-            session.received_mids[packet_id] = message.mid
+            session.remember(packet_id, message.mid)
         else:
-            session.inflight[packet_id] = (message, waiting.qos, waiting.retain)
+            session.sending()[packet_id] = (message, waiting.qos, waiting.retain)
             session.large |= message.is_large()
             session.room.hold(message)

@@ -7,6 +7,7 @@ wire and dropped when a subscription changes. Must not know connections or what 
 from collections.abc import Callable, Sequence
 
 from gateway.broker.elsewhere import Outlet
+from gateway.broker.nothing import NOTHING
 from gateway.broker.outbox import Outbox
 from gateway.broker.session import Session
 from gateway.broker.shared import Group
@@ -109,6 +110,8 @@ class Routes:
         name = subscription.topic_filter
         share, topic_filter = split_share(name)
         new = name not in session.subscriptions
+        if session.subscriptions is NOTHING:
+            session.subscriptions = {}
         session.subscriptions[name] = subscription
         if share:
             if name not in self._groups:

@@ -14,6 +14,7 @@ from typing import Protocol
 from gateway.broker.access import Rights
 from gateway.broker.backlog import Backlog, Bounds, Delivery
 from gateway.broker.journal import Journal
+from gateway.broker.nothing import NOTHING
 from gateway.broker.outbox import Outbox
 from gateway.broker.room import Room
 from gateway.broker.vitals import Vitals
@@ -112,13 +113,13 @@ class Session:
         self.user = ""  # whose it is; empty: of whoever gave no name
         self.rights: Rights | None = None  # None: no rule is for its user
         self.outbox: Outbox | None = None
-        self.subscriptions: dict[str, Subscription] = {}
-        self.inflight: dict[int, Delivery | None] = {}
-        self.received_mids: dict[int, int] = {}
+        self.subscriptions: dict[str, Subscription] = NOTHING
+        self.inflight: dict[int, Delivery | None] = NOTHING
+        self.received_mids: dict[int, int] = NOTHING
         self.large = False
-        self.unsent: dict[int, bool] = {}
+        self.unsent: dict[int, bool] = NOTHING
         self.replay: Replaying | None = None
-        self.unreleased: dict[int, Message] = {}
+        self.unreleased: dict[int, Message] = NOTHING
         self.unreleased_bytes = 0
         self.window = 0
         self.expiry_s = 0.0
@@ -201,7 +202,7 @@ class Session:
             for message in messages:
                 pieces += message.parts(dialect, 0, False, now)
             return []
-        inflight, packet_id, key = self.inflight, self._next_id, dialect << 3 | qos << 1
+        inflight, packet_id, key = self.sending(), self._next_id, dialect << 3 | qos << 1
         if self.room.hold_run(messages):
             self.large = True
         for message in messages:
@@ -250,9 +251,9 @@ class Session:
         delivery = self.inflight[packet_id]
         self.inflight[packet_id] = None
         if delivery is not None and self.number:
-            self.received_mids[packet_id] = delivery[0].mid
+            self.remember(packet_id, delivery[0].mid)
             self.journal.received(self.number, delivery[0].mid, ticket())
-            self.unsent[packet_id] = False
+            self._not_sent(packet_id)
             self.journal.await_commit(self, packet_id)
         elif self.number:
             self.journal.wait(ticket())
@@ -334,6 +335,24 @@ class Session:
             self.room.let_go(waiting[0])
         for message in self.unreleased.values():
             self.room.let_go(message)
+
+    def sending(self) -> dict[int, Delivery | None]:
+        """`inflight`, to put something in."""
+        if self.inflight is NOTHING:
+            self.inflight = {}
+        return self.inflight
+
+    def storing(self) -> dict[int, Message]:
+        """`unreleased`, to put something in."""
+        if self.unreleased is NOTHING:
+            self.unreleased = {}
+        return self.unreleased
+
+    def remember(self, packet_id: int, mid: int) -> None:
+        """The client has received what is on disk under this id, and has not completed it."""
+        if self.received_mids is NOTHING:
+            self.received_mids = {}
+        self.received_mids[packet_id] = mid
 
     def waiting(self) -> int:
         """Messages that the client has not acknowledged, sent or not."""
@@ -431,13 +450,19 @@ class Session:
             packet_id = packet_id % PACKET_ID_MAX + 1
         self._next_id = packet_id % PACKET_ID_MAX + 1
         if self.number and delivery[1] == 2:
-            self.unsent[packet_id] = False
+            self._not_sent(packet_id)
         elif not self._write(outbox, packet_id, delivery, now):
             return REFUSED
-        self.inflight[packet_id] = delivery
+        self.sending()[packet_id] = delivery
         self.large |= delivery[0].is_large()
         self.vitals.messages_out += 1
         return packet_id
+
+    def _not_sent(self, packet_id: int) -> None:
+        """It waits for the disk."""
+        if self.unsent is NOTHING:
+            self.unsent = {}
+        self.unsent[packet_id] = False
 
     def _release(self, outbox: Outbox, packet_id: int) -> None:
         """PUBREL to a client that was here before [MQTT-4.3.3-5] [MQTT-4.3.3-6]."""
@@ -454,7 +479,7 @@ class Session:
         on_its_way = self.unsent.get(packet_id) is False
         dup = not self.unsent.get(packet_id, False)
         if on_its_way or self._write(outbox, packet_id, delivery, now, dup):
-            self.inflight[packet_id] = delivery
+            self.sending()[packet_id] = delivery
             self.large |= delivery[0].is_large()
         else:
             self.inflight.pop(packet_id, None)

@@ -16,6 +16,7 @@ from gateway.broker.journal import Journal
 from gateway.broker.logins import Logins
 from gateway.broker.outbox import Outbox
 from gateway.broker.people import People
+from gateway.broker.referral import Referral
 from gateway.broker.retained import Retained
 from gateway.broker.room import Room
 from gateway.broker.routes import Routes
@@ -46,6 +47,7 @@ class BrokerState:
     get what they have of these, or NO_TIMER once that is so.
     `crowding` is whom to tell, by client id, when the other gateways can take more again.
     `traces` is whom to tell what becomes of messages, while somebody watches.
+    `draining` is where clients are sent, while this gateway takes none.
     """
 
     settings: MqttSection
@@ -77,6 +79,7 @@ class BrokerState:
     people: People = field(default_factory=People)
     comebacks: Comebacks = field(default_factory=Comebacks)
     traces: Traces | None = None
+    draining: Referral | None = None
     slices: Slices = field(init=False)
     streams: Streams = field(init=False)
 

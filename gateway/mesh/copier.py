@@ -104,6 +104,11 @@ class Copier:
         return self._with
 
     @property
+    def keeps(self) -> bool:
+        """Whether there is anything to be copied: this gateway has a disk."""
+        return bool(self._store)
+
+    @property
     def two_copies(self) -> bool:
         """Whether all that was acknowledged is at the stand-in, too."""
         base = self._base
@@ -157,7 +162,7 @@ class Copier:
         if self._owed and self._owed[0][1] <= state.now:
             self.not_waited += 1
             self._stand(Standing.BEHIND, "it keeps others waiting")
-        state.copied = self._store if self._whole and self._base is not None else ""
+        state.copied_store = self._store if self._whole and self._base is not None else ""
         self._go_on()
 
     def deadline(self) -> float:

@@ -18,6 +18,16 @@ COPIES = 2  # and those of copies
 INTEREST, RETAINED = "interest", "retained"  # what is awaited of a peer, beside tables
 
 
+@dataclass(slots=True)
+class Wish:
+    """For the mesh's lock (`lock.py`); `heard` are the ids of those that know of it."""
+
+    stamp: Stamp
+    why: str
+    heard: dict[str, None] = field(default_factory=dict)
+    granted: bool = False
+
+
 @dataclass(slots=True, eq=False)
 class Peer:
     """Times are monotonic seconds here; `heard_at` is the last byte from it over any link.
@@ -26,7 +36,9 @@ class Peer:
     `clients` who is connected there, since when.
     `awaiting` is what must come on this link before clients go on: its interest, its retained messages,
     its tables by name. `roots` are its tables as its last heartbeat has them, `differing_since` says for
-    how long they are not as here. `away_since` is since when it is not alive. `stores`, `stand_in`,
+    how long they are not as here. `dead_s` is for how long it has been dead while others lived,
+    `dead_saved_s` what the disk has of that.
+    `away_since` is since when it is not alive. `stores`, `stand_in`,
     `copied` and `copies` are as it said last (`Beat`); None: it has not said. It does not keep the copy
     of this gateway's store before `refused_copy_until`.
     """
@@ -39,6 +51,9 @@ class Peer:
     away_since: float = 0.0
     heard_at: float = NEVER
     known_since: float = 0.0
+    store: str = ""
+    dead_s: float = 0.0
+    dead_saved_s: float = 0.0
     hello: Hello | None = None
     vitals: Vitals | None = None
     vitals_at: float = NEVER
@@ -65,6 +80,8 @@ class Peer:
     copied: str = ""
     copies: tuple[str, ...] = ()
     refused_copy_until: float = 0.0
+    wish: Wish | None = None
+    refuses: bool = False  # it has forgotten this gateway: that it says so is no sign of life
 
     def speaks(self, protocol: int) -> bool:
         """Whether it understands this version of the link protocol."""

@@ -1,10 +1,12 @@
 """What the parts of one gateway's mesh share. Plain data, made by `mesh.py`.
 
 `now` is the time of the input at work. `holding` are the reasons why clients are held back (the boot
-barrier, a link that has not been synced yet), each with the time at which it ends by itself. `stand_in`
-is the gateway that keeps the copy of this one's store, or empty; before `meeting_until` none is chosen.
-`copied` is the store of which it has all, `copies` are the gateways of which there is a copy here.
-`moves` are the handlers of frames that have a memory of their own; these are legal while a link is up.
+barrier, a link that has not been synced yet), each with the time at which it ends by itself.
+`alone_since` is since when no other gateway lives; None: one does. `copied` says of a gateway whether
+what it has is at another one, too, that lives. `stand_in` is the gateway that keeps the copy of this
+one's store, or empty; before `meeting_until` none is chosen. `copied_store` is the store of which it has
+all, `copies` are the gateways of which there is a copy here. `moves` are the handlers of frames that
+have a memory of their own, legal while a link is up.
 """
 
 from collections.abc import Callable
@@ -13,6 +15,8 @@ from typing import Any
 
 from gateway.clock import MeshClock
 from gateway.effects import Effect, Level, Note
+from gateway.keyring import Keyring
+from gateway.limits import FORGOTTEN_MAX
 from gateway.mesh.clients import OwnClients
 from gateway.mesh.dialling import Dialling
 from gateway.mesh.frames import Vitals
@@ -21,9 +25,11 @@ from gateway.mesh.interest import Barriers, OwnInterest, PeersInterest
 from gateway.mesh.life import Life
 from gateway.mesh.link import Link
 from gateway.mesh.local import Local
-from gateway.mesh.peer import Peer
+from gateway.mesh.peer import Peer, Wish
 from gateway.mesh.refusals import Refusal, Refusals
+from gateway.table import Table
 
+FORGOTTEN = "forgotten"  # the table of stores that are gone for good
 BOOT = "boot"  # the reason of the boot barrier; other reasons are the ids of gateways
 
 
@@ -43,11 +49,17 @@ class MeshState:
     peers_interest: PeersInterest = field(default_factory=PeersInterest)
     barriers: Barriers = field(default_factory=Barriers)
     refusals: Refusals = field(default_factory=Refusals)
+    own_tables: dict[str, Table] = field(default_factory=lambda: {FORGOTTEN: Table(FORGOTTEN_MAX)})
+    aged_at: float = 0.0
+    alone_since: float | None = None
+    wish: Wish | None = None
+    copied: Callable[[str], bool] = lambda gateway: True
+    keyring: Keyring = field(default_factory=Keyring)
     holding: dict[str, float] = field(default_factory=dict)
     vitals: Vitals | None = None
     stand_in: str = ""
     meeting_until: float = 0.0
-    copied: str = ""
+    copied_store: str = ""
     copies: dict[str, None] = field(default_factory=dict)
     moves: dict[type, Callable[[Link, Any], None]] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
@@ -60,6 +72,10 @@ class MeshState:
         """A gateway stays out; said in the log once, and in the status while it is news."""
         if self.refusals.add(Refusal(code, who, text), self.now):
             self.note("warning", f"refused {who}: {text}")
+
+    def tables(self) -> dict[str, Table]:
+        """All tables that are the same on all gateways, by name: the broker's, and the mesh's own."""
+        return {**self.local.tables, **self.own_tables}
 
     def linked(self) -> set[str]:
         """The gateways with a link that has been greeted."""

@@ -96,14 +96,10 @@ class StoreVitals:
     started: float = field(default_factory=time.monotonic)
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """Records to commit, or None; then `other` is done by the writer, between two commits."""
-
-    records: list[Record] | list[Record | msgspec.Raw] | None
-    rewrite: Rewrite
-    future: "Future[Report]"
-    other: "Callable[[], None] | None" = None  # None, without records: write rows, and stop
+Tell = Callable[[Report | StoreFailure], object]
+Records = list[Record] | list[Record | msgspec.Raw]
+_Commit = tuple[Records | None, Rewrite, Tell]  # no records: write rows, and stop
+_Work = _Commit | Callable[[], None]  # or something else to do for the writer
 
 
 class DurableStore:
@@ -124,6 +120,7 @@ class DurableStore:
         self._begin: tuple[int, int] | None = None  # serial and number of a rewrite's begin
         self._to_free: tuple[int, int] | None = None  # the same, of one that has ended
         self._rewritten_bytes = 0
+        self._rewrite_from = 0.0  # monotonic seconds
         self._rows_problem: StoreFailure | None = None
         self._work: queue.SimpleQueue[_Work] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -159,6 +156,9 @@ class DurableStore:
                 rows[name] = value
         last = max((batch.number for s in segments for batch in s.batches), default=0)
         self._number = max(last, complete_to)
+        flags = [batch.flags & (BEGIN | END) for s in segments for batch in s.batches]
+        if next((each for each in reversed(flags) if each), END) == BEGIN:
+            self._rewrite_from = time.monotonic() + self._settings.rewrite_after_s
         self._rewritten_bytes = int(self._rows.about.get("rewritten_bytes", "0"))
         self.vitals.written_total_bytes = int(self._rows.about.get("bytes_total", "0"))
         self._room.make_ballast()
@@ -170,13 +170,22 @@ class DurableStore:
 
     # -- Commits ----------------------------------------------------------------------------------
 
-    def commit(
-        self, records: list[Record] | list[Record | msgspec.Raw], rewrite: Rewrite = Rewrite.NONE
-    ) -> "Future[Report]":
-        """The future tells when all of it is on disk, or the StoreFailure; it ends on another thread."""
+    def commit(self, records: Records, rewrite: Rewrite = Rewrite.NONE) -> "Future[Report]":
+        """As `submit`, for who can wait; the future ends on another thread."""
         future: Future[Report] = Future()
-        self._work.put(_Work(records, rewrite, future))
+
+        def tell(outcome: Report | StoreFailure) -> None:
+            if isinstance(outcome, Report):
+                future.set_result(outcome)
+            else:
+                future.set_exception(outcome)
+
+        self.submit(records, rewrite, tell)
         return future
+
+    def submit(self, records: Records, rewrite: Rewrite, tell: Tell) -> None:
+        """`tell` is called on another thread when all of it is on disk, or could not be put there."""
+        self._work.put((records, rewrite, tell))
 
     def read(self) -> "Future[Recovered]":
         """All that was committed so far, as `recover` would find it now; commits go on meanwhile.
@@ -191,7 +200,7 @@ class DurableStore:
             except (OSError, sqlite3.Error) as error:
                 future.set_exception(failure(error))
 
-        self._work.put(_Work(None, Rewrite.NONE, Future(), read))
+        self._work.put(read)
         return future
 
     def forget_rewrite(self) -> None:
@@ -200,11 +209,11 @@ class DurableStore:
         def forget() -> None:
             self._begin = None
 
-        self._work.put(_Work(None, Rewrite.NONE, Future(), forget))
+        self._work.put(forget)
 
     def close(self) -> None:
         """Waits for what is under way and writes the rows. Safe to leave out: the log has them."""
-        self._work.put(_Work(None, Rewrite.NONE, Future()))
+        self._work.put((None, Rewrite.NONE, lambda outcome: None))
         self._thread.join()
 
     def _run(self) -> None:
@@ -216,17 +225,20 @@ class DurableStore:
                 self._look()
                 self._checkpoint_when_due()
                 continue
-            if work.records is None:
-                if work.other is None:
-                    break
-                work.other()
+            if callable(work):
+                work()
                 continue
+            records, rewrite, tell = work
+            if records is None:
+                break
+            outcome: Report | StoreFailure
             try:
-                work.future.set_result(self._commit(work.records, work.rewrite))
+                outcome = self._commit(records, rewrite)
             except StoreFailure as error:
-                work.future.set_exception(error)
+                outcome = error
             except Exception as error:  # whatever it is, the caller must not wait for ever
-                work.future.set_exception(StoreFailure(FailureKind.BROKEN, repr(error)))
+                outcome = StoreFailure(FailureKind.BROKEN, repr(error))
+            tell(outcome)
             self._checkpoint_when_due()
         self._try_checkpoint()
         self._log.leave()
@@ -300,7 +312,7 @@ class DurableStore:
             return Wish.NOW
         limit = max(self._settings.rewrite_bytes_min, 2 * self._rewritten_bytes)
         size = self._log.log_bytes
-        if size <= limit or time.monotonic() - self.vitals.started < self._settings.rewrite_after_s:
+        if size <= limit or time.monotonic() < self._rewrite_from:
             return Wish.NONE
         return Wish.NOW if size > REWRITE_FACTOR_MAX * limit else Wish.IF_WORTH
 

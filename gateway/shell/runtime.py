@@ -24,10 +24,7 @@ from gateway.effects import (
     FindCopies,
     Note,
     ReadCopy,
-    SaveMember,
-    SaveMeshTime,
-    SaveStandIn,
-    Saving,
+    Save,
     WriteCopy,
 )
 from gateway.node import Node
@@ -61,7 +58,7 @@ class Runtime:
         self,
         node: Node,
         dial: Callable[[Dial], None],
-        save: Callable[[Saving], None],
+        save: Callable[[Save], None],
         commit: Callable[[Batch], None] | None = None,
     ) -> None:
         self.node = node
@@ -146,11 +143,11 @@ class Runtime:
                 logger.log(_LEVELS[effect.level], effect.text)
             case Dial():
                 self._dial(effect)
-            case SaveMember() | SaveMeshTime() | SaveStandIn():
-                self._save(effect)
             case FindCopies() | BeginCopy() | WriteCopy() | DropCopies() | ReadCopy():
                 assert self.keep_copy is not None, "nobody keeps copies"
                 self.keep_copy(effect)
             case CheckPassword():
                 assert self.check_password is not None, "there are users, and nobody to check them"
                 self.check_password(effect)
+            case _:
+                self._save(effect)

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -264,12 +265,26 @@ def test_a_rewrite_frees_the_log_and_loses_nothing_at_any_call(tmp_path: Path) -
     store.close()
 
 
-def test_a_store_that_was_just_opened_does_not_wish_to_write_all_again(tmp_path: Path) -> None:
-    store = opened(tmp_path, changed=replace(SETTINGS, rewrite_after_s=30.0))
+def test_where_writing_again_did_not_end_it_is_not_begun_at_once_after_the_next_start(
+    tmp_path: Path,
+) -> None:
+    patient = replace(SETTINGS, rewrite_after_s=0.3)
+    store = opened(tmp_path, changed=patient)
     content(store.recover())
-    assert store.commit([message(1, 40_000)]).result().rewrite is Wish.NONE
-    store.vitals.started -= 30.0
-    assert store.commit([message(2)]).result().rewrite is Wish.NOW
+    assert store.commit([message(1, 40_000)]).result().rewrite is Wish.NOW
+    store.commit([message(1, 40_000)], Rewrite.BEGIN).result()
+    store.close()
+    store = opened(tmp_path, changed=patient)
+    began = time.monotonic()
+    content(store.recover())
+    while store.commit([message(2)]).result().rewrite is Wish.NONE:
+        assert time.monotonic() < began + 10
+    assert time.monotonic() >= began + 0.3
+    store.commit([message(1, 40_000)], Rewrite.WHOLE).result()
+    store.close()
+    store = opened(tmp_path, changed=patient)
+    content(store.recover())
+    assert store.commit([message(3, 60_000)]).result().rewrite is not Wish.NONE
     store.close()
 
 

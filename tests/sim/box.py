@@ -337,8 +337,8 @@ class Box:
             case Dial():
                 self._dial(effect)
             case SaveMember():
-                member = Member(effect.gateway, effect.name, effect.address, effect.port)
-                self.disk.members[effect.gateway] = member
+                where = (effect.name, effect.address, effect.port, effect.store)
+                self.disk.members[effect.gateway] = Member(effect.gateway, *where)
             case FindCopies() | BeginCopy() | WriteCopy() | DropCopies() | ReadCopy():
                 self.disk.shelves.do(effect)
             case SaveStandIn():
