@@ -116,6 +116,7 @@ class History:
     requests: list[Request] = field(default_factory=list)
     awake: list[Awake] = field(default_factory=list)
     calm: list[tuple[float, float]] = field(default_factory=list)
+    disks_lost: dict[str, None] = field(default_factory=dict)  # boxes
     not_copied: list[str] = field(default_factory=list)  # found while it ran
     copies_read: int = 0
     settled_at: float = NEVER

@@ -242,6 +242,7 @@ class Scenario:
 
     def _lost(self, box: Box) -> None:
         """The disk is gone, and with it all sessions there: nothing goes on elsewhere yet."""
+        self.history.disks_lost[box.name] = None
         for keeper in self.keepers:
             if keeper.box is box:
                 keeper.begin_anew()

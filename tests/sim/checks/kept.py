@@ -70,8 +70,11 @@ def _again(history: History, kept: Kept, published: dict[str, Publication]) -> l
     problems = []
     seen: dict[object, None] = {}
     for delivery in kept.deliveries:
-        if history.is_released_again(published[delivery.ident], kept.box):
+        publication = published[delivery.ident]
+        if history.is_released_again(publication, kept.box):
             continue
+        if delivery.qos == 1 and publication.box in history.disks_lost:
+            continue  # that gateway has forgotten what it had sent on
         once = delivery.ident if delivery.qos == 2 else (delivery.ident, delivery.connection)
         if delivery.qos and once in seen:
             text = f"got {delivery.ident} (QoS {delivery.qos}) again at {delivery.at:.4f}"
