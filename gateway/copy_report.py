@@ -13,7 +13,7 @@ _WORDS = {
     Standing.ASKED: "{name} has not said yet what it has",
     Standing.REFUSED: "{name} cannot keep it: {why}",
     Standing.RESTING: "{name} fell too far behind, and gets a new copy soon",
-    Standing.MAKING: "the copy at {name} is being made",
+    Standing.MAKING: "the copy at {name} is being made, {made} kB so far",
     Standing.BEHIND: "{name} is behind",
 }
 _REMEDIES = {
@@ -55,7 +55,8 @@ def copy_problems(mesh: Mesh) -> list[ProblemStatus]:
 
 def _reason(mesh: Mesh) -> str:
     copier = mesh.copier
-    return _WORDS[copier.standing].format(name=_name(mesh, copier.stand_in), why=copier.why)
+    name, made = _name(mesh, copier.stand_in), copier.made_bytes // 1000
+    return _WORDS[copier.standing].format(name=name, why=copier.why, made=made)
 
 
 def _name(mesh: Mesh, gateway: str) -> str:

@@ -255,7 +255,11 @@ class Copier:
             known = place.copy == self._copy and (place.whole or not self._whole)
             return known and self._base <= place.at <= (self._number, self._slices)
         ended = self._base[0] == place.number == self._ended
-        return place.whole and self._sound and ended and not self._copy
+        known = self._copy in (
+            "",
+            place.copy,
+        )  # it may have said so before, and not have written since
+        return place.whole and self._sound and ended and known
 
     def _is_lost_here(self, place: CopyPlace) -> bool:
         if place.store != self._store:

@@ -129,9 +129,12 @@ class Copies:
             return
         waiting = sum(sum(kept.writing) for kept in self._kept.values())
         for kept in self._kept.values():
+            if kept.link.closed:  # what is not whole comes again on the next one
+                kept.pieces, kept.pieces_bytes = [], 0
+                continue
             held = waiting > COPY_WAITING_BYTES_MAX and kept.writing
             pieces = kept.told.parts if held else kept.came
             news = CopyKept(pieces, kept.on_disk.number, kept.on_disk.slices, kept.wish)
-            if news != kept.told and not kept.link.closed:
+            if news != kept.told:
                 kept.told = news
                 kept.link.say(news)

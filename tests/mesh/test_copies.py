@@ -174,6 +174,20 @@ def test_after_a_planned_restart_nothing_is_copied_again() -> None:
     assert same(room, a, b)
 
 
+def test_a_stand_in_that_restarts_after_its_owner_did_has_the_same_copy_still() -> None:
+    room, (a, b) = with_copies("a", "b")
+    sleeper(a)
+    published(a.client("writer"), 3)
+    room.wait(11)
+    for gate in (a, b):
+        gate.restart()
+        room.frames.clear()
+        room.line(a, b)
+        room.wait(MEETING_S)
+    assert [frame.anew for frame in froms(room, "a")] == [False]
+    assert same(room, a, b)
+
+
 def test_a_copy_that_is_a_batch_ahead_of_a_crash_is_made_anew() -> None:
     room, (a, b) = with_copies("a", "b")
     sleeper(a, qos=2)
