@@ -255,10 +255,8 @@ class Copier:
             known = place.copy == self._copy and (place.whole or not self._whole)
             return known and self._base <= place.at <= (self._number, self._slices)
         ended = self._base[0] == place.number == self._ended
-        known = self._copy in (
-            "",
-            place.copy,
-        )  # it may have said so before, and not have written since
+        # it may have said so before, and not have written since
+        known = self._copy in ("", place.copy)
         return place.whole and self._sound and ended and known
 
     def _is_lost_here(self, place: CopyPlace) -> bool:
