@@ -8,7 +8,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from gateway.broker.broker import Broker
-from gateway.control import GatewayState, Severity, Status, StoreStatus
+from gateway.control import CopyState, CopyStatus, GatewayState, Severity, Status, StoreStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -29,6 +29,7 @@ def exposition(status: Status, broker: Broker) -> str:
     families = [
         *_gateway(status),
         *_holdings(broker),
+        *_traffic(broker),
         *_connections(broker),
         *_messages(broker),
         *_memory(broker),
@@ -39,6 +40,8 @@ def exposition(status: Status, broker: Broker) -> str:
         families.append(_plain("gatewayd_tls_certificate_left_seconds", "gauge", text, left_s))
     if status.store is not None:
         families += _store(status.store)
+    if status.copies is not None:
+        families += _copies(status.copies)
     return "".join(_written(family) for family in families)
 
 
@@ -94,6 +97,17 @@ def _holdings(broker: Broker) -> list[Family]:
         _plain("gatewayd_traces", "gauge", "Operators who run gwctl trace.", broker.traces()),
         _plain("gatewayd_retained_messages", "gauge", "Retained messages.", len(broker.retained)),
     ]
+
+
+def _traffic(broker: Broker) -> list[Family]:
+    vitals = broker.vitals
+    counts = {
+        "gatewayd_sockets_opened_total": ("Sockets that clients opened.", vitals.sockets),
+        "gatewayd_connections_total": ("Connections that were let in.", vitals.connections),
+        "gatewayd_bytes_received_total": ("Bytes of MQTT from clients here.", vitals.bytes_in),
+        "gatewayd_bytes_sent_total": ("Bytes of MQTT to clients here.", vitals.bytes_out),
+    }
+    return [_plain(name, "counter", *counts[name]) for name in counts]
 
 
 def _connections(broker: Broker) -> list[Family]:
@@ -225,6 +239,33 @@ def _memory(broker: Broker) -> list[Family]:
             "gauge",
             "Bytes of packets that have not come whole.",
             unfinished.used,
+        ),
+    ]
+
+
+def _copies(copies: CopyStatus) -> list[Family]:
+    two = copies.state is CopyState.TWO
+    return [
+        _plain("gatewayd_copies", "gauge", "Copies of what must be kept.", 2 if two else 1),
+        _plain(
+            "gatewayd_copy_behind_bytes",
+            "gauge",
+            "On their way to the second copy.",
+            copies.behind_bytes,
+        ),
+        _plain("gatewayd_copy_sent_bytes_total", "counter", "Sent there.", copies.sent_bytes),
+        _plain(
+            "gatewayd_copy_not_waited_total",
+            "counter",
+            "Times that answers no longer waited for the second copy.",
+            copies.not_waited,
+        ),
+        _plain("gatewayd_copies_made_total", "counter", "Second copies begun anew.", copies.made),
+        _plain(
+            "gatewayd_copies_kept",
+            "gauge",
+            "Gateways whose copies lie here.",
+            len(copies.keeps),
         ),
     ]
 

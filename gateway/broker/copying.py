@@ -2,9 +2,8 @@
 
 Batches go to the copier as they begin. A copy that is made anew gets all that lives besides, in slices
 between the batches: rows first, each as it is when its turn comes, then messages, with what became of
-them since this began (`rewriting.py`). A message whose batch has not begun is left out, for its batch
-brings it. What is retained, users and rules are in no slice: all gateways have them. Must not know
-where the copy lies.
+them since this began (`rewriting.py`). What is retained, users and rules are in no slice: all gateways
+have them. Must not know where the copy lies.
 """
 
 from collections.abc import Iterator
@@ -38,10 +37,13 @@ class Copier(Protocol):
     def takes(self) -> bool:
         """Whether batches are to be shipped now."""
 
-    def ship(self, number: int, payload: bytes) -> None:
+    def ship(self, number: int, payload: bytes, now: float) -> None:
         """A batch begins: its number, and its records as they stand in the log."""
 
-    def owes(self, number: int) -> bool:
+    def ship_slice(self, payload: bytes, part: int, now: float) -> None:
+        """Some of all that lives, in the same form; `part` is the value of a `Rewrite`."""
+
+    def owes(self, number: int, now: float) -> bool:
         """The batch is on disk here: whether its answers wait until the copy has it, too.
 
         If so, `Journal.copied` follows.
@@ -54,10 +56,13 @@ class NoCopier:
     def takes(self) -> bool:
         return False
 
-    def ship(self, number: int, payload: bytes) -> None:
+    def ship(self, number: int, payload: bytes, now: float) -> None:
         raise AssertionError("nobody takes it")
 
-    def owes(self, number: int) -> bool:
+    def ship_slice(self, payload: bytes, part: int, now: float) -> None:
+        raise AssertionError("nobody takes it")
+
+    def owes(self, number: int, now: float) -> bool:
         return False
 
 
@@ -69,7 +74,7 @@ class Copying:
         self.messages = messages
         self._begun = False
 
-    def slice(self, mesh_ms: MeshTime) -> tuple[bytes, Rewrite]:
+    def slice(self, mesh_ms: MeshTime) -> tuple[list[Record], Rewrite]:
         """The next slice, and whether it is the first, the last, or both."""
         begins, self._begun = not self._begun, True
         records: list[Record] = []
@@ -80,11 +85,11 @@ class Copying:
             if size > SLICE_BYTES_MAX:
                 break
         if records:
-            return encoded(records), Rewrite.BEGIN if begins else Rewrite.NONE
+            return records, Rewrite.BEGIN if begins else Rewrite.NONE
         part = self.messages.slice(records, mesh_ms)
         if not begins and part in (Rewrite.BEGIN, Rewrite.WHOLE):
             part = Rewrite.NONE if part is Rewrite.BEGIN else Rewrite.END
-        return encoded(records), part
+        return records, part
 
 
 def encoded(records: list[Record]) -> bytes:

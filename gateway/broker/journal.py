@@ -107,7 +107,10 @@ class Journal:
         self._offered = False
         self._rewriting: Rewriting | None = None
         self._copying: Copying | None = None
+        self._copy_living: Callable[[], Copying] | None = None  # until its first slice
+        self._slice_wanted = False
         self._told: list[Rewriting] = []
+        self._copy_balance = Balance()
         self._durability = durability
         self._uncopied: deque[Batch] = deque()  # on disk here, and awaited from the copy
         self.balance = Balance()
@@ -228,7 +231,11 @@ class Journal:
         if self.deadline() > now:
             return None
         if self._under_way is None:
-            self._under_way = self._close()
+            self._under_way = batch = self._close()
+            self._ship(batch.records, batch.number)
+            if self._rewriting is not None:
+                batch.rewrite = self._rewriting.slice(batch.records, self.mesh_ms)
+            self.balance.count(batch.records)
         self._offered = True
         return self._under_way
 
@@ -257,7 +264,7 @@ class Journal:
             self._by(self.now)
         self.on_disk = batch.number
         awaited = (batch.tickets or batch.waiters) and self._durability is Durability.MESH
-        if awaited and self.copier.owes(batch.number):
+        if awaited and self.copier.owes(batch.number, self.now):
             self._uncopied.append(batch)
         else:
             self._release(batch)
@@ -271,23 +278,31 @@ class Journal:
         """The number of the last batch that has begun."""
         return self.on_disk + 1 if self._under_way is not None else self.on_disk
 
-    def begin_copy(self, rows: Iterator[Row], messages: Iterator[Living]) -> None:
-        """All that lives is to be in the copy, as `copy_slice` gives it; `rows`: what is no message."""
-        fresh = (item for item in messages if self._run(item.mid) is None)
-        self._copying = Copying(rows, Rewriting(fresh))
-        self._tell()
+    def begin_copy(self, living: Callable[[], Copying]) -> None:
+        """All that lives is to be in the copy: what `living` gives, at the first slice."""
+        self.end_copy()
+        self._copy_living = living
+        self._copy_balance = Balance()
 
-    def copy_slice(self) -> tuple[bytes, Rewrite]:
-        """Records for the copy, as they stand in the log; whether they are the first or the last."""
-        assert self._copying is not None, "no copy was begun"
-        payload, part = self._copying.slice(self.mesh_ms)
-        if part in (Rewrite.END, Rewrite.WHOLE):
-            self.end_copy()
-        return payload, part
+    def copy_slice(self) -> None:
+        """The next slice is to be shipped, at once or behind the batch that was collected so far.
+
+        So no slice knows what no batch says: should this gateway crash, its disk and the copy agree.
+        """
+        self._slice_wanted = True
+        if self._entries or self._rows or self._done:
+            self._by(self.now)
+        else:
+            self._ship_slice()
+
+    def copy_is_long(self) -> bool:
+        """Whether writing all that lives to the end of the copy frees about as much as it writes."""
+        return Balance(self._copy_balance.logged, self.balance.alive).is_worth_it()
 
     def end_copy(self) -> None:
         """What was begun is over, or is not gone on with."""
-        self._copying = None
+        self._copying = self._copy_living = None
+        self._slice_wanted = False
         self._tell()
 
     def hasten(self) -> bool:
@@ -373,7 +388,8 @@ class Journal:
         self.never_written += len(run.messages)
         if run.ticket is not None:
             run.ticket.release()
-        if not (self._runs or self._tickets or self._waiters or self._rewriting):
+        awaited = self._runs or self._tickets or self._waiters
+        if not (awaited or self._rewriting or self._slice_wanted):
             self._due = FOREVER
 
     def _close(self) -> Batch:
@@ -390,14 +406,28 @@ class Journal:
             if entry.ticket is not None:
                 tickets.append(entry.ticket)
         records += [Done(session, ranges(mids)) for session, mids in self._done.items()]
-        number, rewrite = self.on_disk + 1, Rewrite.NONE
-        if self.copier.takes():
-            self.copier.ship(number, encoded(records))
-        if self._rewriting is not None:
-            rewrite = self._rewriting.slice(records, self.mesh_ms)
-        self.balance.count(records)
-        batch = Batch(records, rewrite, tickets, self._waiters, number)
+        batch = Batch(records, Rewrite.NONE, tickets, self._waiters, self.on_disk + 1)
         self._entries, self._runs, self._firsts = {}, [], []
         self._rows, self._done, self._tickets, self._waiters = {}, {}, [], []
         self._due = self._lazy_due = FOREVER
         return batch
+
+    def _ship(self, records: list[Record], number: int) -> None:
+        """The copy gets what the batch has, and a slice that waited for it."""
+        if self.copier.takes():
+            self._copy_balance.count(records)
+            self.copier.ship(number, encoded(records), self.now)
+        if self._slice_wanted:
+            self._ship_slice()
+
+    def _ship_slice(self) -> None:
+        self._slice_wanted = False
+        if self._copy_living is not None:
+            self._copying, self._copy_living = self._copy_living(), None
+            self._tell()
+        assert self._copying is not None, "no copy was begun"
+        records, part = self._copying.slice(self.mesh_ms)
+        self._copy_balance.count(records)
+        if part in (Rewrite.END, Rewrite.WHOLE):
+            self.end_copy()
+        self.copier.ship_slice(encoded(records), part.value, self.now)

@@ -198,7 +198,12 @@ def keep_row(journal: Journal, key: str, row: Row | None, wait: Ticket | None = 
 
 def keep_stream(journal: Journal, gateway: str, row: StreamRow) -> None:
     """How far it is; in the batch of what it counts."""
-    journal.put(STREAM, gateway, _encode(row))
+    journal.put(STREAM, gateway, stream_value(row))
+
+
+def stream_value(row: StreamRow) -> bytes:
+    """The row of how far the stream of another gateway is."""
+    return _encode(row)
 
 
 def message_of(journal: Journal, row: MessageRow) -> Message:

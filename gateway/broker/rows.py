@@ -1,4 +1,4 @@
-"""The rows of sessions, subscriptions and wills once more, for a copy that is made anew.
+"""The rows of sessions, subscriptions, wills and streams once more, for a copy that is made anew.
 
 Each as it is when its turn comes: what changes later is in the batches behind. Must not know where they
 go.
@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping
 from gateway.broker.connection import Connection
 from gateway.broker.keeping import (
     SESSION,
+    STREAM,
     SUBSCRIPTION,
     WILL,
     session_value,
+    stream_value,
     subscription_value,
     will_value,
 )
@@ -33,6 +35,8 @@ def living_rows(broker: BrokerState, online: Mapping[str, Connection]) -> Iterat
         if client_id in broker.wills and client_id not in broker.sent_away:
             _, message, due = broker.wills[client_id]
             yield Row(WILL, client_id, will_value(broker.journal, message, due))
+    for gateway, stream in broker.streams.rows():
+        yield Row(STREAM, gateway, stream_value(stream))
 
 
 def _session(broker: BrokerState, online: Mapping[str, Connection], session: Session) -> bytes:

@@ -114,7 +114,7 @@ def publish_will(broker: BrokerState, message: Message) -> None:
     message.expires_at = None if expiry_s is None else broker.now + expiry_s
     if broker.traces is not None:
         broker.traces.came(message, broker.now, detail="its will")
-    publish(broker, message, broker.routes.find(message.topic_field))
+    publish(broker, message, broker.routes.find(message.topic_field), taken=True)
 
 
 def came_elsewhere(broker: BrokerState, client_id: str, clean: bool) -> None:

@@ -153,6 +153,7 @@ SHEETS: Mapping[str, Sheet] = {
             GATEWAY,
             Field("also_at", "a session, too, at", names, rare=True),
             Field("connected", "connected"),
+            Field("user", "user"),
             Field("address", "address"),
             Field("version", "MQTT"),
             Field("connected_s", "since", seconds),

@@ -8,9 +8,11 @@
     both sides          Digest                      what I retain; what stands in tables
     where they differ   Compare, Retained, Rows     until retained messages and tables are the same
     from then on        Entries and Taken, Clients, Wills, Interest and InterestTaken, Beat, ...
+    to a stand-in       CopyAsk, CopyFrom, then CopyPart; from it CopyHave, CopyKept
     an operator asks    Ask and Answer; Watch, Shown, Unwatch
 
-The table at the end says which frame is legal in which state of the link. Must not know sockets.
+The table at the end says which frame is legal in which state of the link; those of copies are handled
+elsewhere (`MeshState.moves`). Must not know sockets.
 """
 
 import contextlib
@@ -117,9 +119,12 @@ def handle(state: MeshState, link: Link, frame: AnyFrame) -> None:
         _on_strange(state, link, frame)
         return
     move = _MOVES.get((link.state, type(frame)))
-    if move is None:
+    if move is not None:
+        move(state, link, frame)
+    elif link.state is LinkState.UP and type(frame) in state.moves:
+        state.moves[type(frame)](link, frame)
+    else:
         raise LinkError("malformed", f"{type(frame).__name__} while {link.state.value}")
-    move(state, link, frame)
 
 
 def _on_strange(state: MeshState, link: Link, frame: Strange) -> None:

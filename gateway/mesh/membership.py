@@ -69,6 +69,8 @@ def beat(state: MeshState, link: Link) -> None:
             tables.roots(state),
             state.local.stores(),
             state.stand_in,
+            state.copied_store,
+            list(state.copies),
         )
     )
 
@@ -81,6 +83,7 @@ def heard(state: MeshState, peer: Peer, link: Link, frame: Beat) -> None:
     peer.hears = frozenset(frame.hears)
     peer.hears_us = state.identity.gateway in peer.hears
     peer.stores, peer.stand_in = frame.stores, frame.stand_in
+    peer.copied, peer.copies = frame.copied, tuple(frame.copies)
     state.clock.seen(frame.mesh_time_ms, state.now)
     tables.heard(state, peer, frame.roots)
 

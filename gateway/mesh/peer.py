@@ -39,9 +39,11 @@ class Peer:
     `clients` who is connected there, since when; `lost_clients` who was when it died.
     `awaiting` is what must come on this link before clients go on: its interest, its retained messages,
     its tables by name. `roots` are its tables as its last heartbeat has them, `differing_since` says for
-    how long they are not as here. `away_since` is since when it is not alive. `stores` and `stand_in`
-    are as it said last; None: it has not said. `dead_s` is for how long it has been dead while others
-    lived, `dead_saved_s` what the disk has of that.
+    how long they are not as here. `dead_s` is for how long it has been dead while others lived,
+    `dead_saved_s` what the disk has of that.
+    `away_since` is since when it is not alive. `stores`, `stand_in`,
+    `copied` and `copies` are as it said last (`Beat`); None: it has not said. It does not keep the copy
+    of this gateway's store before `refused_copy_until`.
     """
 
     gateway: str
@@ -80,6 +82,9 @@ class Peer:
     stopping: bool = False
     stores: bool | None = None
     stand_in: str = ""
+    copied: str = ""
+    copies: tuple[str, ...] = ()
+    refused_copy_until: float = 0.0
     wish: Wish | None = None
     refuses: bool = False  # it has forgotten this gateway: that it says so is no sign of life
 

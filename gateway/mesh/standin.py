@@ -23,7 +23,7 @@ def choose(state: MeshState) -> None:
     chosen = state.peers.get(state.stand_in)
     if not state.local.stores() or (chosen is not None and not _is_lost(state, chosen)):
         return
-    able = [peer for peer in state.alive() if peer.stores and peer.speaks(COPIES)]
+    able = [peer for peer in state.alive() if peer.stores and _can_keep(state, peer)]
     if not able:
         return
     own = state.identity.gateway
@@ -41,8 +41,12 @@ def choose(state: MeshState) -> None:
 def _is_lost(state: MeshState, peer: Peer) -> bool:
     """Whether it cannot keep the copy, or is away for too long."""
     if peer.life is Life.ALIVE:
-        return peer.stores is False or not peer.speaks(COPIES)
+        return peer.stores is False or not _can_keep(state, peer)
     patience_s = state.identity.cluster.copy_after_s
     if peer.stopping:
         patience_s = max(patience_s, ANNOUNCED_S)
     return state.now - peer.away_since >= patience_s
+
+
+def _can_keep(state: MeshState, peer: Peer) -> bool:
+    return peer.speaks(COPIES) and peer.refused_copy_until <= state.now

@@ -1,14 +1,17 @@
 """What the parts of one gateway's mesh share. Plain data, made by `mesh.py`.
 
 `now` is the time of the input at work. `holding` are the reasons why clients are held back (the boot
-barrier, a link that has not been synced yet), each with the time at which it ends by itself. `stand_in`
-is the gateway that keeps the copy of this one's store, or empty; before `meeting_until` none is chosen.
+barrier, a link that has not been synced yet), each with the time at which it ends by itself.
 `alone_since` is since when no other gateway lives; None: one does. `copied` says of a gateway whether
-what it has is at another one, too, that lives.
+what it has is at another one, too, that lives. `stand_in` is the gateway that keeps the copy of this
+one's store, or empty; before `meeting_until` none is chosen. `copied_store` is the store of which it has
+all, `copies` are the gateways of which there is a copy here. `moves` are the handlers of frames that
+have a memory of their own, legal while a link is up.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.clock import MeshClock
 from gateway.effects import Effect, Level, Note
@@ -54,7 +57,7 @@ class MeshState:
     barriers: Barriers = field(default_factory=Barriers)
     own_wills: OwnWills = field(default_factory=OwnWills)
     estates: Estates = field(default_factory=Estates)
-    stopping: bool = False  # this gateway stops on purpose
+    stopping: bool = False  # this gateway stops on purpose, and its clients are gone
     refusals: Refusals = field(default_factory=Refusals)
     questions: Questions = field(default_factory=Questions)
     watching: Watching = field(default_factory=Watching)
@@ -69,6 +72,9 @@ class MeshState:
     vitals: Vitals | None = None
     stand_in: str = ""
     meeting_until: float = 0.0
+    copied_store: str = ""
+    copies: dict[str, None] = field(default_factory=dict)
+    moves: dict[type, Callable[[Link, Any], None]] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
 
     def note(self, level: Level, text: str) -> None:

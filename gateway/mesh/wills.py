@@ -67,7 +67,7 @@ def tell(state: MeshState) -> None:
             estate.news = []
     own = state.own_wills
     if state.stopping:
-        own.changed.clear()  # what the keeper has it keeps: clients go because this gateway does
+        _tell_last(state)
         return
     if not own.barriers.waiting():
         own.recent.clear()
@@ -86,6 +86,22 @@ def tell(state: MeshState) -> None:
             keeper.link.say(frame)
         return
     _tell_all_wills(state, keeper, keeper.link)
+
+
+def clients_gone(state: MeshState) -> None:
+    """This gateway has sent its clients away, because it stops: what the keeper has it keeps."""
+    state.own_wills.changed.clear()
+    state.stopping = True
+
+
+def _tell_last(state: MeshState) -> None:
+    """Only the keeper that has all wills is told, of those whose delay ends before this gateway does."""
+    own = state.own_wills
+    keeper = state.peers.get(own.keeper)
+    if keeper is not None and keeper.link is not None and keeper.link is own.link:
+        for frame in own.delta(state.now):
+            keeper.link.say(frame)
+    own.changed.clear()
 
 
 def _tell_all_wills(state: MeshState, keeper: Peer, link: Link) -> None:

@@ -70,9 +70,9 @@ class Kept:
     boot: int
     mesh_time_ms: int
     members: tuple[Member, ...]
-    stand_in: str = ""
     rows: tuple[tuple[str, str, Row], ...] = ()
     dead_s: dict[str, float] = field(default_factory=dict)
+    stand_in: str = ""
 
 
 class Store:
@@ -194,9 +194,9 @@ class Store:
         ).fetchall()
         members = tuple(Member(*row[:5]) for row in rows)
         dead_s = {row[0]: row[5] for row in rows if row[5]}
+        stand_in = values.get("stand_in", "")
         mesh_ms = int(values.get("mesh_time_ms", "0"))
-        stand_in, rows_kept = values.get("stand_in", ""), tuple(self._rows(database))
-        return Kept(store, boot, mesh_ms, members, stand_in, rows_kept, dead_s)
+        return Kept(store, boot, mesh_ms, members, tuple(self._rows(database)), dead_s, stand_in)
 
     def _rows(self, database: sqlite3.Connection) -> Iterator[tuple[str, str, Row]]:
         """A row that cannot be read stays where it is."""
@@ -211,10 +211,10 @@ class Store:
         match effect:
             case SaveMeshTime():
                 self._put(self._database, "mesh_time_ms", str(effect.time_ms))
-            case SaveStandIn():
-                self._put(self._database, "stand_in", effect.gateway)
             case SaveMember():
                 self._write_member(effect)
+            case SaveStandIn():
+                self._put(self._database, "stand_in", effect.gateway)
             case ForgetMember():
                 for table in ("member", "member_about"):
                     self._database.execute(

@@ -6,7 +6,7 @@ from gateway.mqtt.packets import Disconnect, Will
 from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
 from tests.mesh.room import Gate, Room
-from tests.mesh.test_wills import DEAD_S, Watcher, three
+from tests.mesh.test_wills import DEAD_S, Watcher, stop, three
 
 LOST = {"b": [b"lost"], "c": [b"lost"]}
 
@@ -53,7 +53,7 @@ def test_who_is_back_here_was_never_away() -> None:
 def test_if_the_gateway_stops_then_it_is_a_planned_stop() -> None:
     room, a, b, c, watcher = sent_away("back", "lost")
     room.wait(2)
-    a.node.stop(room.now)
+    stop(room, a)
     room.settle()
     room.kill(a)
     room.wait(4)
@@ -69,7 +69,7 @@ def test_if_the_gateway_stops_then_it_is_a_planned_stop() -> None:
 def test_a_gateway_that_takes_its_time_to_stop_leaves_the_wills_to_the_other() -> None:
     room, a, _, _, watcher = sent_away("lost")
     room.wait(RETURN_S - 1)
-    a.node.stop(room.now)
+    stop(room, a)
     room.wait(60)
     assert watcher.saw() == LOST
 
@@ -100,7 +100,7 @@ def test_another_keeper_knows_as_much() -> None:
     room.kill(b)
     room.wait(DEAD_S + 1)
     assert c.mesh.state.estates.count() == 2
-    a.node.stop(room.now)
+    stop(room, a)
     room.settle()
     room.kill(a)
     c.client("back")

@@ -22,6 +22,14 @@ def delayed(delay_s: int, retain: bool = False) -> Will:
     return Will("gone/c", b"offline", 1, retain, properties)
 
 
+def stop(room: Room, gate: Gate) -> None:
+    """A planned stop, which takes a moment for its disk."""
+    gate.node.stop(room.now)
+    room.wait(0.5)
+    gate.node.leave(room.now)
+    room.settle()
+
+
 class Watcher:
     """Counts the wills that a client at each gateway is told of."""
 
@@ -333,7 +341,7 @@ def test_a_planned_stop_gives_clients_ten_seconds_to_be_back_anywhere() -> None:
     for name in ("back", "lost"):
         a.client(name, will=Will(f"gone/{name}", name.encode(), 1))
     room.settle()
-    a.node.stop(room.now)
+    stop(room, a)
     room.settle()
     room.kill(a)
     room.wait(5)
@@ -344,6 +352,19 @@ def test_a_planned_stop_gives_clients_ten_seconds_to_be_back_anywhere() -> None:
     assert watcher.saw() == {"b": [b"lost"], "c": [b"lost"]}
     room.wait(60)
     assert watcher.saw() == {} and b.mesh.state.estates.count() == 0
+
+
+def test_a_delay_that_ends_while_a_gateway_stops_ends_once() -> None:
+    room, a, _, _, watcher = three()
+    client = a.client("c", will=delayed(2), expiry_s=60)
+    room.settle()
+    client.connection.lost(room.now)
+    room.wait(1.8)
+    stop(room, a)
+    assert watcher.saw() == BOTH
+    room.kill(a)
+    room.wait(60)
+    assert watcher.saw() == {}
 
 
 def test_clients_of_a_gateway_that_began_anew_have_ten_seconds_to_be_back() -> None:

@@ -70,7 +70,10 @@ class KeptDelivery:
 
 @dataclass
 class Kept:
-    """A session that its gateway keeps on disk. `lost_at`: when it was told that there is none."""
+    """A session that its gateway keeps on disk. `lost_at`: when it was told that there is none.
+
+    `ended_at`: its gateway's disk was lost; from then on another record goes on.
+    """
 
     client: str
     box: str
@@ -78,6 +81,7 @@ class Kept:
     granted: list[Granted] = field(default_factory=list)
     deliveries: list[KeptDelivery] = field(default_factory=list)
     lost_at: list[float] = field(default_factory=list)
+    ended_at: float = NEVER
 
 
 @dataclass(eq=False)
@@ -115,8 +119,11 @@ class History:
     requests: list[Request] = field(default_factory=list)
     awake: list[Awake] = field(default_factory=list)
     calm: list[tuple[float, float]] = field(default_factory=list)
+    disks_lost: dict[str, None] = field(default_factory=dict)  # boxes
+    not_copied: list[str] = field(default_factory=list)  # found while it ran
+    copies_read: int = 0
     settled_at: float = NEVER
-    ended_at: float = 0.0
+    ended_at: float = NEVER
     torn: bool = False
     buried_at: float = NEVER
     mourned: list[Session] = field(default_factory=list)

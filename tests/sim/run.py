@@ -3,7 +3,18 @@
 import traceback
 from dataclasses import dataclass
 
-from tests.sim.checks import arrived, bounded, kept, once, order, retained, serving, shared, wills
+from tests.sim.checks import (
+    arrived,
+    bounded,
+    copies,
+    kept,
+    once,
+    order,
+    retained,
+    serving,
+    shared,
+    wills,
+)
 from tests.sim.scenario import Scenario
 
 
@@ -26,6 +37,7 @@ def run(seed: int, disks: bool = False) -> Outcome:
     """One seed, of gateways with or without disks; what the machines assert is a problem like others."""
     scenario = Scenario(seed, disks)
     history = scenario.history
+    scenario.on_look = lambda: copies.look(history, scenario.boxes, scenario.world.now)
     try:
         scenario.run()
         problems = [
@@ -36,6 +48,7 @@ def run(seed: int, disks: bool = False) -> Outcome:
             *retained.check(history, scenario.boxes),
             *shared.check(history),
             *kept.check(history),
+            *history.not_copied,
             *bounded.check(scenario.boxes),
         ]
         scenario.bury()
