@@ -295,7 +295,7 @@ class Mesh:
             link.say(vitals)
 
     def clients_gone(self) -> None:
-        """A planned stop has sent the clients away, `stop` follows. Their wills stay with their keeper."""
+        """A planned stop has sent the clients away, `stop` follows. The keeper has their wills."""
         wills.clients_gone(self.state)
 
     def stop(self, now: float) -> None:
