@@ -1,5 +1,6 @@
 """G9: a gateway that runs answers, whatever the others do. Nothing that a client waits for hangs."""
 
+from gateway.broker.comebacks import DELAY_MAX_S
 from tests.sim.history import History, Request
 
 ANSWER_S = 5.0  # dead after 3 s, a barrier of 1 s, and the way
@@ -12,6 +13,8 @@ def check(history: History) -> list[str]:
         problems.append("the gateways did not find each other again")
     for request in history.requests:
         due = request.sent_at + ANSWER_S
+        if history.disks and request.what == "CONNECT":
+            due += DELAY_MAX_S  # of a client that a disk which fails has cut off, again and again
         if request.answered_at <= due or not _awake(history, request, due):
             continue
         problems.append(
