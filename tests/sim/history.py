@@ -130,9 +130,10 @@ class History:
 
     def is_released_again(self, publication: Publication, box: str) -> bool:
         """Whether subscribers at this other gateway may get a QoS 2 message once more: its own had it
-        released and sent on when it crashed, and did not know any more when it started."""
-        open_ = self.disks and publication.qos == 2 and publication.acked_at == NEVER
-        return open_ and publication.box != box
+        released and sent on when it crashed, and did not know any more when it started, because that
+        was not on disk, or because the card lost what it had written."""
+        open_ = publication.acked_at == NEVER or publication.box in self.disks_lost
+        return self.disks and publication.qos == 2 and open_ and publication.box != box
 
     def is_calm(self, begin: float, end: float) -> bool:
         """Whether nothing was wrong from `begin` to `end`."""
