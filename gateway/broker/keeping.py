@@ -5,6 +5,7 @@
     retained       by topic         message and stamp; without a payload, the tombstone
     will           by client id     a will whose delay runs
     people         by key           a row of the table of users and rules (`gateway/table.py`)
+    registry       by client id     a row of the table of all sessions of the mesh (`registry.py`)
 
 Values are MessagePack arrays: fields are added at the end, with a default, so that the version before
 reads them. Must not know files, or when rows reach the disk.
@@ -31,6 +32,7 @@ from gateway.tickets import Ticket
 
 SESSION, SUBSCRIPTION, RETAINED, WILL = "session", "subscription", "retained", "will"
 PEOPLE = "people"
+REGISTRY = "registry"
 
 
 class WillRow(msgspec.Struct, frozen=True, array_like=True):
@@ -44,13 +46,19 @@ class WillRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SessionRow(msgspec.Struct, frozen=True, array_like=True):
-    """`away_ms` is since when its client is away, in mesh time; None: it is here, or just left."""
+    """`away_ms` is since when its client is away, in mesh time; None: it is here, or just left.
+
+    `epoch`, `line` and `owed` as in `registry.py` and `passage.py`.
+    """
 
     client_id: str
     expiry_s: float
     away_ms: int | None = None
     will: WillRow | None = None
     user: str = ""
+    epoch: int = 0
+    line: int = 0
+    owed: tuple[str, int] = ("", 0)
 
 
 class SubscriptionRow(msgspec.Struct, frozen=True, array_like=True):
@@ -78,6 +86,8 @@ class MessageRow(msgspec.Struct, frozen=True, array_like=True):
     due_ms: int = 0
 
 
+NOTHING_OWED = ("", 0)
+
 T = TypeVar("T")
 _encode = msgspec.msgpack.encode
 
@@ -99,7 +109,9 @@ def keep_session(
     if will is not None:
         properties = encode_properties(will.properties)
         row = WillRow(will.topic, will.payload, will.qos, will.retain, properties)
-    value = _encode(SessionRow(session.client_id, session.expiry_s, away_ms, row, session.user))
+    owed = NOTHING_OWED if session.passage is None else session.passage.owed
+    about = (session.user, session.epoch, session.line, owed)
+    value = _encode(SessionRow(session.client_id, session.expiry_s, away_ms, row, *about))
     journal.put(SESSION, str(session.number), value, wait)
 
 
@@ -117,16 +129,9 @@ def keep_subscription(
     unshown: bool = False,
 ) -> None:
     """One subscription, new or replaced, or with what is retained under it shown."""
-    value = SubscriptionRow(
-        subscription.qos,
-        subscription.no_local,
-        subscription.retain_as_published,
-        subscription.retain_handling,
-        subscription.identifier,
-        unshown,
-    )
     key = f"{session.number} {subscription.topic_filter}"
-    journal.put(SUBSCRIPTION, key, _encode(value), wait)
+    value = _encode(subscription_row(subscription, unshown))
+    journal.put(SUBSCRIPTION, key, value, wait)
 
 
 def forget_subscription(
@@ -146,7 +151,7 @@ def keep_retained(
     if message is None:
         row = MessageRow(topic, None, 0, True, "", b"", None, plain)
     else:
-        row = _message_row(journal, message, plain, 0)
+        row = message_row(journal, message, plain, 0)
     journal.put(RETAINED, topic, _encode(row), wait)
 
 
@@ -158,7 +163,7 @@ def forget_retained(journal: Journal, topic: str) -> None:
 def keep_will(journal: Journal, client_id: str, message: Message, due: float) -> None:
     """A will that waits until `due`, in monotonic seconds."""
     if journal.keeping:
-        row = _message_row(journal, message, (0, 0, ""), journal.mesh_ms(due) or 0)
+        row = message_row(journal, message, (0, 0, ""), journal.mesh_ms(due) or 0)
         journal.put(WILL, client_id, _encode(row))
 
 
@@ -167,9 +172,27 @@ def forget_will(journal: Journal, client_id: str) -> None:
     journal.put(WILL, client_id, None)
 
 
-def keep_row(journal: Journal, key: str, row: Row | None, wait: Ticket | None = None) -> None:
-    """A row of the users and rules; None: there is none."""
-    journal.put(PEOPLE, key, None if row is None else _encode(row), wait)
+def keep_row(journal: Journal, key: str, row: Row | None, kind: str = PEOPLE) -> None:
+    """A row of a table that all gateways have, users and rules if nothing else is said; None: none."""
+    journal.put(kind, key, None if row is None else _encode(row))
+
+
+def subscription_of(topic_filter: str, row: SubscriptionRow) -> Subscription:
+    """The subscription that a row describes."""
+    options = (row.no_local, row.retain_as_published, row.retain_handling, row.identifier)
+    return Subscription(topic_filter, row.qos, *options)
+
+
+def subscription_row(subscription: Subscription, unshown: bool) -> SubscriptionRow:
+    """What a subscription grants, as a row."""
+    return SubscriptionRow(
+        subscription.qos,
+        subscription.no_local,
+        subscription.retain_as_published,
+        subscription.retain_handling,
+        subscription.identifier,
+        unshown,
+    )
 
 
 def message_of(journal: Journal, row: MessageRow) -> Message:
@@ -201,9 +224,10 @@ def properties_of(data: bytes) -> Properties:
     return decode_properties(data, 0, len(data), Carrier.PUBLISH)[0]
 
 
-def _message_row(
+def message_row(
     journal: Journal, message: Message, stamp: tuple[int, int, str], due_ms: int
 ) -> MessageRow:
+    """The message as a row; `stamp` of a retained one, `due_ms` in mesh time of a will."""
     return MessageRow(
         message.topic,
         message.payload,

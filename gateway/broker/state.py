@@ -15,7 +15,9 @@ from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.journal import Journal
 from gateway.broker.logins import Logins
 from gateway.broker.outbox import Outbox
+from gateway.broker.passage import HERE, Fetching
 from gateway.broker.people import People
+from gateway.broker.registry import Registry
 from gateway.broker.retained import Retained
 from gateway.broker.room import Room
 from gateway.broker.routes import Routes
@@ -45,6 +47,8 @@ class BrokerState:
     get what they have of these, or NO_TIMER once that is so.
     `crowding` is whom to tell, by client id, when the other gateways can take more again.
     `traces` is whom to tell what becomes of messages, while somebody watches.
+    `origin` is the gateway whose messages are at work, `registry` and `fetching` are for a gateway that
+    is one of a mesh.
     """
 
     settings: MqttSection
@@ -76,6 +80,9 @@ class BrokerState:
     people: People = field(default_factory=People)
     comebacks: Comebacks = field(default_factory=Comebacks)
     traces: Traces | None = None
+    origin: str = HERE
+    registry: Registry | None = None
+    fetching: Fetching | None = None
     slices: Slices = field(init=False)
 
     def __post_init__(self) -> None:
@@ -93,6 +100,11 @@ class BrokerState:
         if self.journal.refusing or self.settings.queue_full == DROP_OLDEST:
             return self.journal.refusing
         return self.room.refusing()
+
+    def changed(self, client_id: str) -> None:
+        """A session that outlives its connection began, changed or ended."""
+        if self.registry is not None:
+            self.registry.touch(client_id)
 
     def note(self, level: Level, text: str) -> None:
         """Says something to the log. Clients choose names: they must not break its lines."""

@@ -6,7 +6,7 @@
     both sides          Clients, Interest           who is connected here; what my sessions want
     both sides          Digest                      what I retain; what stands in tables
     where they differ   Compare, Retained, Rows     until retained messages and tables are the same
-    from then on        Entries and Taken, Clients, Interest and InterestTaken, Beat, ...
+    from then on        Entries, Said and Taken, Clients, Interest and InterestTaken, Beat, ...
 
 The table at the end says which frame is legal in which state of the link. Must not know sockets.
 """
@@ -38,6 +38,7 @@ from gateway.mesh.frames import (
     Refuse,
     Retained,
     Rows,
+    Said,
     Start,
     Taken,
     Vitals,
@@ -98,7 +99,11 @@ def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
     if peer.hello is None or _start_of(peer.hello) != _start_of(hello):
         peer.outgoing.forget()  # what it had in memory went with its last start
         peer.incoming = Incoming()
+        membership.gone(state, peer)
     _remember(state, peer, link, hello)
+    if peer.speaks(TABLES_AND_CLIENTS) and not peer.came:
+        peer.came = True
+        state.local.gateway_came(peer.gateway, state.now)
     state.hold(peer.gateway, state.now + SYNC_TIMEOUT_S)
     membership.judge(state)
     link.say(Received(hello.store, hello.boot, peer.incoming.number))
@@ -213,7 +218,15 @@ def _on_start(state: MeshState, link: Link, frame: Start) -> None:
 
 def _on_entries(state: MeshState, link: Link, frame: Entries) -> None:
     """Messages of one client and topic that follow each other go to the broker together."""
-    peer, now = state.peers[link.gateway], state.now
+    state.local.from_gateway(link.gateway)
+    try:
+        _give(state, state.peers[link.gateway], frame)
+    finally:
+        state.local.from_gateway("")
+
+
+def _give(state: MeshState, peer: Peer, frame: Entries) -> None:
+    now = state.now
     run: list[Message] = []
     for entry in peer.incoming.take(frame):
         message = reconcile.message_of(entry, now)
@@ -228,6 +241,12 @@ def _on_entries(state: MeshState, link: Link, frame: Entries) -> None:
         state.local.arrived(message, stamp, now)
     if run:
         state.local.arrived_run(run, now)
+
+
+def _on_said(state: MeshState, link: Link, frame: Said) -> None:
+    peer = state.peers[link.gateway]
+    if peer.incoming.is_new(frame):
+        state.local.heard(peer.gateway, frame.move, state.now)
 
 
 def _alike(one: Message, other: Message) -> bool:
@@ -278,10 +297,14 @@ def _on_compare(state: MeshState, link: Link, frame: Compare) -> None:
 
 
 def _on_retained(state: MeshState, link: Link, frame: Retained) -> None:
-    for kept in frame.kept:
-        message, stamp = reconcile.kept_message(kept, state.now)
-        state.clock.seen(stamp.time_ms, state.now, stamp.counter)
-        state.local.caught_up(message, stamp, state.now)
+    state.local.from_gateway(link.gateway)
+    try:
+        for kept in frame.kept:
+            message, stamp = reconcile.kept_message(kept, state.now)
+            state.clock.seen(stamp.time_ms, state.now, stamp.counter)
+            state.local.caught_up(message, stamp, state.now)
+    finally:
+        state.local.from_gateway("")
     if frame.last:
         _retained_in(state, state.peers[link.gateway])
 
@@ -338,6 +361,7 @@ _MOVES: dict[tuple[LinkState, type], Move] = {
     (LinkState.GREETED, Beat): _on_beat,
     (LinkState.GREETED, Refuse): _on_refuse,
     (LinkState.UP, Entries): _on_entries,
+    (LinkState.UP, Said): _on_said,
     (LinkState.UP, Taken): _on_taken,
     (LinkState.UP, Clients): _on_clients,
     (LinkState.UP, Interest): _on_interest,

@@ -20,6 +20,7 @@ import msgspec
 
 from gateway.errors import LinkError
 from gateway.limits import LINK_FRAME_BYTES_MAX
+from gateway.moves import Move
 from gateway.table import Row
 
 PROTOCOL: Final = 2  # what this version speaks
@@ -100,6 +101,13 @@ class Entries(Frame, frozen=True, tag="entries"):
 
     number: int
     entries: list[Entry]
+
+
+class Said(Frame, frozen=True, tag="said"):
+    """About a session that moves, as entry `number` of the same stream. Since protocol 2."""
+
+    number: int
+    move: Move
 
 
 class Taken(Frame, frozen=True, tag="taken"):
@@ -237,6 +245,7 @@ AnyFrame = (
     | Received
     | Start
     | Entries
+    | Said
     | Taken
     | Interest
     | Clients

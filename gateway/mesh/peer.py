@@ -23,8 +23,8 @@ class Peer:
     `knows` is the version of our interest that it has taken, `filters` are its own interest,
     `clients` who is connected there, since when.
     `awaiting` is what must come on this link before clients go on: its interest, its retained messages,
-    its tables by name. `roots` are its tables as its last heartbeat has them, `differing_since` says for
-    how long they are not as here.
+    its tables by name. `came`: moves of sessions reckon with it. `roots` are its tables as its last
+    heartbeat has them, `differing_since` says for how long they are not as here.
     """
 
     gateway: str
@@ -49,6 +49,7 @@ class Peer:
     awaiting: set[str] = field(default_factory=set)
     roots: dict[str, int] = field(default_factory=dict)
     differing_since: dict[str, float] = field(default_factory=dict)
+    came: bool = False
     streaming: bool = False  # the other side has said what it has: messages may go
     taken_said: int = 0
     stopping: bool = False

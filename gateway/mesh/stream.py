@@ -1,8 +1,9 @@
 """The numbered stream of messages from one gateway to another, both ends.
 
-Each entry has a number; the receiver says up to which it has taken them, and applies each once. What
-is not yet taken is kept encoded and sent again when the link was broken and is back. A ticket is held
-until its entries are taken. Must not know links or what a message is for.
+Each entry has a number, and so has what is said about a session that moves; the receiver says up to
+which it has taken them, and applies each once. What is not yet taken is kept encoded and sent again when
+the link was broken and is back. A ticket is held until its entries are taken. Must not know links or
+what a message is for.
 """
 
 from collections import deque
@@ -16,7 +17,8 @@ from gateway.limits import (
     UNTAKEN_BYTES_LOW,
     UNTAKEN_BYTES_MAX,
 )
-from gateway.mesh.frames import Entries, Entry, encode
+from gateway.mesh.frames import Entries, Entry, Said, encode
+from gateway.moves import Move
 from gateway.tickets import Ticket
 
 ENTRY_OVERHEAD_BYTES = 32  # of the envelope of one entry, near enough
@@ -58,15 +60,31 @@ class Outgoing:
         if self._entries_bytes > BATCH_BYTES_MAX or len(self._entries) >= BATCH_ENTRIES_MAX:
             self.seal()
 
+    def say(self, move: Move) -> None:
+        """Appends what is said about a session that moves. Whoever says it bounds it."""
+        self.seal()
+        self.number += 1
+        self._append(encode(Said(self.number, move)))
+
+    def hold(self, ticket: Ticket) -> None:
+        """Holds the ticket until the other side has taken all that was added so far."""
+        self.seal()
+        if self._untaken:
+            ticket.hold()
+            self._untaken[-1].tickets.append(ticket)
+
     def seal(self) -> None:
         """Encodes what was added since the last call as one frame."""
         if not self._entries:
             return
-        frame = encode(Entries(self.number - len(self._entries) + 1, self._entries))
+        self._append(encode(Entries(self.number - len(self._entries) + 1, self._entries)))
+        self._entries, self._entries_bytes = [], 0
+
+    def _append(self, frame: bytes) -> None:
         self._untaken.append(_Batch(self.number, frame, self._tickets))
+        self._tickets = []
         self._untaken_bytes += len(frame)
         self.unsent.append(frame)
-        self._entries, self._entries_bytes, self._tickets = [], 0, []
         if self._untaken_bytes > UNTAKEN_BYTES_HIGH:
             self._crowded = True
 
@@ -141,9 +159,19 @@ class Incoming:
 
     def take(self, frame: Entries) -> list[Entry]:
         """The entries of the frame that are new here. Raises LinkError if some are missing."""
-        skip = self.number + 1 - frame.number
-        if skip < 0:
-            raise LinkError("malformed", f"entry {frame.number} follows entry {self.number}")
-        fresh = frame.entries[skip:]
+        fresh = frame.entries[self._known_from(frame.number) :]
         self.number += len(fresh)
         return fresh
+
+    def is_new(self, frame: Said) -> bool:
+        """Whether what is said is new here. Raises LinkError as `take` does."""
+        if self._known_from(frame.number):
+            return False
+        self.number += 1
+        return True
+
+    def _known_from(self, number: int) -> int:
+        """How many entries from this one on were taken before."""
+        if number > self.number + 1:
+            raise LinkError("malformed", f"entry {number} follows entry {self.number}")
+        return self.number + 1 - number

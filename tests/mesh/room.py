@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.broker.connection import Connection
+from gateway.broker.records import Wish
 from gateway.config import ClusterSection, MqttSection
 from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime
 from gateway.mesh.frames import AnyFrame, Frame, Member, encode, split
@@ -33,9 +34,11 @@ from gateway.mqtt.packets import (
     Will,
 )
 from gateway.node import Node
+from tests.broker.kept import Card
 
 PORT = 7883
 STEP_S = 0.1
+SOON_S = 0.05  # what waits for as long as this is on disk at once
 TURNS_MAX = 1_000
 CLUSTER = ClusterSection("room", "not used here", PORT, discovery=False)
 
@@ -48,6 +51,8 @@ class Gate:
         self.name = name
         said = {"store": f"store-{name}", "boot": 1, "nonce": f"nonce-{name}-1", "cluster": CLUSTER}
         self.said = {**said, **identity}
+        self.card: Card | None = Card() if room.disks else None
+        self.disk_fails = False
         self.saved_ms = 0
         self.members: dict[str, Member] = {}
         self.notes: list[str] = []
@@ -63,7 +68,12 @@ class Gate:
         )
         settings = MqttSection(allow_anonymous="everywhere")
         members = tuple(self.members.values())
-        self.node = Node(settings, identity, Random(1), self.room.now, self.saved_ms, members)
+        boot = said["boot"] if self.card is not None else 0
+        self.node = Node(
+            *(settings, identity, Random(1), self.room.now, self.saved_ms, members), boot=boot
+        )
+        if self.card is not None:
+            self.card.restore(self.node.broker, self.room.now)
 
     def restart(self) -> None:
         """The process ends and begins anew: its links are over."""
@@ -83,6 +93,20 @@ class Gate:
     def peer(self, name: str) -> Peer:
         """How it sees another one."""
         return self.mesh.state.peers[name]
+
+    def commit(self) -> bool:
+        """What is due reaches the disk, or is refused by it; True if there was something."""
+        broker, now = self.node.broker, self.room.now
+        batch = None if self.card is None else broker.journal.take(now + SOON_S)
+        if batch is None:
+            return False
+        assert self.card is not None
+        if self.disk_fails:
+            broker.commit_failed("the disk fails", now)
+        else:
+            self.card.write(batch)
+            broker.committed(0.0, Wish.NONE, now)
+        return True
 
     def do(self, effects: Iterable[Effect]) -> None:
         """What a shell would do, but that nobody is dialled."""
@@ -148,9 +172,10 @@ class Line:
 
 
 class Room:
-    """`frames` is what was said, by whom to whom."""
+    """`frames` is what was said, by whom to whom. `disks`: the gateways keep sessions."""
 
-    def __init__(self) -> None:
+    def __init__(self, disks: bool = False) -> None:
+        self.disks = disks
         self.now = 1000.0
         self.lines: list[Line] = []
         self.gates: list[Gate] = []
@@ -183,6 +208,7 @@ class Room:
             for gate in self.gates:
                 gate.do(self.drain(gate))
             moved = [line.carry() for line in list(self.lines)]
+            moved += [gate.commit() for gate in self.gates]
             if not any(moved):
                 return
         raise AssertionError("they talk without end")
