@@ -234,6 +234,7 @@ class Comings:
         gateways = broker.elsewhere.gateways()
         assert session.passage is not None, "it has just come"
         session.passage.own, session.passage.barred = True, set(gateways)
+        session.passage.token = coming.token
         coming.unpacker.route()
         broker.routes.cache.clear()
         broker.changed(client_id)
@@ -267,9 +268,10 @@ class Comings:
         session.send_waiting(self.broker.now)
 
     def _perhaps_arrived(self, session: Session) -> None:
-        passage, client_id = session.passage, session.client_id
-        waits = client_id in self._coming or passage is None
-        if not waits and not passage.barred and passage.owed == NOTHING_OWED:  # type: ignore[union-attr]
+        passage = session.passage
+        if passage is None or not passage.own or session.client_id in self._coming:
+            return
+        if not passage.barred and passage.owed == NOTHING_OWED:
             session.passage = None
             self.broker.routes.cache.clear()
 
@@ -427,8 +429,9 @@ class Comings:
         passage = None if session is None else session.passage
         if session is None or passage is None or not isinstance(passage.barred, set):
             return
-        passage.barred.discard(gateway)
-        self._perhaps_arrived(session)
+        if passage.token == said.token:
+            passage.barred.discard(gateway)
+            self._perhaps_arrived(session)
 
     def came(self, gateway: str) -> None:
         """A gateway begins to speak: it does not know what moves."""
@@ -450,7 +453,7 @@ class Comings:
             passage = session.passage
             if passage is None or not isinstance(passage.barred, set):
                 continue
-            if session.client_id not in self._coming:
+            if session.client_id not in self._coming and passage.own:
                 passage.barred.discard(gateway)
                 self._perhaps_arrived(session)
 

@@ -107,7 +107,8 @@ class Goings:
         if session is None:
             self.broker.elsewhere.tell(gateway, Refused(claim.client_id, claim.token))
             return
-        session.passage = Passage(own=False)
+        before = session.passage or Passage(own=True)
+        session.passage = Passage(own=False, barred=before.barred, token=before.token)
         self.broker.routes.cache.clear()
         self._start(Going(session, gateway, claim, address))
 

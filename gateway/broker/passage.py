@@ -32,13 +32,15 @@ class Passage:
 
     `own`: it is this gateway's to serve and to tell the others of. `owed` is the gateway that may have
     more of its queue, with the last of its message numbers that are here; empty: none has.
-    `handed_on`: what its client has handed over is the other gateway's to release.
+    `token` is of the move by which it came here: who says that it is through with that is not barred
+    any more. `handed_on`: what its client has handed over is the other gateway's to release.
     """
 
     own: bool
     barred: Container[str] = field(default_factory=set)
     owed: tuple[str, int] = (HERE, 0)
     handed_on: bool = False
+    token: int = 0
 
 
 @dataclass(eq=False, slots=True)

@@ -35,12 +35,13 @@ class Delivery:
 
 @dataclass
 class Granted:
-    """One subscription; granted when SUBACK came."""
+    """One subscription; granted when SUBACK came, `ended_at` when its session was found to be lost."""
 
     topic_filter: str
     qos: int
     sent_at: float
     granted_at: float = NEVER
+    ended_at: float = NEVER
 
 
 @dataclass
@@ -68,14 +69,17 @@ class KeptDelivery:
 
 @dataclass
 class Kept:
-    """A session that its gateway keeps on disk. `lost_at`: when it was told that there is none."""
+    """A session that is kept on disk; `box` is empty for one that moves.
+
+    `lost_at`: when its client had been told that there is one, and then that there is none.
+    """
 
     client: str
     box: str
     connections: int = 0
     granted: list[Granted] = field(default_factory=list)
     deliveries: list[KeptDelivery] = field(default_factory=list)
-    lost_at: list[float] = field(default_factory=list)
+    lost_at: list[tuple[float, float]] = field(default_factory=list)
 
 
 @dataclass(eq=False)
