@@ -443,12 +443,17 @@ class Comings:
                 session.passage.barred.add(gateway)
                 moved = Moved(coming.client_id, coming.token, coming.source)
                 self.broker.elsewhere.tell(gateway, moved)
+        self._unbar(gateway)
 
     def gone(self, gateway: str) -> None:
         """A gateway is dead, or began anew."""
         for coming in list(self._coming.values()):
             if coming.source == gateway:
                 self._give_up(coming)
+        self._unbar(gateway)
+
+    def _unbar(self, gateway: str) -> None:
+        """What it said before is over: of sessions that are here it may speak."""
         for session in list(self.broker.sessions.values()):
             passage = session.passage
             if passage is None or not isinstance(passage.barred, set):
