@@ -37,6 +37,7 @@ from gateway.timers import NO_TIMER
 
 ANSWER_S = 2.0  # from a gateway that is heard; one that is not heard for 1.5 s is not asked
 COMING_MAX = 256  # at once: their first pieces are 32 MB at most; others wait in a line
+UNKNOWN_HALF = 2  # of a session's `halves`
 HOPS_MAX = 5  # gateways that are asked one after the other for a session that moves on and on
 FULL_S = 0.5  # until it is looked again whether there is room for more of a queue
 _LATE = "its client has connected elsewhere since"
@@ -56,6 +57,7 @@ class Coming:
     stamp: tuple[int, int]
     wish: Wish | None
     rest: bool = False
+    have: int = 0
     hops: int = 0
     timer: int = NO_TIMER
     unpacker: Unpacker | None = None
@@ -177,6 +179,8 @@ class Comings:
         if session.passage is None:
             session.passage = Passage(own=True)
         session.passage.owed = NOTHING_OWED if piece.last else (coming.source, unpacker.mid)
+        if coming.rest and piece.last and not coming.have:
+            session.halves &= ~UNKNOWN_HALF  # it is known now what the client was sent there
         self._write(session, ticket)
 
     def _begin(
@@ -257,6 +261,7 @@ class Comings:
         self._end(coming)
         if coming.rest:
             self.broker.vitals.sessions_merged += 1
+            self.broker.changed(coming.client_id)
         self._join(session)
         if coming.follower is not None:
             self.follow(*coming.follower)
@@ -378,7 +383,7 @@ class Comings:
         if entry is None:
             return
         old = _set_aside(broker, client_id)
-        if wish.clean or not entry.whole:
+        if wish.clean or not entry.whole or entry.halves & UNKNOWN_HALF:
             if old is not None:
                 part_with(broker, old)
             self.registry.end(client_id, broker.now)
@@ -390,6 +395,7 @@ class Comings:
         broker.note("warning", text)
         session = new_session(broker, client_id, entry.expiry_s, entry.user)
         session.epoch, session.line = entry.epoch + 1, entry.line
+        session.halves = (entry.halves ^ 1) | UNKNOWN_HALF
         begin_to_keep(broker, session, None)
         for subscription in entry.subscriptions():
             keep_subscription(broker.journal, session, subscription, None)
@@ -415,7 +421,7 @@ class Comings:
         owed = NOTHING_OWED if session.passage is None else session.passage.owed
         have = owed[1] if owed[0] == gateway else 0
         stamp = broker.elsewhere.stamp(broker.now)
-        coming = Coming(client_id, offer.token, gateway, stamp[:2], None, rest=True)
+        coming = Coming(client_id, offer.token, gateway, stamp[:2], None, rest=True, have=have)
         coming.unpacker = Unpacker(broker, session)
         coming.unpacker.mid = have
         self._coming[client_id] = coming

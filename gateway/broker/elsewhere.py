@@ -73,6 +73,9 @@ class Elsewhere(Protocol):
         """Says something in the order of the messages to that gateway, once, over broken links too;
         nothing comes of it if the gateway is dead, or dies."""
 
+    def is_connected(self, client_id: str, gateway: str) -> bool:
+        """Whether the client is connected at that gateway, as it says."""
+
     def connected_since(self, client_id: str) -> Stamp:
         """When a client that is connected here came; NEVER: it is not."""
 
@@ -130,6 +133,9 @@ class Nowhere:
 
     def tell(self, gateway: str, move: Move) -> None:
         return None
+
+    def is_connected(self, client_id: str, gateway: str) -> bool:
+        return False
 
     def connected_since(self, client_id: str) -> Stamp:
         return NEVER

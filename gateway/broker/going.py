@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 
 from gateway.broker.connecting import end_session, expire_at, leave_alone, part_with, rest
 from gateway.broker.connection import Connection
+from gateway.broker.keeping import keep_session
 from gateway.broker.parcel import Packer
 from gateway.broker.passage import EVERYBODY, HERE, Passage
 from gateway.broker.quarrels import Quarrels
-from gateway.broker.registry import Registry
+from gateway.broker.registry import Entry, Registry
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
 from gateway.moves import Claim, Ended, Kept, Moved, Offered, Parcel, Refused, Through
@@ -307,14 +308,27 @@ class Goings:
                 self.broker.changed(client_id)  # that gateway did not know of this one's
                 continue
             if client_id in self.online:
-                self._disputed[client_id] = None
-                self._tick_soon()
+                self._dispute(client_id, session, entry)
             elif entry is None:
                 part_with(self.broker, session)  # a clean start elsewhere ended it
             elif session.passage is not None and session.passage.owed[0] == entry.owner:
                 part_with(self.broker, session)  # all of it is still there, from where it came
             else:
                 self._leave(session, handed_on=False)
+
+    def _dispute(self, client_id: str, session: Session, entry: Entry | None) -> None:
+        """The client decides where its session is: where it is connected. If it is so at both, one
+        connection ends soon."""
+        broker = self.broker
+        if entry is not None and broker.elsewhere.is_connected(client_id, entry.owner):
+            self._disputed[client_id] = None
+            self._tick_soon()
+            return
+        if entry is not None:
+            session.epoch = entry.epoch + 1  # what was said to the client there is not known here
+            connection = self.online[client_id]
+            keep_session(broker.journal, session, connection.will, None)
+        broker.changed(client_id)
 
     def _tick_soon(self) -> None:
         if not self._ticking:
@@ -326,11 +340,7 @@ class Goings:
         broker.at(now)
         self._ticking = False
         disputed, self._disputed = self._disputed, {}
-        for client_id in disputed:
-            if client_id in self.online:  # the client decides where its session is
-                broker.changed(client_id)
-            else:
-                self.registered([client_id])
+        self.registered(disputed)
         offers = 0
         for client_id, session in list(self._left.items()):
             if offers < OFFERS_MAX and client_id not in self._going:

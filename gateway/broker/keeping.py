@@ -48,7 +48,7 @@ class WillRow(msgspec.Struct, frozen=True, array_like=True):
 class SessionRow(msgspec.Struct, frozen=True, array_like=True):
     """`away_ms` is since when its client is away, in mesh time; None: it is here, or just left.
 
-    `epoch`, `line` and `owed` as in `registry.py` and `passage.py`.
+    `epoch`, `line`, `halves` and `owed` as in `registry.py` and `passage.py`.
     """
 
     client_id: str
@@ -59,6 +59,7 @@ class SessionRow(msgspec.Struct, frozen=True, array_like=True):
     epoch: int = 0
     line: int = 0
     owed: tuple[str, int] = ("", 0)
+    halves: int = 0
 
 
 class SubscriptionRow(msgspec.Struct, frozen=True, array_like=True):
@@ -110,7 +111,7 @@ def keep_session(
         properties = encode_properties(will.properties)
         row = WillRow(will.topic, will.payload, will.qos, will.retain, properties)
     owed = NOTHING_OWED if session.passage is None else session.passage.owed
-    about = (session.user, session.epoch, session.line, owed)
+    about = (session.user, session.epoch, session.line, owed, session.halves)
     value = _encode(SessionRow(session.client_id, session.expiry_s, away_ms, row, *about))
     journal.put(SESSION, str(session.number), value, wait)
 

@@ -203,7 +203,7 @@ def _session(reading: _Reading, key: str, value: bytes) -> None:
     row, broker = read(value, SessionRow), reading.broker
     session = new_session(broker, row.client_id, row.expiry_s, row.user)
     session.number, session.on_disk = int(key), True
-    session.epoch, session.line = row.epoch, row.line
+    session.epoch, session.line, session.halves = row.epoch, row.line, row.halves
     if row.owed != NOTHING_OWED:
         session.passage = Passage(own=True, owed=row.owed)
     reading.sessions[session.number] = session

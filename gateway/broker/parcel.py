@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from gateway.broker.backlog import Waiting
 from gateway.broker.connecting import delay_will, new_session
 from gateway.broker.keeping import (
+    NOTHING_OWED,
     MessageRow,
     SessionRow,
     SubscriptionRow,
@@ -94,7 +95,7 @@ class Packer:
             for name, each in session.subscriptions.items()
         ]
         waiting = session.waiting() + len(session.unreleased)
-        about = (session.user, session.epoch, session.line)
+        about = (session.user, session.epoch, session.line, NOTHING_OWED, session.halves)
         row = SessionRow(session.client_id, session.expiry_s, None, None, *about)
         return _encode(Label(row, subscriptions, waiting, _will(broker, session.client_id)))
 
@@ -166,7 +167,7 @@ class Unpacker:
         session = new_session(broker, row.client_id, row.expiry_s, row.user)
         self._session = session
         session.number, session.epoch, session.line = journal.number(), row.epoch + 1, row.line
-        session.passage = passage
+        session.halves, session.passage = row.halves, passage
         count = label.waiting + NUMBERS_SPARE
         self._next = journal.numbers(count)
         self._end = self._next + count
@@ -192,10 +193,10 @@ class Unpacker:
         for mid, written in messages.items():
             if not written.packet_id:
                 self.mid = max(self.mid, mid)
-            elif not self._whole:
+            elif written.packet_id in session.inflight:
                 if written.received:
                     continue
-                written.packet_id = 0  # whether the client got it is not known any more
+                written.packet_id = 0  # the client has another one of this name
             written.message.mid = self._number()
             if written.retain:
                 self._shown.add(written.message.topic)
@@ -237,6 +238,8 @@ class Unpacker:
             fill(session, written)
             if written.received:
                 self._broker.journal.received(session.number, written.message.mid, ticket)
+            if written.packet_id and session.outbox is not None:
+                session.send_again(written.packet_id, self._broker.now)
 
 
 Form = tuple[int, bytes, int, bool, Properties, str, float | None, str, bool, int, bool]

@@ -1,12 +1,13 @@
 """The registry: a table of all persistent sessions of the mesh, which every gateway has.
 
     key      client id
-    value    owner, user, epoch, line, expiry, subscriptions
+    value    owner, user, epoch, line, expiry, subscriptions, halves
     born     when its owner became that; a row of another owner is a new birth, which beats the old one
              and whatever the old owner still says of it
 
 `epoch` counts the owners of a session, `line` is when the session itself began: a clean start begins
-another line. Each gateway writes the rows of its own sessions, at the end of a turn in which they
+another line. `halves`: which half of the packet ids is used for the client, and, plus 2, that it may
+hold some of the other half that nobody knows of. Each gateway writes the rows of its own sessions, at the end of a turn in which they
 changed; a row names itself and nobody: its session ended here. Connected or not is no business of the
 registry, for it would be told, and written, all day. Must not know links, or how a session moves.
 """
@@ -41,6 +42,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     expiry_s: float
     filters: list[tuple[str, int, int]]
     whole: bool = True
+    halves: int = 0
 
     def subscriptions(self) -> list[Subscription]:
         """What the session subscribes to."""
@@ -159,7 +161,7 @@ class Registry:
             filters.append((name, options | each.retain_handling << 4, each.identifier))
         whole = len(filters) == len(session.subscriptions)
         about = (self.gateway, session.user, session.epoch, session.line, session.expiry_s)
-        return Entry(*about, filters, whole)
+        return Entry(*about, filters, whole, session.halves)
 
     def _stamp(self, now: float) -> Stamp:
         return self._elsewhere.stamp(now)

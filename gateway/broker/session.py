@@ -22,8 +22,8 @@ from gateway.mqtt.message import Message
 from gateway.mqtt.packets import Subscription
 from gateway.tickets import Ticket
 
-# Of packet ids to the client, first and last, in even epochs and in odd ones: a gateway that knows
-# nothing of what the one before it sent uses no id that the client may still hold.
+# Halves of the packet ids to the client, first and last: a gateway that knows nothing of what the one
+# before it sent goes on with the other half, and uses no id that the client may still hold.
 PACKET_IDS = ((1, 32_767), (32_768, 65_535))
 WINDOW_MAX = 32_000  # fewer than there are ids
 _DUP = 0x08
@@ -76,8 +76,8 @@ class Session:
     written to the client that is here now: a message may be if True, and is on its way to the disk if
     False; a PUBREL is on its way to the disk, and owed to this client if True. `large`: `inflight`
     may have a large message, of which the room is to hear when it goes. `on_disk`: the disk has the
-    session, if it is to keep it. `epoch` and `line` as in `registry.py`; `passage` is None while the
-    session does not move.
+    session, if it is to keep it. `epoch`, `line` and `halves` as in `registry.py`; `passage` is None
+    while the session does not move.
     """
 
     __slots__ = (
@@ -86,6 +86,7 @@ class Session:
         "client_id",
         "epoch",
         "expiry_s",
+        "halves",
         "inflight",
         "journal",
         "large",
@@ -132,6 +133,7 @@ class Session:
         self.expiry_s = 0.0
         self.epoch = 0
         self.line = 0
+        self.halves = 0
         self.passage: Passage | None = None
         self._last_id = 0
 
@@ -154,6 +156,15 @@ class Session:
             else:  # [MQTT-4.3.2-3] [MQTT-4.3.3-3] [MQTT-4.3.3-7]
                 self._send_again(outbox, packet_id, delivery, now)
         self.send_waiting(now)
+
+    def send_again(self, packet_id: int, now: float) -> None:
+        """What is under this packet id, which another gateway has sent before, to the client here."""
+        assert self.outbox is not None, "its client is away"
+        delivery = self.inflight[packet_id]
+        if delivery is None:
+            self._release(self.outbox, packet_id)
+        else:
+            self._send_again(self.outbox, packet_id, delivery, now)
 
     def detach(self) -> None:
         """The client is gone; what was sent stays unacknowledged."""
@@ -212,7 +223,7 @@ class Session:
                 pieces += message.parts(dialect, 0, False, now)
             return []
         inflight, packet_id, key = self.inflight, self._last_id, dialect << 3 | qos << 1
-        first, last = PACKET_IDS[self.epoch & 1]
+        first, last = PACKET_IDS[self.halves & 1]
         if self.room.hold_run(messages):
             self.large = True
         for message in messages:
@@ -428,7 +439,7 @@ class Session:
     def _send_acknowledged(self, outbox: Outbox, delivery: Delivery, now: float) -> int:
         """Sends under a new packet id; a QoS 2 message of a kept session once that is on disk."""
         # [MQTT-2.2.1-4] [MQTT-4.3.2-1] [MQTT-4.3.3-1] [MQTT-4.3.2-2] [MQTT-4.3.3-2]
-        first, last = PACKET_IDS[self.epoch & 1]
+        first, last = PACKET_IDS[self.halves & 1]
         packet_id = self._last_id + 1 if first <= self._last_id < last else first
         while packet_id in self.inflight:
             packet_id = packet_id + 1 if packet_id < last else first

@@ -123,6 +123,11 @@ class Mesh:
         if peer is not None and peer.came:
             peer.outgoing.say(move)
 
+    def is_connected(self, client_id: str, gateway: str) -> bool:
+        """Whether the client is connected at that gateway, as it says."""
+        peer = self.state.peers.get(gateway)
+        return peer is not None and client_id in peer.clients
+
     def connected_since(self, client_id: str) -> Stamp:
         """When a client that is connected here came; NEVER: it is not."""
         return self.state.own_clients.stamps.get(client_id, NEVER)

@@ -106,9 +106,12 @@ class Outgoing:
 
     def release_tickets(self) -> None:
         """Nobody waits any longer for the other side; the entries stay, to be sent again."""
+        tickets = [ticket for batch in self._untaken for ticket in batch.tickets]
+        tickets += self._tickets
         for batch in self._untaken:
-            _release(batch.tickets)
-        _release(self._tickets)
+            batch.tickets = []
+        self._tickets = []
+        _release(tickets)  # who was waiting may say something
         self._crowded = False
 
     def forget(self) -> None:

@@ -48,8 +48,8 @@ RECORDS: list[tuple[Record, str]] = [
 ]
 ROWS: list[tuple[msgspec.Struct, str]] = [
     (
-        SessionRow("c", 60.0, 1000, WillRow("w", b"x", 1, True, b"\0"), "ann", 3, 9, ("g", 7)),
-        "98a163cb404e000000000000cd03e895a177c4017801c3c40100a3616e6e030992a16707",
+        SessionRow("c", 60.0, 1000, WillRow("w", b"x", 1, True, b"\0"), "ann", 3, 9, ("g", 7), 3),
+        "99a163cb404e000000000000cd03e895a177c4017801c3c40100a3616e6e030992a1670703",
     ),
     (SubscriptionRow(1, True, False, 2, 7, True), "9601c3c20207c3"),
     (

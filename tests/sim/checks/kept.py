@@ -17,6 +17,7 @@ from tests.sim.scenario import SHARED_TOPICS
 
 _matches = lru_cache(100_000)(matches)
 
+HEALED_S = 3.0  # until both sides of a cut know which of two sessions stays
 TO_DISK_S = 4.0  # a commit that stalls, and the one behind it
 
 
@@ -70,7 +71,7 @@ def _again(history: History, kept: Kept, published: dict[str, Publication]) -> l
         publication = published[delivery.ident]
         if history.is_released_again(publication, kept.box):
             continue
-        if not (kept.box or history.is_calm(publication.sent_at, delivery.at)):
+        if not (kept.box or history.is_calm(publication.sent_at - HEALED_S, delivery.at)):
             continue
         once = delivery.ident if delivery.qos == 2 else (delivery.ident, delivery.connection)
         if delivery.qos and once in seen:
@@ -86,7 +87,7 @@ def _order(history: History, kept: Kept, published: dict[str, Publication]) -> l
     seen: dict[str, None] = {}
     for delivery in kept.deliveries:
         publication = published[delivery.ident]
-        if not (kept.box or history.is_calm(publication.sent_at, delivery.at)):
+        if not (kept.box or history.is_calm(publication.sent_at - HEALED_S, delivery.at)):
             continue
         line = (publication.publisher, publication.connection, publication.topic, publication.qos)
         if delivery.ident not in seen and publication.number < last.get(line, 0):
