@@ -5,6 +5,7 @@
     G > H      Kept        this piece is on my disk
     G > all    Moved       from here on this session is here
     P > H, G   Through     you have what was published here before I knew that
+    H > G      Forgotten   my disk has nothing of it any more
     G > H      Abandoned   I cannot take it, keep it
     H > owner  Offered     I still have something of a session that is yours
 
@@ -81,6 +82,10 @@ class Through(_Move, frozen=True, tag="through"):
     """What I publish from here on is for the session at the gateway that said Moved."""
 
 
+class Forgotten(_Move, frozen=True, tag="forgotten"):
+    """Until this is said the receiver remembers how much of the queue it has."""
+
+
 class Abandoned(_Move, frozen=True, tag="abandoned"):
     """The sender gives the move up."""
 
@@ -91,4 +96,6 @@ class Offered(_Move, frozen=True, tag="offered"):
     line: int
 
 
-Move: TypeAlias = Claim | Parcel | Kept | Ended | Refused | Moved | Through | Abandoned | Offered
+Move: TypeAlias = (
+    Claim | Parcel | Kept | Ended | Refused | Moved | Through | Forgotten | Abandoned | Offered
+)

@@ -22,15 +22,26 @@ import msgspec
 from gateway.broker.connecting import begin_to_keep, leave_alone, new_session, part_with, rest
 from gateway.broker.connection import Connection
 from gateway.broker.keeping import NOTHING_OWED, keep_session, keep_subscription
-from gateway.broker.parcel import HEAD, Packer, Unpacker
-from gateway.broker.passage import Passage, Wish
+from gateway.broker.parcel import HEAD, Label, Packer, Unpacker, read_label
+from gateway.broker.passage import Passage, Wish, new_token
 from gateway.broker.quarrels import Quarrels
 from gateway.broker.registry import Registry
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
 from gateway.broker.subscribing import route_to
 from gateway.errors import ProtocolError
-from gateway.moves import Abandoned, Claim, Ended, Kept, Moved, Offered, Parcel, Refused, Through
+from gateway.moves import (
+    Abandoned,
+    Claim,
+    Ended,
+    Forgotten,
+    Kept,
+    Moved,
+    Offered,
+    Parcel,
+    Refused,
+    Through,
+)
 from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
 from gateway.timers import NO_TIMER
@@ -41,14 +52,14 @@ UNKNOWN_HALF = 2  # of a session's `halves`
 HOPS_MAX = 5  # gateways that are asked one after the other for a session that moves on and on
 FULL_S = 0.5  # until it is looked again whether there is room for more of a queue
 _LATE = "its client has connected elsewhere since"
-_UNREADABLE = (msgspec.DecodeError, ProtocolError, UnicodeDecodeError, ValueError, KeyError)
+_UNREADABLE = (msgspec.DecodeError, ProtocolError, UnicodeDecodeError)
 
 
 @dataclass(eq=False, slots=True)
 class Coming:
     """One session on its way. `wish` is None once it was granted, or if nobody waits for the session.
 
-    `follower` is a gateway that asks for the session already, and what it said.
+    `renewed`: its client has come anew since it was asked for. `follower` is a gateway that asks for the session already, and what it said.
     """
 
     client_id: str
@@ -61,6 +72,7 @@ class Coming:
     hops: int = 0
     timer: int = NO_TIMER
     unpacker: Unpacker | None = None
+    renewed: bool = False
     settled: bool = False
     over: bool = False
     follower: tuple[str, Claim] | None = None
@@ -93,6 +105,10 @@ class Comings:
             if coming.wish is not None:  # [MQTT-3.1.4-3]
                 coming.wish.refuse(Reason.SESSION_TAKEN_OVER, "its client connected anew")
             coming.wish, coming.stamp = wish, elsewhere.stamp(self.broker.now)[:2]
+            coming.renewed = True
+            if coming.follower is not None:
+                self._turn_away(*coming.follower)
+                coming.follower = None
             return True
         owner = self._where(client_id)
         if not owner:
@@ -120,7 +136,7 @@ class Comings:
     def _ask(self, wish: Wish, owner: str, hops: int) -> None:
         broker = self.broker
         stamp = broker.elsewhere.stamp(broker.now)
-        token = stamp.time_ms << 16 | stamp.counter & 0xFFFF
+        token = new_token(stamp)
         coming = Coming(wish.client_id, token, owner, stamp[:2], wish, hops=hops)
         self._coming[wish.client_id] = coming
         self._wait(coming)
@@ -133,21 +149,23 @@ class Comings:
         coming = self._coming.get(claim.client_id)
         if coming is None or coming.rest:
             return False
-        tell = self.broker.elsewhere.tell
         newer = claim.stamp > coming.stamp
         if coming.follower is not None:
             newer = newer and claim.stamp > coming.follower[1].stamp
         if not newer:
-            tell(gateway, Refused(claim.client_id, claim.token, late=True))
+            self._turn_away(gateway, claim)
             return True
         if coming.wish is not None:
             coming.wish.refuse(Reason.SESSION_TAKEN_OVER, _LATE)
             coming.wish = None
         if coming.follower is not None:
-            other, before = coming.follower
-            tell(other, Refused(before.client_id, before.token, late=True))
+            self._turn_away(*coming.follower)
         coming.follower = (gateway, claim)
         return True
+
+    def _turn_away(self, gateway: str, claim: Claim) -> None:
+        answer = Refused(claim.client_id, claim.token, late=True)
+        self.broker.elsewhere.tell(gateway, answer)
 
     def parcel(self, gateway: str, piece: Parcel) -> None:
         """A piece came."""
@@ -167,24 +185,23 @@ class Comings:
     def _take(self, coming: Coming, piece: Parcel, ticket: Ticket) -> None:
         broker = self.broker
         if coming.unpacker is None:
-            if not piece.label:
-                raise ValueError("no label")
+            label = read_label(piece.label, broker.journal)
             self._quarrel(coming, piece.address)
             coming.unpacker = Unpacker(broker)
             passage = Passage(own=False, owed=(coming.source, HEAD), handed_on=True)
-            self._begin(coming.client_id, coming.unpacker, piece.label, passage, ticket)
+            self._begin(coming.client_id, coming.unpacker, label, passage, ticket)
         unpacker = coming.unpacker
         unpacker.add(piece.records, ticket)
         session = unpacker.session
         if session.passage is None:
             session.passage = Passage(own=True)
-        session.passage.owed = NOTHING_OWED if piece.last else (coming.source, unpacker.mid)
+        session.passage.owed = (coming.source, unpacker.mid)
         if coming.rest and piece.last and not coming.have:
             session.halves &= ~UNKNOWN_HALF  # it is known now what the client was sent there
         self._write(session, ticket)
 
     def _begin(
-        self, client_id: str, unpacker: Unpacker, label: bytes, passage: Passage, ticket: Ticket
+        self, client_id: str, unpacker: Unpacker, label: Label, passage: Passage, ticket: Ticket
     ) -> None:
         """Makes the session; what was left here of an older epoch of it is added."""
         broker = self.broker
@@ -193,7 +210,7 @@ class Comings:
         if old is not None:
             absorb(broker, old, session, ticket)
 
-    def _write(self, session: Session, ticket: Ticket) -> None:
+    def _write(self, session: Session, ticket: Ticket | None) -> None:
         connection = self.online.get(session.client_id)
         will = None if connection is None else connection.will
         self.broker.written_away.discard(session.client_id)
@@ -291,6 +308,15 @@ class Comings:
             if wish.wanted() and not self.fetch(wish):
                 wish.go()
 
+    def forgotten(self, gateway: str, said: Forgotten) -> None:
+        """The gateway from which it came has nothing of it any more, whatever happens there."""
+        session = self.broker.sessions.get(said.client_id)
+        passage = None if session is None else session.passage
+        if session is not None and passage is not None and passage.owed[0] == gateway:
+            passage.owed = NOTHING_OWED
+            self._write(session, None)
+            self._perhaps_arrived(session)
+
     def ended(self, gateway: str, answer: Ended) -> None:
         """The old session is over, for a client that wants a clean start."""
         coming = self._match(gateway, answer.client_id, answer.token)
@@ -304,10 +330,18 @@ class Comings:
         if coming is None:
             return
         wish, owner, elsewhere = coming.wish, answer.owner, self.broker.elsewhere
-        if answer.late:
+        if coming.rest:
+            self._end(coming)
+            self.forgotten(gateway, Forgotten(answer.client_id, answer.token))
+            return
+        if answer.late and coming.renewed:  # not for who waits now
+            owner = coming.source
+        if answer.late and not coming.renewed:
             self._end(coming)
             if wish is not None:
                 wish.refuse(Reason.SESSION_TAKEN_OVER, _LATE)
+            if coming.follower is not None:
+                self.follow(*coming.follower)
         elif wish is not None and coming.hops < HOPS_MAX and elsewhere.reaches(owner):
             self._end(coming)
             self._ask(wish, owner, coming.hops + 1)
@@ -418,16 +452,20 @@ class Comings:
         if session.line != offer.line:
             broker.elsewhere.tell(gateway, Refused(client_id, offer.token))
             return
+        self._ask_for_rest(gateway, session, offer.token)
+
+    def _ask_for_rest(self, gateway: str, session: Session, token: int) -> None:
+        """Of a session that is here, from where it was before, or where it is left over."""
+        broker, client_id = self.broker, session.client_id
         owed = NOTHING_OWED if session.passage is None else session.passage.owed
         have = owed[1] if owed[0] == gateway else 0
-        stamp = broker.elsewhere.stamp(broker.now)
-        coming = Coming(client_id, offer.token, gateway, stamp[:2], None, rest=True, have=have)
+        stamp = broker.elsewhere.stamp(broker.now)[:2]
+        coming = Coming(client_id, token, gateway, stamp, None, rest=True, have=have)
         coming.unpacker = Unpacker(broker, session)
         coming.unpacker.mid = have
         self._coming[client_id] = coming
         self._wait(coming)
-        claim = Claim(client_id, offer.token, stamp[:2], rest=True, have=have)
-        broker.elsewhere.tell(gateway, claim)
+        broker.elsewhere.tell(gateway, Claim(client_id, token, stamp, rest=True, have=have))
 
     def through(self, gateway: str, said: Through) -> None:
         """What that gateway publishes from here on is for the session here."""
@@ -450,6 +488,13 @@ class Comings:
                 moved = Moved(coming.client_id, coming.token, coming.source)
                 self.broker.elsewhere.tell(gateway, moved)
         self._unbar(gateway)
+        for session in list(self.broker.sessions.values()):
+            passage = session.passage
+            if passage is not None and passage.own and passage.owed[0] == gateway:
+                if session.client_id not in self._coming:
+                    self._ask_for_rest(
+                        gateway, session, new_token(self.broker.elsewhere.stamp(self.broker.now))
+                    )
 
     def gone(self, gateway: str) -> None:
         """A gateway is dead, or began anew."""

@@ -173,15 +173,16 @@ def end_session(broker: BrokerState, session: Session, ticket: Ticket | None = N
         release(broker, message)
 
 
-def part_with(broker: BrokerState, session: Session) -> None:
-    """The session is another gateway's, with all that it has: here it leaves nothing."""
+def part_with(broker: BrokerState, session: Session, ticket: Ticket | None = None) -> None:
+    """The session is another gateway's, with all that it has: here it leaves nothing. The ticket is held
+    until the disk has forgotten it, too."""
     client_id = session.client_id
     if broker.sessions.get(client_id) is session:
         del broker.sessions[client_id]
         rest(broker, session)
     for topic_filter in list(session.subscriptions):
         unsubscribe(broker, session, topic_filter)
-    forget_session(broker.journal, session)
+    forget_session(broker.journal, session, ticket)
     handed_on = session.passage is not None and session.passage.handed_on
     for message in session.unreleased.values():
         if not handed_on:

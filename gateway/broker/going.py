@@ -20,12 +20,12 @@ from gateway.broker.connecting import end_session, expire_at, leave_alone, part_
 from gateway.broker.connection import Connection
 from gateway.broker.keeping import keep_session
 from gateway.broker.parcel import Packer
-from gateway.broker.passage import EVERYBODY, HERE, Passage
+from gateway.broker.passage import EVERYBODY, HERE, Passage, new_token
 from gateway.broker.quarrels import Quarrels
 from gateway.broker.registry import Entry, Registry
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
-from gateway.moves import Claim, Ended, Kept, Moved, Offered, Parcel, Refused, Through
+from gateway.moves import Claim, Ended, Forgotten, Kept, Moved, Offered, Parcel, Refused, Through
 from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
 from gateway.timers import NO_TIMER
@@ -89,8 +89,8 @@ class Goings:
         if claim.rest:
             if session is not None and claim.client_id in self._left and going is None:
                 self._start(Going(session, gateway, claim, ""))
-                return
-            session = None
+            if session is not None:
+                return  # if it is not known to be left over yet, it is offered when it is
         answer = self._refusal(gateway, claim, session, going)
         if answer is not None:
             self.broker.elsewhere.tell(gateway, answer)
@@ -214,7 +214,12 @@ class Goings:
         assert passage is not None, "it went"
         passage.handed_on = passage.handed_on or not going.claim.rest or bool(going.claim.have)
         self.broker.vitals.sessions_went += 1
-        part_with(self.broker, session)
+        tell = self.broker.elsewhere.tell
+        forgotten = Forgotten(session.client_id, going.claim.token)
+        ticket = Ticket(lambda: tell(going.gateway, forgotten))
+        ticket.hold()
+        part_with(self.broker, session, ticket)
+        ticket.release()
 
     def moved(self, gateway: str, said: Moved) -> None:
         """The session is that gateway's now: whoever hears it says so at once, to both ends."""
@@ -367,8 +372,7 @@ class Goings:
             return False
         if not broker.elsewhere.reaches(entry.owner):
             return False
-        stamp = broker.elsewhere.stamp(broker.now)
-        token = stamp.time_ms << 16 | stamp.counter & 0xFFFF
+        token = new_token(broker.elsewhere.stamp(broker.now))
         broker.elsewhere.tell(entry.owner, Offered(client_id, token, session.line))
         self._left[client_id] = self._left.pop(client_id)  # the others come first next time
         return True

@@ -16,6 +16,7 @@ from gateway.moves import (
     Abandoned,
     Claim,
     Ended,
+    Forgotten,
     Kept,
     Move,
     Moved,
@@ -103,6 +104,8 @@ class Mover:
             case Through():
                 if not self._going.through(gateway, move):
                     self._coming.through(gateway, move)
+            case Forgotten():
+                self._coming.forgotten(gateway, move)
             case Abandoned():
                 self._going.abandoned(gateway, move.client_id, move.token)
             case Offered():

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from gateway.broker.backlog import Waiting
 from gateway.broker.connecting import delay_will, new_session
+from gateway.broker.journal import Journal
 from gateway.broker.keeping import (
     NOTHING_OWED,
     MessageRow,
@@ -129,6 +130,14 @@ class Packer:
         return [each for each in reversed(rest) if len(each) == 3]
 
 
+def read_label(data: bytes, journal: Journal) -> Label:
+    """Raises msgspec.DecodeError or ProtocolError for what is no label."""
+    label = _label(data)
+    if label.will is not None:
+        message_of(journal, label.will)
+    return label
+
+
 class Unpacker:
     """A session of another broker on its way in.
 
@@ -152,13 +161,9 @@ class Unpacker:
         assert self._session is not None, "no label came"
         return self._session
 
-    def begin(self, data: bytes, passage: Passage, ticket: Ticket) -> Session:
-        """The label came. The ticket is held until the session is on disk, as for `add`.
-
-        Raises msgspec.DecodeError or ProtocolError for what is no label.
-        """
+    def begin(self, label: Label, passage: Passage, ticket: Ticket) -> Session:
+        """The label came. The ticket is held until the session is on disk, as for `add`."""
         broker, journal = self._broker, self._broker.journal
-        label = _label(data)
         row = label.session
         self._subscriptions = [
             (subscription_of(*each), each[1].unshown) for each in label.subscriptions

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.broker.quarrels import Quarrel
+from gateway.ids import Stamp
 from gateway.moves import Move
 from gateway.mqtt.reasons import Reason
 from gateway.table import Row
@@ -24,6 +25,11 @@ class _Everybody:
 
 
 EVERYBODY: Container[str] = _Everybody()
+
+
+def new_token(stamp: Stamp) -> int:
+    """Names one move: no other one of this client id has it."""
+    return stamp.time_ms << 16 | stamp.counter & 0xFFFF
 
 
 @dataclass(slots=True)

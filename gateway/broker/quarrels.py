@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 FREE = 5  # takeovers within a minute that nobody waits for: a client that roams
 WITHIN_S = 60.0
 DELAY_MIN_S = 1.0
-DELAY_MAX_S = 10.0
+DELAY_MAX_S = 8.0  # clients and this gateway give up on a CONNECT after ten seconds
 CLIENTS_MAX = 1_024  # about 500 bytes each; the one that was quiet for longest is forgotten first
 
 

@@ -7,9 +7,10 @@
 
 `epoch` counts the owners of a session, `line` is when the session itself began: a clean start begins
 another line. `halves`: which half of the packet ids is used for the client, and, plus 2, that it may
-hold some of the other half that nobody knows of. Each gateway writes the rows of its own sessions, at the end of a turn in which they
-changed; a row names itself and nobody: its session ended here. Connected or not is no business of the
-registry, for it would be told, and written, all day. Must not know links, or how a session moves.
+hold some of the other half that nobody knows of. Each gateway writes the rows of its own sessions, at
+the end of a turn in which they changed; one that is deleted says that its session ended.
+Connected or not is no business of the registry, for it would be told, and written, all day. Must not
+know links, or how a session moves.
 """
 
 from collections.abc import Mapping, Sequence

@@ -25,7 +25,10 @@ class Outcome:
 
 
 def run(seed: int, disks: bool = False, calm: bool = False) -> Outcome:
-    """One seed, of gateways with or without disks, or faults; what the machines assert is a problem like others."""
+    """One seed, of gateways with or without disks, or faults.
+
+    What the machines assert is a problem like others.
+    """
     scenario = Scenario(seed, disks, calm)
     history = scenario.history
     try:
