@@ -57,9 +57,10 @@ _UNREADABLE = (msgspec.DecodeError, ProtocolError, UnicodeDecodeError)
 
 @dataclass(eq=False, slots=True)
 class Coming:
-    """One session on its way. `wish` is None once it was granted, or if nobody waits for the session.
+    """One session on its way. `wish` is None once it was granted, or if nobody waits for it.
 
-    `renewed`: its client has come anew since it was asked for. `follower` is a gateway that asks for the session already, and what it said.
+    `renewed`: its client has come anew since it was asked for. `follower` is a gateway that asks for
+    the session already, and what it said.
     """
 
     client_id: str
