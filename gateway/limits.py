@@ -62,6 +62,10 @@ UNTAKEN_BYTES_LOW = 1_048_576
 # all messages when it is silent (nobody pauses for it).
 UNTAKEN_BYTES_MAX = 16_777_216
 
+# What a gateway that is gone had not taken, or not kept, and what is offered to it when it is back; what
+# is beyond is dropped and counted. It is what its publishers had in flight.
+PARKED_BYTES_MAX = 4_194_304
+
 # How long a SUBACK waits for the other gateways to know the subscription.
 INTEREST_TIMEOUT_S = 1.0
 

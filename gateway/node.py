@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING
 
+from gateway.arrival import Arrival
 from gateway.broker.broker import Broker
 from gateway.broker.elsewhere import Nowhere
 from gateway.broker.journal import Journal
@@ -117,14 +118,17 @@ class _BrokerSide:
     def rows_came(self, table: str, rows: Sequence[tuple[str, Row]], now: float) -> None:
         self.broker.rows_came(table, rows, now)
 
-    def arrived(self, message: Message, stamp: Stamp | None, now: float) -> None:
-        self.broker.arrived(message, stamp, now)
+    def arrived(self, messages: list[Message], arrival: Arrival, now: float) -> None:
+        self.broker.arrived(messages, arrival, now)
+
+    def position(self, gateway: str, start: str) -> int:
+        return self.broker.state.streams.position(gateway, start)
+
+    def keep_position(self, gateway: str, start: str, number: int) -> None:
+        self.broker.state.streams.keep(gateway, start, number)
 
     def caught_up(self, message: Message, stamp: Stamp, now: float) -> None:
         self.broker.caught_up(message, stamp, now)
-
-    def arrived_run(self, messages: list[Message], now: float) -> None:
-        self.broker.arrived_run(messages, now)
 
     def from_gateway(self, gateway: str) -> None:
         self.broker.state.origin = gateway or HERE

@@ -9,6 +9,7 @@ Must not import gateway/: what is tested here is what is installed.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -29,7 +30,10 @@ STOP_S_MAX = 10.0  # from SIGTERM to the end of the process
 ANSWER_S_MAX = 5.0  # one line on the control socket
 LOG_TAIL_BYTES = 20_000  # of each log in a failed test's report
 POLL_S = 0.02
+FREE_PORTS = range(10_000, 32_768)  # 32,768 is the first that Linux gives to outgoing connections
 UNIX_PATH_BYTES_MAX = 107  # sun_path holds 108 with its closing zero
+
+_ports = itertools.count(os.getpid() * 97)
 
 
 class NotInTime(AssertionError):
@@ -46,12 +50,17 @@ def wait_until(condition: Callable[[], T], what: str, within_s: float) -> T:
     return answer
 
 
-def free_port(address: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(address: str = "127.0.0.1", kind: int = socket.SOCK_STREAM) -> int:
+    """A port of TCP (or, with SOCK_DGRAM, UDP) that nobody has now, and that was not given before.
+
+    None that the kernel gives to outgoing connections: another test's could take it meanwhile. Each
+    process begins at a place of its own.
+    """
+    while True:
+        port = FREE_PORTS.start + next(_ports) % len(FREE_PORTS)
+        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
+            probe.bind((address, port))
+            return port
 
 
 def loopback_addresses(count: int, port: int = 1883) -> list[str]:

@@ -8,12 +8,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from gateway.broker import authenticating, connecting, lanes, listings, publishing, subscribing
+from gateway.arrival import Arrival
+from gateway.broker import (
+    alone,
+    authenticating,
+    connecting,
+    lanes,
+    listings,
+    publishing,
+    subscribing,
+)
 from gateway.broker.access import Access
 from gateway.broker.backlog import Bounds
 from gateway.broker.connecting import Online
 from gateway.broker.connection import Connection, Moves, State
-from gateway.broker.delivery import arrived, arrived_run, caught_up, publish
+from gateway.broker.delivery import arrived, caught_up, publish
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.identity import checked
 from gateway.broker.journal import Journal
@@ -273,20 +282,15 @@ class Broker:
         """Other gateways want other topics than before."""
         self.state.routes.cache.clear()
 
-    def arrived(self, message: Message, stamp: Stamp | None, now: float) -> None:
-        """Another gateway accepted this message; it goes to sessions here."""
+    def arrived(self, messages: list[Message], arrival: Arrival, now: float) -> None:
+        """Another gateway accepted these, of one client, topic and QoS; they go to sessions here."""
         self.state.at(now)
-        arrived(self.state, message, stamp)
+        arrived(self.state, messages, arrival)
 
     def caught_up(self, message: Message, stamp: Stamp, now: float) -> None:
         """Another gateway has this retained, or deleted."""
         self.state.at(now)
         caught_up(self.state, message, stamp)
-
-    def arrived_run(self, messages: list[Message], now: float) -> None:
-        """Messages of one client, topic and QoS, not retained, that another gateway accepted."""
-        self.state.at(now)
-        arrived_run(self.state, messages)
 
     def publish(self, topic: str, payload: bytes, qos: int, retain: bool, now: float) -> None:
         """A message of the gateway's own."""
@@ -500,7 +504,7 @@ class Broker:
             (opened, PacketType.PINGREQ): _on_pingreq,
             (opened, PacketType.DISCONNECT): connecting.on_disconnect,
         }
-        return Moves(legal, lanes.LANES, connecting.on_closed(self._online))
+        return Moves(legal, lanes.LANES, alone.ALONE, connecting.on_closed(self._online))
 
 
 def _on_pingreq(connection: Connection, packet: Packet) -> None:

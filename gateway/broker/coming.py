@@ -491,11 +491,11 @@ class Comings:
         self._unbar(gateway)
         for session in list(self.broker.sessions.values()):
             passage = session.passage
-            if passage is not None and passage.own and passage.owed[0] == gateway:
-                if session.client_id not in self._coming:
-                    self._ask_for_rest(
-                        gateway, session, new_token(self.broker.elsewhere.stamp(self.broker.now))
-                    )
+            if passage is None or not passage.own or session.client_id in self._coming:
+                continue
+            if passage.owed[0] == gateway:
+                token = new_token(self.broker.elsewhere.stamp(self.broker.now))
+                self._ask_for_rest(gateway, session, token)
 
     def gone(self, gateway: str) -> None:
         """A gateway is dead, or began anew."""

@@ -8,6 +8,7 @@ know sockets, TLS, peers, or what a packet means.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from gateway.broker.answers import UNKNOWN, Answer, Wishes, worded
 from gateway.broker.outbox import Outbox
@@ -32,7 +33,10 @@ AUTH_BYTES_MAX = (
 )
 CHUNKS_MAX = 512  # pieces of one packet: many small ones cost 40 times their bytes
 DEAF_BYTES_MAX = 65_536  # the answers to these wait in memory; as for a client that is held
+ALONE_BYTES_MIN = 6  # a PUBLISH at QoS 1 with nothing in it
+ALONE_BYTES_MAX = 129  # its length is one byte, and no limit is smaller
 PUBACK = 0x40  # its first byte
+_NOTHING: Any = ()  # an empty list costs 56 bytes, and most connections never need these two
 _SAID_BEFORE_CONNECT = (  # section 3.1.4.1: CONNACK may be sent for these
     Reason.UNSUPPORTED_PROTOCOL_VERSION,
     Reason.CLIENT_IDENTIFIER_NOT_VALID,
@@ -49,6 +53,10 @@ class State(Enum):
     OPENING = "its CONNECT is looked at"
     OPEN = "open"
     CLOSED = "closed"
+
+
+# What every read asks for. A look into the enum takes as long as three calls.
+_OPENING, _OPEN, _CLOSED = State.OPENING, State.OPEN, State.CLOSED
 
 
 @dataclass(slots=True)
@@ -133,9 +141,9 @@ class Connection:
         self.crowding = False  # it publishes to a gateway that cannot keep up
         self.deaf_bytes = 0  # came from a client that does not read the answers
         self._ticket: Ticket | None = None  # what `acks` wait for
-        self._pending: list[tuple[Ticket, list[bytes]]] = []  # few at once
+        self._pending: list[tuple[Ticket, list[bytes]]] = _NOTHING  # few at once
         self._moves = moves
-        self._chunks: list[bytes] = []
+        self._chunks: list[bytes] = _NOTHING
         self._chunks_bytes = 0
         self._wanted = 0  # bytes until the packet at hand is whole
         limit = broker.settings.packet_bytes_max
@@ -162,14 +170,15 @@ class Connection:
 
     def receive(self, data: bytes, now: float) -> None:
         """Bytes came. Whatever they are, the answers stand in the outboxes when this returns."""
-        if self.state is State.CLOSED:
+        if self.state is _CLOSED:
             return
         self.last_heard = self.broker.now = self.broker.journal.now = now
         if self.outbox.congested:
             self.deaf_bytes += len(data)
             self.outbox.touch()
         if not self._chunks:
-            self._work(data)
+            if not (ALONE_BYTES_MIN <= len(data) <= ALONE_BYTES_MAX and self._alone(data)):
+                self._work(data)
             return
         self._chunks.append(data)
         self._chunks_bytes += len(data)
@@ -191,7 +200,7 @@ class Connection:
     def resume(self) -> None:
         """Handles what has come and was held back."""
         data = b"".join(self._chunks)
-        self._chunks.clear()
+        self._chunks = _NOTHING
         self._chunks_bytes = self._wanted = 0
         self.broker.unfinished.clear(self)
         self._work(data)
@@ -240,8 +249,7 @@ class Connection:
         self.broker.door.through(self._waits)
         # [MQTT-3.14.4-2] [MQTT-4.13.1-1] [MQTT-4.13.2-1] [MQTT-3.1.4-6]
         self.outbox.end()
-        self._pending.clear()
-        self._chunks.clear()
+        self._pending = self._chunks = _NOTHING
         self.broker.unfinished.clear(self)
         if self.aliases is not None:
             self.broker.room.free(len(self.aliases))
@@ -306,12 +314,12 @@ class Connection:
         self.broker.note("info", f"{who} at {self.address}: {text}")
 
     def _held(self) -> bool:
-        return self.state is State.OPENING or (self.broker.holding and self.state is State.OPEN)
+        return self.state is _OPENING or (self.broker.holding and self.state is _OPEN)
 
     def _work(self, data: bytes) -> None:
         """Handles the whole packets in `data`, in order, and keeps the rest."""
         try:
-            while data and self.state is not State.CLOSED and not self._held():
+            while data and self.state is not _CLOSED and not self._held():
                 frames, rest = split(data, self._packet_bytes_max)
                 if not frames:
                     break
@@ -327,16 +335,27 @@ class Connection:
                 self.close(with_will=False)
             else:
                 self.refuse(Reason(error.reason), error.detail)
-        if self._is_overrun():
+        if self.outbox.dialect and self._is_overrun():
             self.refuse(Reason.RECEIVE_MAXIMUM_EXCEEDED, "more than its receive maximum at once")
-        self._answer()
-        if data and self.state is not State.CLOSED:
-            self._chunks.append(data)
+        if self.acks:
+            self._answer()
+        if data and self.state is not _CLOSED:
+            self._chunks = [data]
             self._chunks_bytes = len(data)
             self._wanted = _packet_bytes(data)
             self._hold_chunks()
             if self.broker.holding or self.state is State.OPENING:
                 self.outbox.touch()  # perhaps it is to be read no further
+
+    def _alone(self, data: bytes) -> bool:
+        """Handles a read that is one small packet, if there is a road for it and nothing waits."""
+        alone = self._moves.alone.get(data[0])
+        if alone is None or data[1] + 2 != len(data) or self.state is not _OPEN:
+            return False
+        waits = self._pending or self._ticket is not None or self.broker.holding
+        if waits or self.pace is not None:
+            return False
+        return alone(self, data)
 
     def _hold_chunks(self) -> None:
         broker = self.broker
@@ -351,7 +370,7 @@ class Connection:
         index, total = 0, len(frames)
         while index < total:
             first, start, end = frames[index]
-            lane = lanes.get(first) if state is State.OPEN else None
+            lane = lanes.get(first) if state is _OPEN else None
             before = index
             if lane is not None:
                 index = lane(self, data, frames, index)
@@ -373,9 +392,9 @@ class Connection:
         handler(self, decode(first, body, version))
 
     def _is_overrun(self) -> bool:
-        """Whether a client that knows our receive maximum has more unanswered [MQTT-3.3.4-7]."""
+        """Whether a 5.0 client, which knows our receive maximum, has more open [MQTT-3.3.4-7]."""
         session = self.session
-        if self.version is not Version.MQTT5 or session is None or self.state is State.CLOSED:
+        if session is None or self.state is State.CLOSED:
             return False
         unreleased = len(session.unreleased)
         waiting = len(self.acks) + sum(len(acks) for _, acks in self._pending)
@@ -389,7 +408,7 @@ class Connection:
         ticket, acks = self._ticket, self.acks
         if not acks:
             return
-        if ticket is None and not self._pending and self.state is not State.CLOSED:
+        if ticket is None and not self._pending and self.state is not _CLOSED:
             outbox = self.outbox
             if not outbox.pieces:
                 outbox.touched.append(outbox)
@@ -402,7 +421,7 @@ class Connection:
         if ticket is None:
             ticket = Ticket(self._answer_pending, self.unkept)
             ticket.hold()
-        self._pending.append((ticket, acks))
+        self._pending = [*self._pending, (ticket, acks)]
         ticket.release()
         self.outbox.touch()  # perhaps it is to be read no further
 
@@ -445,23 +464,27 @@ class Connection:
 
 Handler = Callable[[Connection, Packet], None]
 Lane = Callable[[Connection, bytes, list[Frame], int], int]
+Alone = Callable[[Connection, bytes], bool]
 
 
 class Moves:
     """The broker's side of a connection.
 
     `legal` maps (state, packet type) to its handler. `lanes` maps a first byte to what handles runs
-    of the common form of its packet (`lanes.py`). `closed` is called once a connection.
+    of the common form of its packet (`lanes.py`), `alone` to what handles a read that is one small
+    packet, or leaves it (`alone.py`). `closed` is called once a connection.
     """
 
     def __init__(
         self,
         legal: Mapping[tuple[State, PacketType], Handler],
         lanes: Mapping[int, Lane],
+        alone: Mapping[int, Alone],
         closed: Callable[[Connection, bool], None],
     ) -> None:
         self.legal = legal
         self.lanes = lanes
+        self.alone = alone
         self.closed = closed
 
 

@@ -7,6 +7,7 @@ keeps is told to the journal in the same step. Must not know connections.
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
+from gateway.arrival import Arrival
 from gateway.broker import records
 from gateway.broker.journal import Journal
 from gateway.broker.keeping import keep_retained
@@ -92,15 +93,17 @@ def deliver_run(
     ticket: Callable[[], Ticket] | None = None,
 ) -> None:
     """Does what `deliver` does for messages of one client, topic, length and QoS, none retained."""
-    durable = route.durable and messages[0].qos > 0
-    _overtake(route, messages[0].topic)
-    if durable:
+    if route.special:
+        _overtake(route, route.topic)
+    if route.durable and messages[0].qos:
         first = broker.journal.numbers(len(messages))
         for mid, message in enumerate(messages, first):
             message.mid = mid
-    kept = Kept()
-    _give_run(broker, messages, route.targets, durable, kept)
-    kept.tell(broker.journal, messages, ticket)
+        kept = Kept()
+        _give_run(broker, messages, route.targets, kept)
+        kept.tell(broker.journal, messages, ticket)
+    else:
+        _give_run(broker, messages, route.targets, None)
     for group in route.shared:
         for message in messages:
             give_one(broker, message, group, ticket)
@@ -109,22 +112,18 @@ def deliver_run(
 def deliver_special(broker: BrokerState, messages: list[Message], route: Route) -> None:
     """Gives plain QoS 0 messages of one client and topic to those whom `route.live` leaves out."""
     _overtake(route, route.topic)
-    _give_run(broker, messages, route.special, False, Kept())
+    _give_run(broker, messages, route.special, None)
     for group in route.shared:
         for message in messages:
             give_one(broker, message, group, None)
 
 
 def _give_run(
-    broker: BrokerState,
-    messages: list[Message],
-    targets: Sequence[Target],
-    durable: bool,
-    kept: "Kept",
+    broker: BrokerState, messages: list[Message], targets: Sequence[Target], kept: "Kept | None"
 ) -> None:
-    """Gives messages of one client, topic and QoS to each of the targets."""
-    publisher, qos = messages[0].publisher, messages[0].qos
-    copies: dict[tuple[int, ...], list[Message]] = {(): messages}
+    """Gives messages of one client, topic and QoS to each of the targets, and tells `kept` of it."""
+    publisher, most = messages[0].publisher, messages[0].qos
+    copies: dict[tuple[int, ...], list[Message]] = {}
     for target in targets:
         session = target.session
         if session.passage is not None and broker.origin in session.passage.barred:
@@ -133,13 +132,15 @@ def _give_run(
             if target.own is None:
                 continue  # [MQTT-3.8.3-3]
             target = target.own
-        identifiers = target.identifiers
-        if identifiers not in copies:
-            copies[identifiers] = [message.copy_for(identifiers) for message in messages]
-        granted = min(qos, target.qos)
-        results = session.deliver_run(copies[identifiers], granted, broker.now)
-        if durable and granted and session.number:
-            kept.add(target, messages, granted, False, results)
+        given, qos = messages, target.qos if target.qos < most else most
+        if target.identifiers:
+            identifiers = target.identifiers
+            if identifiers not in copies:
+                copies[identifiers] = [message.copy_for(identifiers) for message in messages]
+            given = copies[identifiers]
+        results = session.deliver_run(given, qos, broker.now)
+        if kept is not None and qos and session.number:
+            kept.add(target, messages, qos, False, results)
 
 
 def deliver(
@@ -282,22 +283,48 @@ class Kept:
             journal.done(number, [mid])
 
 
-def arrived(broker: BrokerState, message: Message, stamp: Stamp | None) -> None:
-    """A message that another gateway accepted: it is stored if retained, and goes to sessions here.
+def arrived(broker: BrokerState, messages: list[Message], arrival: Arrival) -> None:
+    """Messages of one client, topic and QoS that another gateway accepted; retained: one.
 
-    A retained one that is older than what is stored here still goes to those who were promised every
-    message (QoS 1 and 2), and not to those who want the last value (QoS 0). If the stored one is of
-    the same gateway it came before, through a third one: this message is known, or overtaken.
+    A retained one is stored, and goes to sessions here. If it is older than what is stored here it still
+    goes to those who were promised every message (QoS 1 and 2), and not to those who want the last value
+    (QoS 0). If the stored one is of the same gateway it came before, through a third one: this message
+    is known, or overtaken. While nothing can be kept its publisher is told; others here get it.
     """
-    route = broker.routes.find(message.topic_field)
+    route = broker.routes.find(messages[0].topic_field)
+    if arrival.late and arrival.stamp is None:
+        route = route.only(kept=True)
+    if arrival.ticket is not None and route.durable and broker.refusing():
+        broker.vitals.refused_disk += len(messages)
+        arrival.ticket().fail(broker.refusing())
+        route = route.only(kept=False)
+    if arrival.stamp is not None:
+        _arrived_retained(broker, messages[0], arrival.stamp, route, arrival.ticket)
+    elif broker.traces is not None and broker.traces.sees(messages[0].topic):
+        for message in messages:
+            broker.traces.came(message, broker.now, Via.MESH)
+            deliver(broker, message, route, arrival.ticket)
+    elif not messages[0].qos:
+        deliver_run(broker, messages, route)
+    else:
+        for _, alike in groupby(messages, _form):
+            deliver_run(broker, list(alike), route, arrival.ticket)
+
+
+def _arrived_retained(
+    broker: BrokerState,
+    message: Message,
+    stamp: Stamp,
+    route: Route,
+    ticket: Callable[[], Ticket] | None,
+) -> None:
     if broker.traces is not None:
         broker.traces.came(message, broker.now, Via.MESH)
-    if stamp is not None:
-        stored = broker.retained.stamp(message.topic)
-        if stored >= stamp and (message.qos == 0 or stored.gateway == stamp.gateway):
-            return
-        retain(broker, message, stamp)
-    deliver(broker, message, route)
+    stored = broker.retained.stamp(message.topic)
+    if stored >= stamp and (message.qos == 0 or stored.gateway == stamp.gateway):
+        return
+    retain(broker, message, stamp)
+    deliver(broker, message, route, ticket)
 
 
 def caught_up(broker: BrokerState, message: Message, stamp: Stamp) -> None:
@@ -307,20 +334,6 @@ def caught_up(broker: BrokerState, message: Message, stamp: Stamp) -> None:
         broker.traces.came(message, broker.now, Via.MESH, detail="it was retained there")
     if retain(broker, message, stamp):
         deliver(broker, message, route)
-
-
-def arrived_run(broker: BrokerState, messages: list[Message]) -> None:
-    """Messages of one client, topic and QoS, not retained, that another gateway accepted."""
-    if broker.traces is not None and broker.traces.sees(messages[0].topic):
-        for message in messages:
-            arrived(broker, message, None)
-        return
-    route = broker.routes.find(messages[0].topic_field)
-    if not messages[0].qos:
-        deliver_run(broker, messages, route)
-        return
-    for _, alike in groupby(messages, _form):
-        deliver_run(broker, list(alike), route)
 
 
 def _form(message: Message) -> tuple[int, Properties, float | None]:

@@ -31,7 +31,7 @@ from gateway.table import Row
 from gateway.tickets import Ticket
 
 SESSION, SUBSCRIPTION, RETAINED, WILL = "session", "subscription", "retained", "will"
-PEOPLE = "people"
+PEOPLE, STREAM = "people", "stream"
 REGISTRY = "registry"
 
 
@@ -85,6 +85,13 @@ class MessageRow(msgspec.Struct, frozen=True, array_like=True):
     expires_ms: int | None
     stamp: tuple[int, int, str] = (0, 0, "")
     due_ms: int = 0
+
+
+class StreamRow(msgspec.Struct, frozen=True, array_like=True):
+    """Up to where the stream of another gateway, as it started then, is on disk here."""
+
+    start: str
+    number: int
 
 
 NOTHING_OWED = ("", 0)
@@ -194,6 +201,11 @@ def subscription_row(subscription: Subscription, unshown: bool) -> SubscriptionR
         subscription.identifier,
         unshown,
     )
+
+
+def keep_stream(journal: Journal, gateway: str, row: StreamRow) -> None:
+    """How far it is; in the batch of what it counts."""
+    journal.put(STREAM, gateway, _encode(row))
 
 
 def message_of(journal: Journal, row: MessageRow) -> Message:

@@ -31,7 +31,7 @@ def store(connection: Connection, data: bytes, frames: list[Frame], index: int) 
     if session.rights is not None and not session.rights.written.get(route.field):
         return index
     messages, ids = read_run(connection, data, frames, index, route)
-    unreleased, acks, room = session.unreleased, connection.acks, session.room
+    unreleased, acks, room = session.storing(), connection.acks, session.room
     bytes_max = session.backlog.bounds.bytes_max if room.left() >= 0 else -1
     count_max = RECEIVE_MAXIMUM if connection.outbox.dialect else len(unreleased) + len(ids)
     cost = messages[0].bytes_held() if messages else 0  # of each

@@ -20,10 +20,12 @@ from gateway.broker.keeping import (
     REGISTRY,
     RETAINED,
     SESSION,
+    STREAM,
     SUBSCRIPTION,
     WILL,
     MessageRow,
     SessionRow,
+    StreamRow,
     SubscriptionRow,
     keep_session,
     message_of,
@@ -250,13 +252,18 @@ def _registered(reading: _Reading, key: str, value: bytes) -> None:
         reading.broker.registry.table.put(key, read(value, Row))
 
 
-_READERS = {
+def _stream(reading: _Reading, key: str, value: bytes) -> None:
+    reading.broker.streams.restore(key, read(value, StreamRow))
+
+
+_READERS = {  # sessions first: subscriptions speak of them
     SESSION: _session,
     SUBSCRIPTION: _subscription,
     RETAINED: _retained,
     WILL: _will,
     PEOPLE: _person,
     REGISTRY: _registered,
+    STREAM: _stream,
 }
 
 
@@ -353,17 +360,17 @@ def fill(session: Session, written: Written) -> None:
         session.backlog.precede(message, written.qos, written.retain)
         session.room.hold(message)
     elif written.received:
-        session.inflight[packet_id] = None
+        session.sending()[packet_id] = None
         session.room.free(-1)
-        session.received_mids[packet_id] = message.mid
+        session.remember(packet_id, message.mid)
     else:
-        session.inflight[packet_id] = (message, written.qos, written.retain)
+        session.sending()[packet_id] = (message, written.qos, written.retain)
         session.large |= message.is_large()
         session.room.hold(message)
 
 
 def fill_unreleased(session: Session, packet_id: int, message: Message) -> None:
     """The client handed this over under this packet id, and has not released it."""
-    session.unreleased[packet_id] = message
+    session.storing()[packet_id] = message
     session.unreleased_bytes += message.bytes_held()
     session.room.hold(message)

@@ -158,7 +158,7 @@ def _store(connection: Connection, packet_id: int, message: Message) -> None:
         reason = _keep(connection, packet_id, message)
         # [MQTT-4.3.3-9]
         if reason == Reason.SUCCESS:
-            session.unreleased[packet_id] = message
+            session.storing()[packet_id] = message
             session.room.hold(message)
             session.unreleased_bytes += size
     elif session.unreleased[packet_id].mid:  # perhaps the first is still on its way to the disk

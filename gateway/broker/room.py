@@ -16,6 +16,7 @@ from gateway.mqtt.packets import Will
 PLACE_BYTES = 500  # one message that is not large, in one queue or window
 FULL, FREE = 7 / 8, 3 / 4  # shares: publishers are refused from here on, and are taken again
 QUEUES, QOS0 = 15 / 16, 1 / 2  # shares that queues may fill, and messages of QoS 0 in them
+HERE = 8  # times what a client has not acknowledged must be left, beyond the share of queues
 SMALL_WILL_BYTES = 1_000  # with its properties; times all connections 10 MB
 MIB = 1_048_576
 
@@ -89,6 +90,13 @@ class Room:
     def is_full(self) -> bool:
         """Whether nothing at all may be added."""
         return self.used >= self.bytes_max
+
+    def takes(self, unacknowledged: int) -> bool:
+        """Whether a client that is here, with so many messages in its window, may get one more."""
+        left = self.bytes_max - self.used
+        if left > self.bytes_max * (1 - QUEUES):
+            return True
+        return left > 0 and left >= HERE * unacknowledged * PLACE_BYTES
 
     def left(self) -> int:
         """Bytes that queues may still grow by: a queue of more than this takes nothing."""

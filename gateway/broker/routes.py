@@ -7,6 +7,7 @@ wire and dropped when a subscription changes. Must not know connections or what 
 from collections.abc import Callable, Sequence
 
 from gateway.broker.elsewhere import Outlet
+from gateway.broker.nothing import NOTHING
 from gateway.broker.outbox import Outbox
 from gateway.broker.session import Session
 from gateway.broker.shared import Group
@@ -61,6 +62,12 @@ class Route:
         plain = len(targets) > len(self.special) or not (self.special or shared)
         self.live = boxes if plain and not elsewhere else None
 
+    def only(self, kept: bool) -> "Route":
+        """Of the sessions here those that the disk keeps, or the others."""
+        targets = [target for target in self.targets if bool(target.session.number) is kept]
+        groups = [group for group in self.shared if group.is_durable() is kept]
+        return Route(self.topic, self.field, targets, (), groups)
+
     def is_wanted(self) -> bool:
         """Whether anybody gets the topic."""
         return bool(self.targets or self.elsewhere or self.shared)
@@ -103,6 +110,8 @@ class Routes:
         name = subscription.topic_filter
         share, topic_filter = split_share(name)
         new = name not in session.subscriptions
+        if session.subscriptions is NOTHING:
+            session.subscriptions = {}
         session.subscriptions[name] = subscription
         if share:
             if name not in self._groups:

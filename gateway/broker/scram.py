@@ -17,8 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from gateway.broker.saslprep import saslprep
-
 METHOD = "SCRAM-SHA-256"
 MESSAGE_BYTES_MAX = 2_048  # a name of 128 characters, nonces, and room for extensions
 CLIENT_NONCE_CHARACTERS_MAX = 256  # clients take 24 to 64
@@ -42,7 +40,7 @@ class Keys:
 
 def make_keys(password: str, salt: bytes, iterations: int = ITERATIONS) -> Keys:
     """Takes its time: not for the loop. Raises ValueError for a password that SASLprep forbids."""
-    text = saslprep(password).encode()
+    text = _prepared(password).encode()
     salted = hashlib.pbkdf2_hmac("sha256", text, salt, iterations)
     client = hmac.digest(salted, b"Client Key", "sha256")
     server = hmac.digest(salted, b"Server Key", "sha256")
@@ -151,7 +149,13 @@ def _name(text: str) -> str:
     """A name as it is meant: comma and equals sign are written =2C and =3D."""
     if any(part[:2] not in ("2C", "3D") for part in text.split("=")[1:]):
         raise ValueError("an equals sign in its name is not written =3D")
-    return saslprep(text.replace("=2C", ",").replace("=3D", "="))
+    return _prepared(text.replace("=2C", ",").replace("=3D", "="))
+
+
+def _prepared(text: str) -> str:
+    from gateway.broker.saslprep import saslprep  # its tables are loaded where somebody uses SCRAM
+
+    return saslprep(text)
 
 
 def _bytes(text: str) -> bytes:

@@ -14,6 +14,7 @@ from typing import Protocol
 from gateway.broker.access import Rights
 from gateway.broker.backlog import Backlog, Bounds, Delivery
 from gateway.broker.journal import Journal
+from gateway.broker.nothing import NOTHING
 from gateway.broker.outbox import Outbox
 from gateway.broker.passage import Passage
 from gateway.broker.room import Room
@@ -121,13 +122,13 @@ class Session:
         self.user = ""  # whose it is; empty: of whoever gave no name
         self.rights: Rights | None = None  # None: no rule is for its user
         self.outbox: Outbox | None = None
-        self.subscriptions: dict[str, Subscription] = {}
-        self.inflight: dict[int, Delivery | None] = {}
-        self.received_mids: dict[int, int] = {}
+        self.subscriptions: dict[str, Subscription] = NOTHING
+        self.inflight: dict[int, Delivery | None] = NOTHING
+        self.received_mids: dict[int, int] = NOTHING
         self.large = False
-        self.unsent: dict[int, bool] = {}
+        self.unsent: dict[int, bool] = NOTHING
         self.replay: Replaying | None = None
-        self.unreleased: dict[int, Message] = {}
+        self.unreleased: dict[int, Message] = NOTHING
         self.unreleased_bytes = 0
         self.window = 0
         self.expiry_s = 0.0
@@ -189,7 +190,7 @@ class Session:
         # [MQTT-3.3.4-10] [MQTT-4.9.0-2] [MQTT-4.9.0-3] [MQTT-4.6.0-5] [MQTT-4.6.0-6]
         if outbox is None or outbox.congested or not self._window_takes(message):
             return self._enqueue(message, qos, retain)
-        if self.backlog.has_line or self.room.is_full():
+        if self.backlog.has_line or not self.room.takes(len(self.inflight)):
             return self._enqueue(message, qos, retain)
         packet_id = self._send_acknowledged(outbox, (message, qos, retain), now)
         if packet_id != REFUSED:
@@ -202,7 +203,8 @@ class Session:
         Returns what became of each if the disk keeps the session, else perhaps nothing.
         """
         outbox = self.outbox
-        room = self.window - len(self.inflight)
+        unacknowledged = len(self.inflight)
+        room = self.window - unacknowledged
         if outbox is None and qos and self.number:
             return self._enqueue_run(messages, qos)
         if outbox is None or outbox.congested or outbox.packet_bytes_max or outbox.aliases:
@@ -210,7 +212,7 @@ class Session:
         if qos and (self.backlog.has_line or room < len(messages)):
             return [self.deliver(message, qos, False, now) for message in messages]
         too_large = len(messages[0].payload) >= LARGE_BYTES
-        if qos and (too_large or self.room.is_full()):
+        if qos and (too_large or not self.room.takes(unacknowledged + len(messages))):
             return [self.deliver(message, qos, False, now) for message in messages]
         if qos == 2 and self.number:
             return [self.deliver(message, qos, False, now) for message in messages]
@@ -222,7 +224,7 @@ class Session:
             for message in messages:
                 pieces += message.parts(dialect, 0, False, now)
             return []
-        inflight, packet_id, key = self.inflight, self._last_id, dialect << 3 | qos << 1
+        inflight, packet_id, key = self.sending(), self._last_id, dialect << 3 | qos << 1
         first, last = PACKET_IDS[self.halves & 1]
         if self.room.hold_run(messages):
             self.large = True
@@ -272,9 +274,9 @@ class Session:
         delivery = self.inflight[packet_id]
         self.inflight[packet_id] = None
         if delivery is not None and self.number:
-            self.received_mids[packet_id] = delivery[0].mid
+            self.remember(packet_id, delivery[0].mid)
             self.journal.received(self.number, delivery[0].mid, ticket())
-            self.unsent[packet_id] = False
+            self._not_sent(packet_id)
             self.journal.await_commit(self, packet_id)
         elif self.number:
             self.journal.wait(ticket())
@@ -330,7 +332,7 @@ class Session:
     def is_ready(self, qos: int) -> bool:
         """Whether a message of this QoS would be sent at once."""
         outbox = self.outbox
-        if outbox is None or outbox.congested or (qos and self.room.is_full()):
+        if outbox is None or outbox.congested or (qos and not self.room.takes(len(self.inflight))):
             return False
         return not qos or (not self.backlog.has_line and len(self.inflight) < self.window)
 
@@ -357,6 +359,24 @@ class Session:
         for message in self.unreleased.values():
             self.room.let_go(message)
 
+    def sending(self) -> dict[int, Delivery | None]:
+        """`inflight`, to put something in."""
+        if self.inflight is NOTHING:
+            self.inflight = {}
+        return self.inflight
+
+    def storing(self) -> dict[int, Message]:
+        """`unreleased`, to put something in."""
+        if self.unreleased is NOTHING:
+            self.unreleased = {}
+        return self.unreleased
+
+    def remember(self, packet_id: int, mid: int) -> None:
+        """The client has received what is on disk under this id, and has not completed it."""
+        if self.received_mids is NOTHING:
+            self.received_mids = {}
+        self.received_mids[packet_id] = mid
+
     def waiting(self) -> int:
         """Messages that the client has not acknowledged, sent or not."""
         return len(self.backlog) + len(self.inflight)
@@ -369,6 +389,9 @@ class Session:
         for each in lost:
             self.vitals.dropped_queue_full += 1
             self._give_up(each)
+        if not taken and qos and self._is_only_late() and self.backlog.is_within(1, 0):
+            self.backlog.push(message, qos, retain)
+            taken = True
         if taken:
             self.room.hold(message)
             return WAITS
@@ -377,6 +400,12 @@ class Session:
         else:
             self.vitals.dropped_queue_full += 1
         return REFUSED
+
+    def _is_only_late(self) -> bool:
+        """Whether a client that is here, and takes what it gets, is behind for a moment: with nothing
+        waiting it gets a place of those that no queue may grow into."""
+        here = self.outbox is not None and not self.backlog.line
+        return here and self.room.takes(len(self.inflight))
 
     def _window_takes(self, message: Message) -> bool:
         """Whether the message may be sent, as far as what is not acknowledged goes."""
@@ -445,13 +474,19 @@ class Session:
             packet_id = packet_id + 1 if packet_id < last else first
         self._last_id = packet_id
         if self.number and delivery[1] == 2:
-            self.unsent[packet_id] = False
+            self._not_sent(packet_id)
         elif not self._write(outbox, packet_id, delivery, now):
             return REFUSED
-        self.inflight[packet_id] = delivery
+        self.sending()[packet_id] = delivery
         self.large |= delivery[0].is_large()
         self.vitals.messages_out += 1
         return packet_id
+
+    def _not_sent(self, packet_id: int) -> None:
+        """It waits for the disk."""
+        if self.unsent is NOTHING:
+            self.unsent = {}
+        self.unsent[packet_id] = False
 
     def _release(self, outbox: Outbox, packet_id: int) -> None:
         """PUBREL to a client that was here before [MQTT-4.3.3-5] [MQTT-4.3.3-6]."""
@@ -468,7 +503,7 @@ class Session:
         on_its_way = self.unsent.get(packet_id) is False
         dup = not self.unsent.get(packet_id, False)
         if on_its_way or self._write(outbox, packet_id, delivery, now, dup):
-            self.inflight[packet_id] = delivery
+            self.sending()[packet_id] = delivery
             self.large |= delivery[0].is_large()
         else:
             self.inflight.pop(packet_id, None)

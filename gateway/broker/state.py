@@ -23,6 +23,7 @@ from gateway.broker.room import Room
 from gateway.broker.routes import Routes
 from gateway.broker.session import Session
 from gateway.broker.slices import Slices
+from gateway.broker.streams import Streams
 from gateway.broker.traces import Traces
 from gateway.broker.unfinished import Unfinished
 from gateway.broker.vitals import Vitals
@@ -84,9 +85,11 @@ class BrokerState:
     registry: Registry | None = None
     fetching: Fetching | None = None
     slices: Slices = field(init=False)
+    streams: Streams = field(init=False)
 
     def __post_init__(self) -> None:
         self.slices = Slices(self.timers)
+        self.streams = Streams(self.journal)
 
     def at(self, now: float) -> None:
         """An input came at this time."""

@@ -14,6 +14,7 @@ The table at the end says which frame is legal in which state of the link. Must 
 from collections.abc import Callable
 from typing import Any
 
+from gateway.arrival import Arrival
 from gateway.effects import SaveMember
 from gateway.errors import LinkError
 from gateway.ids import Stamp
@@ -40,13 +41,14 @@ from gateway.mesh.frames import (
     Rows,
     Said,
     Start,
+    Synced,
     Taken,
     Vitals,
 )
+from gateway.mesh.incoming import Incoming, Promise
 from gateway.mesh.link import Link, LinkState
 from gateway.mesh.peer import INTEREST, RETAINED, TABLES_AND_CLIENTS, Peer
 from gateway.mesh.state import MeshState
-from gateway.mesh.stream import Incoming
 from gateway.mqtt.message import Message
 
 
@@ -97,8 +99,9 @@ def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
         _settle_double(state, peer, link, hello)
     state.clock.seen(hello.mesh_time_ms, state.now)
     if peer.hello is None or _start_of(peer.hello) != _start_of(hello):
-        peer.outgoing.forget()  # what it had in memory went with its last start
-        peer.incoming = Incoming()
+        peer.outgoing.park(state.now)  # what it had in memory went with its last start
+        start = "/".join(map(str, _start_of(hello)))
+        peer.incoming = Incoming(state.local.position(peer.gateway, start), start)
         membership.gone(state, peer)
     _remember(state, peer, link, hello)
     if peer.speaks(TABLES_AND_CLIENTS) and not peer.came:
@@ -106,7 +109,8 @@ def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
         state.local.gateway_came(peer.gateway, state.now)
     state.hold(peer.gateway, state.now + SYNC_TIMEOUT_S)
     membership.judge(state)
-    link.say(Received(hello.store, hello.boot, peer.incoming.number))
+    incoming = peer.incoming
+    link.say(Received(hello.store, hello.boot, incoming.number, incoming.waiting()))
     peer.taken_said = peer.incoming.number
 
 
@@ -188,10 +192,9 @@ def _meet(state: MeshState, members: tuple[Member, ...]) -> None:
 def _on_received(state: MeshState, link: Link, frame: Received) -> None:
     peer = state.peers[link.gateway]
     me = state.identity
-    if (frame.store, frame.boot) == (me.store, me.boot):
-        peer.outgoing.taken(frame.number)
+    mine = (frame.store, frame.boot) == (me.store, me.boot)
+    peer.outgoing.go_on(frame.number if mine else 0, frame.waits if mine else [], state.now)
     link.say(Start(peer.outgoing.taken_number))
-    peer.outgoing.restart()
     peer.streaming = True
     if peer.speaks(TABLES_AND_CLIENTS):
         for clients in presence.everybody(state):
@@ -204,7 +207,7 @@ def _on_received(state: MeshState, link: Link, frame: Received) -> None:
 
 def _on_start(state: MeshState, link: Link, frame: Start) -> None:
     peer = state.peers[link.gateway]
-    peer.incoming.start(frame.number)
+    peer.incoming.begin(frame.number)
     peer.taken_said = frame.number
     link.state = LinkState.UP
     others = tuple(member for member in _members(state) if member.gateway != peer.gateway)
@@ -220,27 +223,46 @@ def _on_entries(state: MeshState, link: Link, frame: Entries) -> None:
     """Messages of one client and topic that follow each other go to the broker together."""
     state.local.from_gateway(link.gateway)
     try:
-        _give(state, state.peers[link.gateway], frame)
+        _take(state, state.peers[link.gateway], frame)
     finally:
         state.local.from_gateway("")
 
 
-def _give(state: MeshState, peer: Peer, frame: Entries) -> None:
+def _take(state: MeshState, peer: Peer, frame: Entries) -> None:
     now = state.now
     run: list[Message] = []
-    for entry in peer.incoming.take(frame):
+    late = False
+    fresh = peer.incoming.take(frame)
+    for number, entry in enumerate(fresh, peer.incoming.number - len(fresh) + 1):
         message = reconcile.message_of(entry, now)
-        if run and not (message.topic_field == run[0].topic_field and _alike(message, run[0])):
-            state.local.arrived_run(run, now)
+        if run and (entry.late != late or entry.stamp or not _alike(message, run[0])):
+            _give(state, peer, run, number - 1, late)
             run = []
-        if entry.stamp is None:
-            run.append(message)
-            continue
-        stamp = Stamp(*entry.stamp, peer.gateway)
-        state.clock.seen(stamp.time_ms, now, stamp.counter)
-        state.local.arrived(message, stamp, now)
+        late = entry.late
+        run.append(message)
+        if entry.stamp is not None:
+            stamp = Stamp(*entry.stamp, peer.gateway)
+            state.clock.seen(stamp.time_ms, now, stamp.counter)
+            _give(state, peer, run, number, late, stamp)
+            run = []
     if run:
-        state.local.arrived_run(run, now)
+        _give(state, peer, run, peer.incoming.number, late)
+
+
+def _give(
+    state: MeshState,
+    peer: Peer,
+    run: list[Message],
+    last: int,
+    late: bool,
+    stamp: Stamp | None = None,
+) -> None:
+    """Gives messages to the broker; `last` is the number of the last one."""
+    promise = Promise(peer.incoming, last - len(run) + 1, last)
+    arrival = Arrival(stamp, late, promise.ticket if run[0].qos else None)
+    state.local.arrived(run, arrival, state.now)
+    if promise.close():
+        state.local.keep_position(peer.gateway, peer.incoming.start, last)
 
 
 def _on_said(state: MeshState, link: Link, frame: Said) -> None:
@@ -250,11 +272,20 @@ def _on_said(state: MeshState, link: Link, frame: Said) -> None:
 
 
 def _alike(one: Message, other: Message) -> bool:
-    return one.qos == other.qos and one.publisher == other.publisher and one.retain == other.retain
+    return (
+        one.topic_field == other.topic_field
+        and one.qos == other.qos
+        and one.publisher == other.publisher
+        and one.retain == other.retain
+    )
 
 
 def _on_taken(state: MeshState, link: Link, frame: Taken) -> None:
-    state.peers[link.gateway].outgoing.taken(frame.number)
+    state.peers[link.gateway].outgoing.taken(frame.number, frame.waits)
+
+
+def _on_synced(state: MeshState, link: Link, frame: Synced) -> None:
+    state.peers[link.gateway].outgoing.kept(frame.ranges, frame.why)
 
 
 def _on_interest(state: MeshState, link: Link, frame: Interest) -> None:
@@ -363,6 +394,7 @@ _MOVES: dict[tuple[LinkState, type], Move] = {
     (LinkState.UP, Entries): _on_entries,
     (LinkState.UP, Said): _on_said,
     (LinkState.UP, Taken): _on_taken,
+    (LinkState.UP, Synced): _on_synced,
     (LinkState.UP, Clients): _on_clients,
     (LinkState.UP, Interest): _on_interest,
     (LinkState.UP, InterestTaken): _on_interest_taken,

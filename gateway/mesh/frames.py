@@ -67,12 +67,17 @@ class Refuse(Frame, frozen=True, tag="refuse"):
     detail: str
 
 
-class Received(Frame, frozen=True, tag="received"):
-    """Of the stream that your store's `boot` sends me I have all up to `number`."""
+Ranges = list[tuple[int, int]]  # of entries of a stream: numbers of the first and the last
+
+
+class Received(Frame, frozen=True, tag="received", omit_defaults=True):
+    """Of the stream that your store's `boot` sends me I have all up to `number`; of these `waits` are
+    in memory only."""
 
     store: str
     boot: int
     number: int
+    waits: Ranges = []
 
 
 class Start(Frame, frozen=True, tag="start"):
@@ -84,7 +89,8 @@ class Start(Frame, frozen=True, tag="start"):
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """One message. `field` is the topic in wire form; `stamp` is there when it is retained.
 
-    `properties` are in MQTT 5.0 form with their length, or empty. `expires_ms` is what is left.
+    `properties` are in MQTT 5.0 form with their length, or empty. `expires_ms` is what is left. `late`
+    are those that were offered to an earlier start of the receiver: they are for sessions of its disk.
     """
 
     field: bytes
@@ -94,6 +100,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     stamp: tuple[int, int] | None = None
     properties: bytes = b""
     expires_ms: int | None = None
+    late: bool = False
 
 
 class Entries(Frame, frozen=True, tag="entries"):
@@ -110,10 +117,19 @@ class Said(Frame, frozen=True, tag="said"):
     move: Move
 
 
-class Taken(Frame, frozen=True, tag="taken"):
-    """Your entries up to `number` are in memory here and on their way to sessions."""
+class Taken(Frame, frozen=True, tag="taken", omit_defaults=True):
+    """Your entries up to `number` are in memory here and on their way to sessions. Of the new ones
+    `waits` are for sessions that are kept: `Synced` says when they are."""
 
     number: int
+    waits: Ranges = []
+
+
+class Synced(Frame, frozen=True, tag="synced"):
+    """These entries, which waited, are kept now; or, with `why`, cannot be. Since protocol 2."""
+
+    ranges: Ranges
+    why: str = ""
 
 
 class Interest(Frame, frozen=True, tag="interest"):
@@ -247,6 +263,7 @@ AnyFrame = (
     | Entries
     | Said
     | Taken
+    | Synced
     | Interest
     | Clients
     | InterestTaken

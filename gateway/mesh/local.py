@@ -6,6 +6,7 @@ Must not know sessions or connections.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from gateway.arrival import Arrival
 from gateway.ids import Stamp
 from gateway.moves import Move
 from gateway.mqtt.message import Message
@@ -63,14 +64,18 @@ class Local(Protocol):
     def rows_came(self, table: str, rows: Sequence[tuple[str, Row]], now: float) -> None:
         """Another gateway has these rows: news here, or not."""
 
-    def arrived(self, message: Message, stamp: Stamp | None, now: float) -> None:
-        """Another gateway accepted this message (or, retained and empty, deleted a topic's)."""
+    def arrived(self, messages: list[Message], arrival: Arrival, now: float) -> None:
+        """Another gateway accepted these, of one client, topic and QoS; one, if it is retained (or,
+        empty, deletes a topic's)."""
+
+    def position(self, gateway: str, start: str) -> int:
+        """Up to where the disk has the stream of this start of a gateway; 0 if of another start."""
+
+    def keep_position(self, gateway: str, start: str, number: int) -> None:
+        """What has come up to this number is on disk as soon as this is."""
 
     def caught_up(self, message: Message, stamp: Stamp, now: float) -> None:
         """Another gateway has this retained (or, empty, deleted): news here, or not."""
-
-    def arrived_run(self, messages: list[Message], now: float) -> None:
-        """Does what `arrived` does for messages of one client, topic and QoS, none retained."""
 
     def from_gateway(self, gateway: str) -> None:
         """What arrives from here on was accepted by that gateway; empty: it is over."""

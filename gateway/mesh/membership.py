@@ -3,7 +3,8 @@
 Any byte is a sign of life. A gateway is suspect when nothing was heard for `suspect_s`, or when it says
 that it does not hear this one: what is sent to it would not be taken. It is dead when nothing was heard
 for `dead_s` and no gateway that lives hears it either: dead on one link is not dead, but the link is
-over all the same. Must not know how messages travel.
+over all the same. Answers wait for one that is suspect until it has been silent for `suspect_s`: a link
+that breaks is back in a moment. Must not know how messages travel.
 """
 
 from gateway.mesh import tables
@@ -28,6 +29,9 @@ def judge(state: MeshState) -> None:
             _suspect(state, peer)
         else:
             _dead(state, peer)
+        if peer.waited_for and (silent_s >= cluster.suspect_s or not peer.hears_us):
+            peer.waited_for = False
+            peer.outgoing.release_tickets()
 
 
 def next_change(state: MeshState) -> float:
@@ -35,7 +39,7 @@ def next_change(state: MeshState) -> float:
     cluster = state.identity.cluster
     times = [
         max(peer.heard_at, peer.known_since)
-        + (cluster.suspect_s if peer.life is Life.ALIVE else cluster.dead_s)
+        + (cluster.suspect_s if peer.waited_for else cluster.dead_s)
         for peer in state.peers.values()
         if peer.life is not Life.DEAD
     ]
@@ -69,6 +73,7 @@ def _heard_by_others(state: MeshState, peer: Peer) -> bool:
 
 
 def _alive(state: MeshState, peer: Peer) -> None:
+    peer.waited_for = True
     if peer.life is Life.ALIVE:
         return
     if peer.life is Life.DEAD or peer.vitals is None:
@@ -80,7 +85,6 @@ def _suspect(state: MeshState, peer: Peer) -> None:
     if peer.life is Life.ALIVE:
         state.note("warning", f"{peer.name} is suspect: nothing heard from it")
         peer.life = Life.SUSPECT
-        peer.outgoing.release_tickets()
 
 
 def _dead(state: MeshState, peer: Peer) -> None:
@@ -89,7 +93,7 @@ def _dead(state: MeshState, peer: Peer) -> None:
     state.note("warning", f"{peer.name} ({peer.gateway}) is dead: nothing heard from it")
     peer.life = Life.DEAD
     peer.hears = frozenset()
-    peer.outgoing.forget()
+    peer.outgoing.park(state.now)
     peer.clients.clear()
     gone(state, peer)
     state.peers_interest.drop(peer)

@@ -14,7 +14,7 @@ from gateway.errors import LinkError, ProtocolError
 from gateway.ids import NEVER, Stamp
 from gateway.mesh import conversation, membership, presence, tables
 from gateway.mesh.dialling import Dialling
-from gateway.mesh.frames import Bye, Member, Refuse, Taken, Vitals
+from gateway.mesh.frames import Bye, Member, Refuse, Synced, Taken, Vitals
 from gateway.mesh.identity import Identity
 from gateway.mesh.life import Life
 from gateway.mesh.link import Link, LinkState
@@ -254,11 +254,25 @@ class Mesh:
             if peer.outgoing.unsent:
                 peer.link.out.extend(peer.outgoing.unsent)
                 peer.outgoing.unsent.clear()
-            if peer.incoming.number != peer.taken_said:
-                peer.taken_said = peer.incoming.number
-                peer.link.say(Taken(peer.taken_said))
+            self._say_taken(peer, peer.link)
         effects, state.effects = state.effects, []
         return effects
+
+    def _say_taken(self, peer: Peer, link: Link) -> None:
+        """What became of the peer's entries since it was told."""
+        incoming = peer.incoming
+        if incoming.number != peer.taken_said:
+            peer.taken_said = incoming.number
+            link.say(Taken(incoming.number, incoming.news))
+            incoming.news = []
+        if not peer.speaks(TABLES_AND_CLIENTS):
+            return
+        if incoming.kept:
+            link.say(Synced(incoming.kept))
+            incoming.kept = []
+        for why, ranges in incoming.failed.items():
+            link.say(Synced(ranges, why))
+        incoming.failed.clear()
 
     def unconfirmed(self, table: str) -> list[str]:
         """The names of gateways that are not known to have the table as it is here."""

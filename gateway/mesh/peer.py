@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from gateway.ids import Stamp
 from gateway.mesh.frames import Hello, Vitals
+from gateway.mesh.incoming import Incoming
 from gateway.mesh.life import Life
 from gateway.mesh.link import Link
-from gateway.mesh.stream import Incoming, Outgoing
+from gateway.mesh.stream import Outgoing
 
 NEVER = float("-inf")
 TABLES_AND_CLIENTS = 2  # since this version of the link protocol there are their frames
@@ -50,6 +51,9 @@ class Peer:
     roots: dict[str, int] = field(default_factory=dict)
     differing_since: dict[str, float] = field(default_factory=dict)
     came: bool = False
+    waited_for: bool = (
+        True  # answers wait for it: it is alive, or has been silent for a moment only
+    )
     streaming: bool = False  # the other side has said what it has: messages may go
     taken_said: int = 0
     stopping: bool = False

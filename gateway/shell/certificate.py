@@ -10,6 +10,7 @@ import os
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from gateway.config import TlsSection
 FILE_BYTES_MAX = 1_048_576  # a bundle of all public authorities has a fifth of it
 HANDSHAKE_TURNS_MAX = 8  # each side speaks twice
 _CERTIFICATE, _KEY = "-----BEGIN CERTIFICATE-----", "PRIVATE KEY-----"
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _CRL = "-----BEGIN X509 CRL-----"
 # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, which Python has no name for.
 _NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
@@ -97,9 +99,17 @@ def load(files: Files, check_dates: bool = True) -> Loaded:
     return Loaded(
         context,
         hashlib.sha256(der).hexdigest(),
-        ssl.cert_time_to_seconds(shown["notAfter"]),
+        seconds(shown["notAfter"]),
         shown["subject"] == shown["issuer"],
     )
+
+
+def seconds(time: str) -> float:
+    """As ssl.cert_time_to_seconds, which would load how all the world writes its dates."""
+    month, day, clock, year, _ = time.split()  # "Nov  5 13:04:59 2027 GMT"
+    hour, minute, second = map(int, clock.split(":"))
+    date = int(year), _MONTHS.index(month) + 1, int(day)
+    return datetime(*date, hour, minute, second, tzinfo=UTC).timestamp()
 
 
 def common_name(certificate: dict[str, Any]) -> str:

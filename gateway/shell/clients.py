@@ -88,6 +88,8 @@ class Guest:
 class ClientProtocol(asyncio.Protocol):
     """One client's socket. `connection` is given for one that was admitted before."""
 
+    __slots__ = ("_connection", "_full", "_line", "_paused", "_runtime", "_transport")
+
     def __init__(self, runtime: Runtime, connection: Connection | None = None) -> None:
         self._runtime = runtime
         self._connection = connection
@@ -172,11 +174,12 @@ class ClientProtocol(asyncio.Protocol):
     def flush(self) -> None:
         """Writes the outbox; closes, or stops and starts reading, as the connection asks."""
         assert self._connection is not None and self._transport is not None
-        outbox = self._connection.outbox
-        if outbox.pieces and self._may_write(outbox):
+        outbox, unsent = self._connection.outbox, self._runtime.unsent
+        if outbox.pieces and (unsent.used <= unsent.half or self._may_write(outbox)):
             data = outbox.take()
             self._transport.write(data)  # says nothing if the connection is over already
-            self._wrote(len(data))
+            if self._line is not None:
+                unsent.wrote(self._line, len(data))
         if outbox.look:
             outbox.look = False
             self._look(self._connection, self._transport)
@@ -197,15 +200,10 @@ class ClientProtocol(asyncio.Protocol):
                 self._runtime.schedule()
 
     def _may_write(self, outbox: Outbox) -> bool:
-        """Whether all clients together leave room for what is in the outbox."""
-        unsent, line = self._runtime.unsent, self._line
-        if unsent.used <= unsent.half or outbox.ended or line is None:
+        """Whether all clients together, who have much unsent, leave room for what is in the outbox."""
+        if outbox.ended or self._line is None:
             return True
-        return unsent.takes(line, sum(map(len, outbox.pieces)))
-
-    def _wrote(self, size: int) -> None:
-        if self._line is not None:
-            self._runtime.unsent.wrote(self._line, size)
+        return self._runtime.unsent.takes(self._line, sum(map(len, outbox.pieces)))
 
     def _tell_congested(self) -> None:
         assert self._connection is not None and self._line is not None

@@ -16,7 +16,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -36,6 +36,9 @@ BALLAST_BYTES = 8_388_608  # thousands of acknowledgements, and one write of bro
 SEGMENT_BYTES = 8_388_608  # a preallocation every 100,000 small messages
 REWRITE_BYTES_MIN = 33_554_432  # below this a rewrite costs the card more than it gives back
 REWRITE_FACTOR_MAX = 4  # times as much: whether it is worth it is an estimate of the broker
+REWRITE_AFTER_S = (
+    30.0  # a gateway that crashes sooner would begin it anew each time, and never end it
+)
 SEGMENTS_MAX = 64  # each start leaves one, and recovery opens them all
 
 
@@ -45,6 +48,7 @@ class Settings:
     free_bytes_min: int = 67_108_864
     segment_bytes: int = SEGMENT_BYTES
     rewrite_bytes_min: int = REWRITE_BYTES_MIN
+    rewrite_after_s: float = REWRITE_AFTER_S
     checkpoint_s: float = CHECKPOINT_S
     ballast_bytes: int = BALLAST_BYTES
 
@@ -88,11 +92,8 @@ class StoreVitals:
     started: float = field(default_factory=time.monotonic)
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    records: list[Record] | None  # None: write rows, and stop
-    rewrite: Rewrite
-    future: "Future[Report]"
+Tell = Callable[[Report | StoreFailure], object]
+_Work = tuple[list[Record] | None, Rewrite, Tell]  # no records: write rows, and stop
 
 
 class DurableStore:
@@ -113,6 +114,7 @@ class DurableStore:
         self._begin: tuple[int, int] | None = None  # serial and number of a rewrite's begin
         self._to_free: tuple[int, int] | None = None  # the same, of one that has ended
         self._rewritten_bytes = 0
+        self._rewrite_from = 0.0  # monotonic seconds
         self._rows_problem: StoreFailure | None = None
         self._work: queue.SimpleQueue[_Work] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -147,6 +149,9 @@ class DurableStore:
                 rows[name] = value
         last = max((batch.number for s in segments for batch in s.batches), default=0)
         self._number = max(last, complete_to)
+        flags = [batch.flags & (BEGIN | END) for s in segments for batch in s.batches]
+        if next((each for each in reversed(flags) if each), END) == BEGIN:
+            self._rewrite_from = time.monotonic() + self._settings.rewrite_after_s
         self._rewritten_bytes = int(self._rows.about.get("rewritten_bytes", "0"))
         self.vitals.written_total_bytes = int(self._rows.about.get("bytes_total", "0"))
         self._room.make_ballast()
@@ -158,33 +163,46 @@ class DurableStore:
     # -- Commits ----------------------------------------------------------------------------------
 
     def commit(self, records: list[Record], rewrite: Rewrite = Rewrite.NONE) -> "Future[Report]":
-        """The future tells when all of it is on disk, or the StoreFailure; it ends on another thread."""
+        """As `submit`, for who can wait; the future ends on another thread."""
         future: Future[Report] = Future()
-        self._work.put(_Work(records, rewrite, future))
+
+        def tell(outcome: Report | StoreFailure) -> None:
+            if isinstance(outcome, Report):
+                future.set_result(outcome)
+            else:
+                future.set_exception(outcome)
+
+        self.submit(records, rewrite, tell)
         return future
+
+    def submit(self, records: list[Record], rewrite: Rewrite, tell: Tell) -> None:
+        """`tell` is called on another thread when all of it is on disk, or could not be put there."""
+        self._work.put((records, rewrite, tell))
 
     def close(self) -> None:
         """Waits for what is under way and writes the rows. Safe to leave out: the log has them."""
-        self._work.put(_Work(None, Rewrite.NONE, Future()))
+        self._work.put((None, Rewrite.NONE, lambda outcome: None))
         self._thread.join()
 
     def _run(self) -> None:
         while True:
             try:
                 pause = self._settings.checkpoint_s if self.vitals.state is None else 1.0
-                work = self._work.get(timeout=pause)
+                records, rewrite, tell = self._work.get(timeout=pause)
             except queue.Empty:
                 self._look()
                 self._checkpoint_when_due()
                 continue
-            if work.records is None:
+            if records is None:
                 break
+            outcome: Report | StoreFailure
             try:
-                work.future.set_result(self._commit(work.records, work.rewrite))
+                outcome = self._commit(records, rewrite)
             except StoreFailure as error:
-                work.future.set_exception(error)
+                outcome = error
             except Exception as error:  # whatever it is, the caller must not wait for ever
-                work.future.set_exception(StoreFailure(FailureKind.BROKEN, repr(error)))
+                outcome = StoreFailure(FailureKind.BROKEN, repr(error))
+            tell(outcome)
             self._checkpoint_when_due()
         self._try_checkpoint()
         self._log.leave()
@@ -240,11 +258,13 @@ class DurableStore:
     def _wish(self) -> Wish:
         if self._begin or self._to_free:
             return Wish.NONE  # it is under way
+        if len(self._log.segments) > SEGMENTS_MAX:
+            return Wish.NOW
         limit = max(self._settings.rewrite_bytes_min, 2 * self._rewritten_bytes)
         size = self._log.log_bytes
-        if size > REWRITE_FACTOR_MAX * limit or len(self._log.segments) > SEGMENTS_MAX:
-            return Wish.NOW
-        return Wish.IF_WORTH if size > limit else Wish.NONE
+        if size <= limit or time.monotonic() < self._rewrite_from:
+            return Wish.NONE
+        return Wish.NOW if size > REWRITE_FACTOR_MAX * limit else Wish.IF_WORTH
 
     def _failed(self, problem: StoreFailure) -> None:
         vitals = self.vitals

@@ -6,8 +6,6 @@ Everything here happens on the loop but the commit itself. Must not know what a 
 import gc
 import logging
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
 
 from gateway.broker.broker import Broker
 from gateway.broker.journal import Batch
@@ -51,10 +49,8 @@ class Keeper:
     def commit(self, batch: Batch) -> None:
         """Hands the batch to the writer; the broker hears of it in a later turn."""
         assert self._runtime is not None, "not serving"
-        tell: Callable[[Future[Report]], object] = self._told
-        loop = self._runtime.loop
-        future = self.store.commit(batch.records, batch.rewrite)
-        future.add_done_callback(lambda done: loop.call_soon_threadsafe(tell, done))
+        soon, told = self._runtime.loop.call_soon_threadsafe, self._told
+        self.store.submit(batch.records, batch.rewrite, lambda outcome: soon(told, outcome))
 
     def close(self) -> None:
         """Writes what the broker still has, and lets go of the files. Nobody waits any more."""
@@ -84,16 +80,13 @@ class Keeper:
             _card_life_days(written, up_s, vitals.disk_bytes),
         )
 
-    def _told(self, done: "Future[Report]") -> None:
+    def _told(self, outcome: Report | StoreFailure) -> None:
         assert self._runtime is not None, "not serving"
         broker, now = self._runtime.node.broker, self._runtime.now()
-        error = done.exception()
-        if error is None:
-            report = done.result()
-            broker.committed(report.seconds, report.rewrite, now, report.refusing)
+        if isinstance(outcome, Report):
+            broker.committed(outcome.seconds, outcome.rewrite, now, outcome.refusing)
         else:
-            assert isinstance(error, StoreFailure), "the writer says what it means"
-            broker.commit_failed(str(error), now)
+            broker.commit_failed(str(outcome), now)
         self._runtime.schedule()
 
 

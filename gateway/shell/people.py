@@ -9,7 +9,6 @@ from gateway.broker.access import Action, Rule
 from gateway.broker.keeping import PEOPLE
 from gateway.broker.logins import User
 from gateway.broker.people import RULES_MAX, USERS_MAX, People, rule_row, user_row
-from gateway.broker.saslprep import saslprep
 from gateway.broker.scram import METHOD
 from gateway.control_lines import ControlError, Document
 from gateway.shell.commands import Commands
@@ -154,6 +153,8 @@ async def _user(name: str, password: str, groups: frozenset[str]) -> tuple[User,
 
 def _check_written(name: str) -> None:
     """Raises ValueError for a name that clients write in another way."""
+    from gateway.broker.saslprep import saslprep  # as `scram.py` does
+
     try:
         common = saslprep(name)
     except ValueError as error:

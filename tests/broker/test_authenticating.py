@@ -8,6 +8,7 @@ from scramp import ScramClient
 
 from gateway.broker.connection import AUTH_BYTES_MAX, State
 from gateway.broker.logins import DELAY_MIN_S, EXCHANGES_MAX, User
+from gateway.broker.people import decoy_row
 from gateway.broker.scram import METHOD, make_keys
 from gateway.config import MqttSection
 from gateway.effects import CheckPassword
@@ -257,7 +258,7 @@ def test_nobody_learns_by_asking_who_exists() -> None:
         "16384 rounds"
     )
     before = challenge("eve")
-    world.broker.decoys_from(b"another key")
+    world.broker.change_people(dict([decoy_row(b"another key")]), lambda why: None, world.now)
     assert challenge("eve") != before
 
 

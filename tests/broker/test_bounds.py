@@ -6,6 +6,7 @@ from gateway.broker import access, retained, routes
 from gateway.broker.access import VERDICTS_MAX, Access, Action, Rule, Subject
 from gateway.broker.retained import Retained
 from gateway.config import MqttSection
+from gateway.digest import BUCKETS
 from gateway.ids import Stamp
 from gateway.limits import CLIENT_ID_BYTES_MAX
 from gateway.mqtt.message import Message, topic_field
@@ -119,7 +120,7 @@ def test_topics_of_deleted_messages_are_bounded_in_bytes(monkeypatch: pytest.Mon
     store = Retained(1_000, 1_000_000)
     for number in range(100):
         put(store, f"{number}/" + "x" * 10_000, b"", number)
-    remembered = [topic for bucket in range(retained.BUCKETS) for topic, _ in store.bucket(bucket)]
+    remembered = [topic for bucket in range(BUCKETS) for topic, _ in store.bucket(bucket)]
     assert 5 < len(remembered) < 15
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from gateway import table
-from gateway.broker.keeping import MessageRow, SessionRow, SubscriptionRow, WillRow
+from gateway.broker.keeping import MessageRow, SessionRow, StreamRow, SubscriptionRow, WillRow
 from gateway.broker.living import restore
 from gateway.broker.people import UserValue
 from gateway.broker.records import (
@@ -65,6 +65,7 @@ ROWS: list[tuple[msgspec.Struct, str]] = [
         "93930102a167930300a168c40178",
     ),
     (table.Row(Stamp(1, 2, "g"), Stamp(3, 0, "h"), None), "93930102a167930300a168c0"),
+    (StreamRow("s/1/n", 300), "92a5732f312f6ecd012c"),
     (UserValue("$s", ["a"], (4096, b"s", b"k", b"v")), "93a2247391a16194cd1000c40173c4016bc40176"),
 ]
 # As earlier versions wrote them, and how they are read.

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.arrival import Arrival
 from gateway.broker.journal import ASK_AGAIN_S, LAZY_S
 from gateway.broker.records import Done, Enqueued, Received, Row, Wish
 from gateway.mqtt.message import Message, topic_field
@@ -448,7 +449,7 @@ def test_messages_of_another_gateway_keep_their_own_properties_over_a_power_cut(
     messages = [Message("t", topic_field("t"), b"same", 1, properties=kind) for kind in kinds]
     messages.append(Message("t", topic_field("t"), b"none", 1, expires_at=world.now + 90))
     messages.append(Message("t", topic_field("t"), b"more", 1))
-    world.broker.arrived_run(messages, world.now)
+    world.broker.arrived(messages, Arrival(), world.now)
     world.settle()
     world.power_cut()
     came = persistent(world, "s").messages()

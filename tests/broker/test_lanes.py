@@ -29,9 +29,12 @@ from tests.mqtt.strategies import repeatable
 
 
 def world_with(roads: Mapping[int, Lane]) -> World:
+    """Without any roads there is none for a packet alone, either."""
     world = World()
     connection = world.broker.open("192.0.2.1", True, world.now)
     connection._moves.lanes = roads  # shared by every connection of this broker
+    if not roads:
+        connection._moves.alone = {}
     connection.lost(world.now)
     return world
 
@@ -68,6 +71,8 @@ def test_the_same_traffic_with_and_without_the_short_roads(
             # a second time, so that the routes of the first are known
             clients[-1].send(*packets)
             clients[-1].send(*packets)
+            for packet in packets:
+                clients[-1].send(packet)
             for index, client in enumerate(clients):
                 answer = heard(client)
                 said.append(answer)

@@ -1,7 +1,7 @@
 """A session that is packed and unpacked elsewhere behaves as before.
 
-Random stories as in `test_kept_any.py`; now and then a session goes through a parcel into a broker of the
-same world, under a new number.
+Random stories as in `test_kept_any.py`; now and then a session goes through a parcel into the same broker,
+under a new number.
 """
 
 from random import Random
@@ -67,10 +67,11 @@ class Moving(Story):
         party = self.random.choice(self.parties)
         party.lose()
         session = self.world.broker.state.sessions.get(party.name)
-        if session is not None and session.number and not self.world.broker.journal.refusing:
-            if self.world.take() is None or not self.world.disk_may_fail:
-                move(self.world, session)
-                self.moves += 1
+        if session is None or not session.number or self.world.broker.journal.refusing:
+            return
+        if self.world.take() is None or not self.world.disk_may_fail:
+            move(self.world, session)
+            self.moves += 1
 
 
 @pytest.mark.slow

@@ -124,6 +124,22 @@ def test_who_is_here_and_takes_what_it_gets_is_served_while_nothing_more_is_kept
     assert all(packet.reason is Reason.SUCCESS for packet in publisher.take())  # type: ignore
 
 
+def test_who_takes_what_it_gets_is_served_beside_many_who_acknowledge_nothing() -> None:
+    world = small()
+    good, publisher = world.connected("good"), world.connected("p")
+    for client in (good, *[world.connected(f"deaf-{number}") for number in range(80)]):
+        client.subscribe("t", 1)
+    room = world.broker.state.room
+    for number in range(100):
+        late = number % 3 == 1  # for a moment it does not read
+        world.broker.congested(good.connection, late, world.now)
+        publisher.publish("t", b"%d" % number, 1)
+        world.broker.congested(good.connection, False, world.now)
+        assert good.acknowledge() == [b"%d" % number]
+        assert room.used < room.bytes_max
+    assert room.left() <= 2 * PLACE_BYTES, "the deaf have all that they can get"
+
+
 def test_it_is_noted_once_an_episode() -> None:
     world = small()
     full(world)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from gateway.arrival import Arrival
 from gateway.broker.access import Access
 from gateway.broker.traces import (
     LINES_BYTES_MAX,
@@ -324,14 +325,14 @@ def test_what_goes_to_other_gateways_and_comes_from_them_is_seen() -> None:
         return Message(topic, topic_field(topic), b"x", 1, publisher="far")
 
     stamp = Stamp(9_000_000, 1, "gw2")
-    world.broker.arrived(message("a"), None, world.now)
-    world.broker.arrived_run([message("b"), message("b")], world.now)
+    world.broker.arrived([message("a")], Arrival(), world.now)
+    world.broker.arrived([message("b"), message("b")], Arrival(), world.now)
     world.broker.caught_up(message("c"), stamp, world.now)
     seen = [(line["what"], line["via"], line["client"]) for line in watch.documents()]
     assert seen == [("in", "mesh", "far"), ("out", "client", "r")] * 4
     watch.end()
     narrow = Watch(world, "only/this")
-    world.broker.arrived_run([message("b"), message("b")], world.now)
+    world.broker.arrived([message("b"), message("b")], Arrival(), world.now)
     assert narrow.told() == []
     assert world.broker.vitals.messages_out == 1 + 4 + 2
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gateway.arrival import Arrival
 from gateway.ids import Stamp
 from gateway.limits import HELD_BYTES_MAX, UNANSWERED_MAX
 from gateway.mqtt.message import Message
@@ -266,9 +267,9 @@ def test_what_came_from_another_gateway_goes_no_further() -> None:
     world = World(elsewhere=there)
     client = world.connected("c")
     client.subscribe("far", 1)
-    world.broker.arrived(Message("far", b"\x00\x03far", b"x", 1), None, world.now)
+    world.broker.arrived([Message("far", b"\x00\x03far", b"x", 1)], Arrival(), world.now)
     kept = Message("far", b"\x00\x03far", b"kept", 1, True)
-    world.broker.arrived(kept, Stamp(9, 0, "b"), world.now)
+    world.broker.arrived([kept], Arrival(Stamp(9, 0, "b")), world.now)
     assert [message.payload for message in client.messages()] == [b"x", b"kept"]
     assert there.peer.offered == []
     late = world.connected("l")

@@ -19,6 +19,7 @@ from pathlib import Path
 import paho.mqtt.client as paho
 import pytest
 
+from tests.gateways import free_port
 from tests.requires import needs, prepared
 
 HERE = Path(__file__).parent
@@ -125,12 +126,6 @@ def broker_at(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str],
 def two_brokers(broker_at: Callable[[str], Broker]) -> Iterator[tuple[Broker, Broker]]:
     with broker_at("127.0.0.2") as first, broker_at("127.0.0.3") as second:
         yield first, second
-
-
-def free_port(address: str, kind: int = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
 
 
 class Device:

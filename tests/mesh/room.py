@@ -33,6 +33,7 @@ from gateway.mqtt.packets import (
     Version,
     Will,
 )
+from gateway.mqtt.properties import Properties
 from gateway.node import Node
 from tests.broker.kept import Card
 
@@ -44,14 +45,15 @@ CLUSTER = ClusterSection("room", "not used here", PORT, discovery=False)
 
 
 class Gate:
-    """One gateway. Its id is its name; a smaller letter is a lower id."""
+    """One gateway. Its id is its name; a smaller letter is a lower id. With a `card` it has a disk,
+    which writes when `sync` is called, or, in a room with disks, by itself."""
 
-    def __init__(self, room: "Room", name: str, **identity: Any) -> None:
+    def __init__(self, room: "Room", name: str, card: Card | None = None, **identity: Any) -> None:
         self.room = room
         self.name = name
+        self.card = Card() if room.disks else card
         said = {"store": f"store-{name}", "boot": 1, "nonce": f"nonce-{name}-1", "cluster": CLUSTER}
         self.said = {**said, **identity}
-        self.card: Card | None = Card() if room.disks else None
         self.disk_fails = False
         self.saved_ms = 0
         self.members: dict[str, Member] = {}
@@ -68,7 +70,7 @@ class Gate:
         )
         settings = MqttSection(allow_anonymous="everywhere")
         members = tuple(self.members.values())
-        boot = said["boot"] if self.card is not None else 0
+        boot = 0 if self.card is None else said["boot"]
         self.node = Node(
             *(settings, identity, Random(1), self.room.now, self.saved_ms, members), boot=boot
         )
@@ -84,6 +86,19 @@ class Gate:
         self.said["nonce"] = f"nonce-{self.name}-{self.said['boot']}"
         self.start()
 
+    def sync(self, fails: str = "") -> None:
+        """The disk writes what is due now, or `fails` for this reason; all hear what comes of it."""
+        assert self.card is not None
+        broker = self.node.broker
+        batch = broker.journal.take(self.room.now)
+        assert batch is not None, "nothing is to be written"
+        if fails:
+            broker.commit_failed(fails, self.room.now)
+        else:
+            self.card.write(batch)
+            broker.committed(0.001, Wish.NONE, self.room.now)
+        self.room.settle()
+
     @property
     def mesh(self) -> Mesh:
         """Its mesh."""
@@ -97,10 +112,9 @@ class Gate:
     def commit(self) -> bool:
         """What is due reaches the disk, or is refused by it; True if there was something."""
         broker, now = self.node.broker, self.room.now
-        batch = None if self.card is None else broker.journal.take(now + SOON_S)
-        if batch is None:
+        batch = broker.journal.take(now + SOON_S) if self.room.disks else None
+        if batch is None or self.card is None:
             return False
-        assert self.card is not None
         if self.disk_fails:
             broker.commit_failed("the disk fails", now)
         else:
@@ -124,10 +138,14 @@ class Gate:
                     )
 
     def client(
-        self, name: str, version: Version = Version.MQTT311, will: Will | None = None
+        self,
+        name: str,
+        version: Version = Version.MQTT311,
+        will: Will | None = None,
+        clean: bool = True,
     ) -> "Client":
         """A client that connects here."""
-        return Client(self, name, version, will)
+        return Client(self, name, version, will, clean)
 
 
 class Line:
@@ -181,9 +199,9 @@ class Room:
         self.gates: list[Gate] = []
         self.frames: list[tuple[str, str, AnyFrame]] = []
 
-    def gate(self, name: str, **identity: Any) -> Gate:
+    def gate(self, name: str, card: Card | None = None, **identity: Any) -> Gate:
         """A gateway that starts now."""
-        gate = Gate(self, name, **identity)
+        gate = Gate(self, name, card, **identity)
         self.gates.append(gate)
         return gate
 
@@ -245,12 +263,14 @@ def between(room: Room, one: str, other: str) -> Line:
 class Client:
     """A client at a gate, its packets by hand."""
 
-    def __init__(self, gate: Gate, name: str, version: Version, will: Will | None = None) -> None:
+    def __init__(
+        self, gate: Gate, name: str, version: Version, will: Will | None = None, clean: bool = True
+    ) -> None:
         self.gate, self.version, self.name = gate, version, name
         self.connection: Connection = gate.node.broker.open("192.0.2.1", True, gate.room.now)
         self._packet_id = 0
-        self.send(Connect(version, name, True, 0, will=will))
-        self.got()
+        self.send(Connect(version, name, clean, 0, will=will))
+        self.welcome = self.got()  # CONNACK, and what waited
 
     def send(self, packet: Packet) -> None:
         """Says a packet."""
@@ -261,11 +281,20 @@ class Client:
         self._packet_id += 1
         self.send(Subscribe(self._packet_id, (Subscription(topic_filter, qos),)))
 
-    def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> None:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int = 1,
+        retain: bool = False,
+        expires_s: int | None = None,
+    ) -> None:
         """Says PUBLISH."""
         if qos:
             self._packet_id += 1
-        self.send(Publish(topic, payload, qos, retain, packet_id=self._packet_id if qos else 0))
+        properties = Properties(message_expiry_interval_s=expires_s)
+        packet_id = self._packet_id if qos else 0
+        self.send(Publish(topic, payload, qos, retain, packet_id=packet_id, properties=properties))
 
     def got(self) -> list[Packet]:
         """What it was told since the last call."""
@@ -309,6 +338,8 @@ def _line(frame: AnyFrame) -> str:
         fields["buckets"] = f"{len(fields['buckets'])}"
     for name in ("sent_ms", "echo_ms", "echo_held_ms", "mesh_time_ms"):
         fields.pop(name, None)
+    if not fields.get("waits", True):
+        del fields["waits"]
     text = ", ".join(f"{name}={value!r}" for name, value in fields.items())
     return f"{type(frame).__name__.lower()} {text}".rstrip()
 

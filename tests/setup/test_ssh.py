@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import select
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from paho.mqtt import publish
 
 from gateway.ctl.shell import HELP, REFUSED
 from gateway.setup.main import set_up
+from tests.gateways import free_port
 from tests.requires import missing, needs
 
 pytestmark = pytest.mark.slow
@@ -76,14 +76,6 @@ def keygen(path: Path) -> str:
     return path.with_suffix(".pub").read_text().strip()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((ADDRESS, 0))
-        port = probe.getsockname()[1]
-        assert isinstance(port, int)
-        return port
-
-
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     if os.geteuid() != 0:
@@ -97,7 +89,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     installer.write_text(f'[gateway]\nname = "gw-ssh"\n[ssh]\nkeys = ["{keygen(folder / "id")}"]\n')
     keygen(folder / "stranger")
     assert set_up(installer, root)
-    port = free_port()
+    port = free_port(ADDRESS)
     host_key = (root / "etc/ssh/keys/ssh_host_ed25519_key.pub").read_text()
     (folder / "known_hosts").write_text(f"[{ADDRESS}]:{port} {host_key}")
     command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]

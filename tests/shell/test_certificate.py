@@ -6,10 +6,11 @@ import socket
 import ssl
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 from gateway.config import TlsSection
-from gateway.shell.certificate import faults
+from gateway.shell.certificate import faults, seconds
 from gateway.shell.clients import KEEP_IDLE_S, UNACKNOWLEDGED_MS, watch_for_dead_peers
 from tests.authority import Authority
 from tests.gateways import Gateway, free_port
@@ -153,3 +154,11 @@ def test_a_socket_inherits_the_watch_for_dead_peers() -> None:
                 assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
                 assert accepted.getsockopt(tcp, socket.TCP_KEEPIDLE) == KEEP_IDLE_S
                 assert accepted.getsockopt(tcp, socket.TCP_USER_TIMEOUT) == UNACKNOWLEDGED_MS
+
+
+def test_the_end_of_a_certificate_is_read_as_ssl_reads_it() -> None:
+    for month in range(1, 13):
+        for day in (1, 9, 10, 28):
+            for year in (1999, 2028, 2050, 9999):
+                time = f"{date(year, month, day):%b %e} 23:59:58 {year} GMT"
+                assert seconds(time) == ssl.cert_time_to_seconds(time)

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 import zlib
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -22,7 +23,12 @@ from gateway.shell.durable import DurableStore, Recovered, Settings
 from gateway.shell.segments import AHEAD_BYTES, read_header, scan
 
 SETTINGS = Settings(
-    "gw", free_bytes_min=0, segment_bytes=8192, rewrite_bytes_min=4096, ballast_bytes=4096
+    "gw",
+    free_bytes_min=0,
+    segment_bytes=8192,
+    rewrite_bytes_min=4096,
+    rewrite_after_s=0.0,
+    ballast_bytes=4096,
 )
 
 
@@ -256,6 +262,29 @@ def test_a_rewrite_frees_the_log_and_loses_nothing_at_any_call(tmp_path: Path) -
     assert crashes > 10
     assert store.vitals.log_bytes < report.log_bytes
     assert read(directory)[1] == [message(2), message(4), Released(1)]
+    store.close()
+
+
+def test_where_writing_again_did_not_end_it_is_not_begun_at_once_after_the_next_start(
+    tmp_path: Path,
+) -> None:
+    patient = replace(SETTINGS, rewrite_after_s=0.3)
+    store = opened(tmp_path, changed=patient)
+    content(store.recover())
+    assert store.commit([message(1, 40_000)]).result().rewrite is Wish.NOW
+    store.commit([message(1, 40_000)], Rewrite.BEGIN).result()
+    store.close()
+    store = opened(tmp_path, changed=patient)
+    began = time.monotonic()
+    content(store.recover())
+    while store.commit([message(2)]).result().rewrite is Wish.NONE:
+        assert time.monotonic() < began + 10
+    assert time.monotonic() >= began + 0.3
+    store.commit([message(1, 40_000)], Rewrite.WHOLE).result()
+    store.close()
+    store = opened(tmp_path, changed=patient)
+    content(store.recover())
+    assert store.commit([message(3, 60_000)]).result().rewrite is not Wish.NONE
     store.close()
 
 

@@ -128,3 +128,9 @@ class History:
     def is_calm(self, begin: float, end: float) -> bool:
         """Whether nothing was wrong from `begin` to `end`."""
         return any(start <= begin and end <= stop for start, stop in self.calm)
+
+    def is_up(self, box: str, since: float) -> bool:
+        """Whether the box ran from then on to the end, without a pause."""
+        return any(
+            each.box == box and each.begin <= since and each.end == NEVER for each in self.awake
+        )

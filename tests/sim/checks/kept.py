@@ -1,9 +1,10 @@
 """G1 to G3 as far as one gateway's disk goes: a session that is kept gets all that was acknowledged.
 
-What was published at its own gateway is promised whatever goes wrong; what came from another one is safe
-when that was calm, and for as long as it takes to be on disk here. QoS 2 never comes twice (but for what
-another gateway sent on while it was being released, and then lost its power), QoS 1 not twice on one
-connection, and each for the first time in its order.
+What was published at its own gateway is promised whatever goes wrong. What came from another one is, if
+that knew of the session when it was sent, and then was calm for as long as it takes to be on disk here,
+or did not fall itself: what a gateway lost in memory is offered to it again. QoS 2 never comes twice
+(but for what another gateway sent on while it was being released, and then lost its power), QoS 1 not
+twice on one connection, and each for the first time in its order.
 
 A session that moves is promised what was published while all was calm, whatever goes wrong later; order,
 and that nothing comes twice, as long as nothing goes wrong.
@@ -52,9 +53,7 @@ def _promised(history: History, kept: Kept, publication: Publication) -> bool:
         return False
     if publication.topic in SHARED_TOPICS:
         return False
-    if publication.box != kept.box and not history.is_calm(
-        publication.sent_at, publication.acked_at + TO_DISK_S
-    ):
+    if publication.box != kept.box and not _comes_over(history, publication):
         return False
     return any(
         granted.granted_at <= publication.sent_at
@@ -62,6 +61,16 @@ def _promised(history: History, kept: Kept, publication: Publication) -> bool:
         and _matches(granted.topic_filter, publication.topic)
         for granted in kept.granted
     )
+
+
+def _comes_over(history: History, publication: Publication) -> bool:
+    """Whether another gateway must have it, or can have it again from its own. A retained one may be
+    overtaken meanwhile by what a third gateway knows of the topic."""
+    sent_at, acked_at = publication.sent_at, publication.acked_at
+    if history.is_calm(sent_at, acked_at + TO_DISK_S):
+        return True
+    known = history.is_calm(sent_at, sent_at) and not publication.retain
+    return known and history.is_up(publication.box, sent_at)
 
 
 def _again(history: History, kept: Kept, published: dict[str, Publication]) -> list[str]:
