@@ -1,7 +1,7 @@
 """A session that is packed and unpacked elsewhere behaves as before.
 
-Random stories as in `test_kept_any.py`; now and then a session goes through a parcel into the same broker,
-under a new number.
+Random stories as in `test_kept_any.py`; now and then a session goes through a parcel into the same
+broker, under a new number.
 """
 
 from random import Random
