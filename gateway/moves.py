@@ -41,7 +41,8 @@ class Claim(_Move, frozen=True, tag="claim"):
 
 
 class Parcel(_Move, frozen=True, tag="parcel"):
-    """Piece `number` of a session, from 1 on; the first one has its `label`. `ready`: all that was sent
+    """Piece `number` of a session, from 1 on; the first one has its `label`, but where the receiver has
+    it (`Claim.have`). `ready`: all that was sent
     to the client is in, it may be served. `last`: nothing follows."""
 
     number: int

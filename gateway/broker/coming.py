@@ -192,6 +192,8 @@ class Comings:
             passage = Passage(own=False, owed=(coming.source, HEAD), handed_on=True)
             self._begin(coming.client_id, coming.unpacker, label, passage, ticket)
         unpacker = coming.unpacker
+        if coming.rest and piece.label:
+            unpacker.widen(read_label(piece.label, broker.journal), ticket)
         unpacker.add(piece.records, ticket)
         session = unpacker.session
         if session.passage is None:
@@ -544,6 +546,7 @@ def absorb(broker: BrokerState, old: Session, session: Session, ticket: Ticket |
     if old.line == session.line:
         packer, unpacker = Packer(broker, old), Unpacker(broker, session)
         wait = ticket or Ticket(lambda: None)
+        unpacker.widen(read_label(packer.label(), broker.journal), wait)
         while not packer.is_done():
             unpacker.add(packer.piece(), wait)
         broker.vitals.sessions_merged += 1

@@ -172,7 +172,7 @@ class Goings:
         while not going.number or not (packer.is_done() or going.last):
             if going.number and self._unkept.get(gateway, 0) >= UNKEPT_BYTES_MAX:
                 return
-            label = packer.label() if not (going.number or claim.rest) else b""
+            label = packer.label() if not (going.number or claim.have) else b""
             self._send(going, label, packer.piece(), False)
         if not going.last and self._is_through(going):
             assert going.session.passage is not None, "it goes"

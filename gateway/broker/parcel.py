@@ -47,7 +47,7 @@ from gateway.broker.replay import replay_again
 from gateway.broker.rewriting import Living, Rewriting
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
-from gateway.broker.subscribing import route_to
+from gateway.broker.subscribing import route_to, subscribe
 from gateway.mqtt.packets import Subscription
 from gateway.mqtt.properties import Properties
 from gateway.tickets import Ticket
@@ -186,6 +186,14 @@ class Unpacker:
             delay_will(broker, row.client_id, will, due)
             keep_will(journal, row.client_id, will, due)
         return session
+
+    def widen(self, label: Label, ticket: Ticket) -> None:
+        """The session is here, and was there as well, on the other side of a cut: what its client
+        subscribed to there counts, too."""
+        session = self.session
+        for name, row in label.subscriptions:
+            if name not in session.subscriptions:
+                subscribe(self._broker, session, subscription_of(name, row), ticket)
 
     def add(self, data: bytes, ticket: Ticket) -> None:
         """A piece came; the ticket is held until the disk has it, or the client has acknowledged it.

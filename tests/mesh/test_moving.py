@@ -6,7 +6,7 @@ from gateway.broker import going
 from gateway.broker.coming import ANSWER_S
 from gateway.broker.quarrels import FREE
 from gateway.moves import Claim, Kept, Moved, Parcel
-from gateway.mqtt.packets import ConnAck, PubComp, Publish, PubRec, PubRel, Version, Will
+from gateway.mqtt.packets import ConnAck, PingReq, PubComp, Publish, PubRec, PubRel, Version, Will
 from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
 from gateway.table import Row
@@ -335,6 +335,31 @@ def test_a_gateway_that_comes_back_gives_only_what_is_not_known_and_nothing_twic
     assert roamer.got == numbers(0, 5) + numbers(10, 15) + numbers(5, 10)
     assert homes(room) == ["b"] and at_rest(room)
     assert b.node.broker.vitals.sessions_merged == 1
+
+
+def test_what_a_client_subscribed_to_on_either_side_of_a_cut_counts_after_it() -> None:
+    room, (a, b) = gates("a", "b")
+    roamer = subscribed(a, "before")
+    between(room, "a", "b").cut()
+    room.wait(4)
+    roamer.subscribe("at/a")
+    talk(roamer)
+    room.now += 1
+    roamer.connect(b)
+    talk(roamer)
+    roamer.subscribe("at/b")
+    talk(roamer)
+    room.wait(20)
+    roamer.say(PingReq())
+    room.line(a, b)
+    room.wait(3)
+    talk(roamer)
+    assert homes(room) == ["b"] and at_rest(room)
+    publisher = a.client("p")
+    for topic in ("before", "at/a", "at/b"):
+        publish(publisher, topic, topic.encode())
+    talk(roamer)
+    assert sorted(roamer.got) == [b"at/a", b"at/b", b"before"]
 
 
 def test_what_waits_in_an_old_session_is_not_for_the_new_one_of_a_clean_start() -> None:
