@@ -71,7 +71,8 @@ class KeptDelivery:
 class Kept:
     """A session that is kept on disk; `box` is empty for one that moves.
 
-    `lost_at`: when its client had been told that there is one, and then that there is none.
+    `lost_at`: when its client had been told that there is one, and then that there is none. `unheard`:
+    when it gave a CONNECT up before it was answered: it may have been told there that there is none.
     """
 
     client: str
@@ -79,6 +80,7 @@ class Kept:
     connections: int = 0
     granted: list[Granted] = field(default_factory=list)
     deliveries: list[KeptDelivery] = field(default_factory=list)
+    unheard: list[float] = field(default_factory=list)
     lost_at: list[tuple[float, float]] = field(default_factory=list)
 
 

@@ -93,7 +93,7 @@ class Keeper:
     def hurry(self) -> None:
         """Connects anew at once; whoever has the old connection is not told."""
         wire, self._wire = self._wire, None
-        self._connected = False
+        self._give_up()
         self._asked.clear()
         if wire is not None:
             wire.abandon(0)
@@ -118,9 +118,15 @@ class Keeper:
 
     def lost(self) -> None:
         """The connection is over; the session is not."""
-        self._connected, self._wire = False, None
+        self._wire = None
+        self._give_up()
         self._asked.clear()
         self._world.say(f"{self.name} lost its connection")
+
+    def _give_up(self) -> None:
+        if not self._connected:
+            self.kept.unheard.append(self._world.now)
+        self._connected = False
 
     def _handle(self, packet: Packet) -> None:
         match packet:

@@ -18,6 +18,7 @@ from tests.sim.scenario import SHARED_TOPICS
 
 _matches = lru_cache(100_000)(matches)
 
+GIVES_UP_S = 10.0  # what happened before that may have a part in what a CONNECT is answered
 HEALED_S = 3.0  # until both sides of a cut know which of two sessions stays
 TO_DISK_S = 4.0  # a commit that stalls, and the one behind it
 
@@ -55,6 +56,8 @@ def _promised(history: History, kept: Kept, publication: Publication) -> bool:
         return False
     if publication.box != kept.box and not _comes_over(history, publication):
         return False
+    if any(not history.is_calm(at - GIVES_UP_S, at) for at in kept.unheard) and not kept.box:
+        return False  # perhaps nobody had its state, and it did not hear that it has to begin anew
     return any(
         granted.granted_at <= publication.sent_at
         and granted.ended_at > history.ended_at
