@@ -693,7 +693,7 @@ def test_two_devices_with_one_client_id_are_slowed_and_named() -> None:
 
 
 def test_one_device_that_roams_from_one_address_is_not_slowed() -> None:
-    room, (a, b) = gates("a", "b")
+    _, (a, b) = gates("a", "b")
     roamer = subscribed(a, "t")
     for _ in range(FREE):
         for gate in (b, a):
@@ -770,7 +770,7 @@ def test_rows_of_sessions_that_ended_or_expired_are_gone_everywhere() -> None:
 
 
 def test_a_row_that_nobody_here_can_read_is_nobodys_session() -> None:
-    room, (a, b) = gates("a", "b")
+    room, (a, _) = gates("a", "b")
     stamp = a.mesh.stamp(room.now)
     a.node.broker.rows_came("sessions", [("c", Row(stamp, stamp, b"\xc1"))], room.now)
     roamer = Roamer("c")
