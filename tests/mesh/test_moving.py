@@ -804,7 +804,7 @@ def test_v311_clients_move_too() -> None:
 
 
 def test_the_order_is_the_same_after_the_new_gateway_lost_its_power() -> None:
-    """What is published while the rest of the queue comes is on disk before that, and stands behind it."""
+    """What is published while the rest of the queue comes is on disk before that, and behind it."""
     room, (a, b) = gates("a", "b")
     roamer = subscribed(a, "t")
     roamer.leave()

@@ -1,4 +1,4 @@
-"""A bounded number of runs; by hand more: python -m tests.sim --seeds 1000, also with --disks, --calm."""
+"""A bounded number of runs; by hand more: python -m tests.sim --seeds 1000, --disks, --calm."""
 
 import os
 import subprocess
