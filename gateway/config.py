@@ -150,6 +150,7 @@ class ClusterSection:
     suspect_s: float = 1.5
     dead_s: float = 3.0
     expected_gateways: int = 0  # 0: do not check
+    forget_after_days: int = 7  # 0: never
 
 
 @dataclass(frozen=True, slots=True)

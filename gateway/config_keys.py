@@ -455,6 +455,7 @@ CLUSTER = Section(
         seconds("suspect_s", 0.1, 300, "Silence after which a gateway is suspect."),
         seconds("dead_s", 0.2, 600, "Silence after which a gateway is dead."),
         whole("expected_gateways", 0, 32, "Fewer alive are a problem to report; 0: do not check."),
+        whole("forget_after_days", 0, 3650, "So long dead, a gateway is gone for good; 0: never."),
     ),
 )
 

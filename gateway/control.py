@@ -150,6 +150,7 @@ class Status(NamedTuple):
     store: StoreStatus | None = None
     tls: TlsStatus | None = None
     broker: BrokerStatus | None = None
+    safe_to_unplug: tuple[str, ...] | None = None  # names, one of which may be; None: no mesh
 
 
 def worst_first(problems: Iterable[ProblemStatus]) -> tuple[ProblemStatus, ...]:
@@ -169,6 +170,8 @@ def to_document(status: Status) -> dict[str, Any]:
         document["tls"] = status.tls._asdict()
     if status.broker is not None:
         document["broker"] = status.broker._asdict()
+    if status.safe_to_unplug is not None:
+        document["safe_to_unplug"] = list(status.safe_to_unplug)
     return document
 
 
@@ -193,6 +196,12 @@ def _text(value: object, place: str) -> str:
     if not isinstance(value, str):
         raise misfit(f"{place} is not a text")
     return value
+
+
+def _texts(value: object, place: str) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise misfit(f"{place} is not a list")
+    return tuple(_text(each, f"{place}[{index}]") for index, each in enumerate(value))
 
 
 def _switch(value: object, place: str) -> bool:
@@ -342,4 +351,5 @@ _STATUS: dict[str, Reader] = {
     "store": _or_none(_store),
     "tls": _or_none(_tls),
     "broker": _or_none(_broker),
+    "safe_to_unplug": _or_none(_texts),
 }

@@ -17,7 +17,8 @@ LIMIT_DEFAULT, LIMIT_MAX = 100, 10_000  # rows of a listing; 10,000 of 200 bytes
 
 
 class Kind(Enum):
-    """What an argument is. A SECRET is asked for at the terminal, or read from standard input."""
+    """What an argument is. A SECRET is asked for at the terminal, or read from standard input; as an
+    option it is a switch that says so."""
 
     TEXT = "a text"
     COUNT = "a whole number"
@@ -50,7 +51,8 @@ class Argument(NamedTuple):
 
 
 class Command(NamedTuple):
-    """`words` are one or two: "status", "user add". `stream`: many answers come, perhaps until Ctrl-C.
+    """`words` are up to three: "status", "user add", "cluster key show". `stream`: many answers come,
+    perhaps until Ctrl-C.
 
     `changes`: it does something, and is written to the log. `here`: gwctl itself does it, without
     asking gatewayd.
@@ -85,6 +87,8 @@ _RULE = Argument(
     "allow or deny; user NAME, group NAME or everybody; read or write; a topic filter",
     many=True,
 )
+
+_FORCE_OUT = Argument("force", Kind.SWITCH, "do not wait for other gateways", False, option=True)
 
 COMMANDS: tuple[Command, ...] = (
     Command(
@@ -202,6 +206,80 @@ COMMANDS: tuple[Command, ...] = (
             Argument("action", Kind.TEXT, "read or write", choices=("read", "write")),
             Argument("topic", Kind.TEXT, "the topic"),
         ),
+    ),
+    Command(
+        "drain",
+        "sends the clients of this gateway to others; it stays in the mesh",
+        (_FORCE_OUT,),
+        description="Waits until no other gateway is out of service and another one has what this one "
+        "has, then takes no more clients, and disconnects those that are here, 200 a second, without "
+        "their wills. Clients of MQTT 5.0 are told where to go (0x9C with a server reference). Then it "
+        "may be unplugged, and the others wait with theirs until it is back, for ten minutes at most. "
+        "It lasts until gwctl undrain, or until gatewayd is started anew. Ctrl-C ends the waiting.",
+        stream=True,
+        changes=True,
+    ),
+    Command("undrain", "lets clients come in again", changes=True),
+    Command(
+        "reboot",
+        "drains this gateway, and reboots its box",
+        (_FORCE_OUT,),
+        description="Does what gwctl drain does, and reboots the box then. Other gateways that are told "
+        "to reboot wait until this one is back, for ten minutes at most.",
+        stream=True,
+        changes=True,
+    ),
+    Command(
+        "forget",
+        "a gateway that is gone for good is no member of the mesh any more",
+        (
+            Argument("gateway", Kind.TEXT, "its name or id"),
+            Argument("force", Kind.SWITCH, "also one that is alive", False, True),
+        ),
+        description="Every gateway stops to dial it, to wait for it and to count it. Its store stays "
+        "forgotten for ever: if its card comes back it is refused, and brings nothing that was deleted "
+        "meanwhile. The same box with a new card, or after gwctl cluster rejoin on it, is a new member. "
+        "A gateway that was dead for cluster.forget_after_days is forgotten by itself.",
+        changes=True,
+    ),
+    Command(
+        "cluster rejoin",
+        "makes this gateway a new member, after it was forgotten",
+        (Argument("force", Kind.SWITCH, "also if nobody says that it was", False, True),),
+        description="For a gateway that the mesh has forgotten. Its daemon ends, sets all that is in "
+        "its state directory aside in a folder left-1, left-2, ..., and begins anew with a new store. "
+        "Users, rules and retained messages come from the mesh. Sessions and what waited in them stay "
+        "in the folder.",
+        changes=True,
+    ),
+    Command(
+        "cluster key show",
+        "the fingerprints of the cluster keys that hold, and who has the newest",
+        description="Shows the fingerprints of the keys by which gateways know each other, the newest "
+        "first, and which gateways have the newest on disk. A fingerprint gives nothing away.",
+    ),
+    Command(
+        "cluster key rotate",
+        "makes a new cluster key, which holds beside the old one",
+        (Argument("key", Kind.SECRET, "ask for the key instead of making one", "", option=True),),
+        description="Makes a new key and tells it to every gateway that is linked. It is shown once: "
+        "write it down for the configuration of gateways that come new. Both keys hold until gwctl "
+        "cluster key finish, and a gateway that is away comes in with the old one and is told the new "
+        "one. So is a stolen gateway that can still reach the others: forget it first (gwctl forget).",
+        changes=True,
+    ),
+    Command(
+        "cluster key finish",
+        "ends the old cluster key",
+        (
+            Argument(
+                "force", Kind.SWITCH, "also while gateways do not have the new one", False, True
+            ),
+        ),
+        description="Ends all keys but the newest. Links made with them are closed and made anew. A "
+        "gateway that does not have the new key stays out from then on, until it is written into its "
+        "configuration: so this is refused, with their names, while there are some.",
+        changes=True,
     ),
 )
 

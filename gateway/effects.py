@@ -7,6 +7,9 @@ effect once, in order, and reports back by an input of the machine that asked.
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from gateway.keyring import Key
+from gateway.table import Row
+
 Level = Literal["debug", "info", "warning", "error"]
 
 
@@ -27,10 +30,14 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Open a link to this address; answer with `Mesh.dialled` or `Mesh.dial_failed`."""
+    """Open a link to this address; answer with `Mesh.opened` or `Mesh.dial_failed`.
+
+    `keys` are the fingerprints of the cluster keys to try, in this order.
+    """
 
     address: str
     port: int
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +49,39 @@ class SaveMeshTime:
 
 @dataclass(frozen=True, slots=True)
 class SaveMember:
-    """Keep on disk that this gateway belongs to the mesh and where it was last seen."""
+    """Keep on disk that this gateway belongs to the mesh and where it was last seen; `dead_s` is for how
+    long it has been dead."""
 
     gateway: str
     name: str
     address: str
     port: int
+    store: str = ""
+    dead_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetMember:
+    """This gateway belongs to the mesh no more."""
+
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveRow:
+    """Keep on disk a row of a table that is the mesh's own (`gateway/mesh/state.py`)."""
+
+    table: str
+    key: str
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class SaveKeys:
+    """Put the cluster keys on disk; answer with `Mesh.keys_saved` and this version."""
+
+    version: int
+    keys: tuple[Key, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +93,5 @@ class CheckPassword:
     stored: str = field(repr=False)
 
 
-Effect = Note | Dial | SaveMeshTime | SaveMember | CheckPassword
+Save = SaveMeshTime | SaveMember | ForgetMember | SaveRow | SaveKeys
+Effect = Note | Dial | Save | CheckPassword

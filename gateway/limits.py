@@ -58,6 +58,16 @@ BATCH_BYTES_MAX = 262_144
 UNTAKEN_BYTES_HIGH = 4_194_304
 UNTAKEN_BYTES_LOW = 1_048_576
 
+# Cluster keys that are remembered, with those that are over: one is changed after a theft.
+KEYS_MAX = 16
+
+# Stores of gateways that are gone for good: 200 bytes each, for ever. A card a week for twenty years.
+FORGOTTEN_MAX = 1_024
+
+# How long the lock for taking gateways out of service waits for one that is away: a box boots, a card is
+# changed.
+LOCK_LEASE_S = 600.0
+
 # Beyond this QoS 0 messages to that gateway are dropped, counted (publishers should have paused), and
 # all messages when it is silent (nobody pauses for it).
 UNTAKEN_BYTES_MAX = 16_777_216

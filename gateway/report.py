@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from gateway.mesh.frames import Vitals
     from gateway.mesh.losses import Losses
     from gateway.mesh.peer import Peer
-    from gateway.mesh.refusals import Refusal
 
 DEVICES_FILTER = "gateways/+/devices"  # where gateway-devices says how its ports are
 DISK_FULL_PERCENT = 90.0
@@ -78,7 +77,7 @@ class Reporter:
         problems = worst_first(
             [
                 *problems,
-                *self._mesh_problems(rows, peers, now),
+                *self._mesh_problems(now),
                 *_box_problems(rows),
                 *self._own_problems(now),
                 *self._slow_problems(now),
@@ -104,7 +103,16 @@ class Reporter:
             store=store,
             tls=tls,
             broker=self._broker(),
+            safe_to_unplug=self._safe_to_unplug(),
         )
+
+    def _safe_to_unplug(self) -> tuple[str, ...] | None:
+        mesh = self._node.mesh
+        if mesh is None:
+            return None
+        from gateway.mesh.unplugging import safe_to_unplug
+
+        return tuple(safe_to_unplug(mesh.state))
 
     def _broker(self) -> BrokerStatus:
         broker, sessions = self._node.broker, self._node.broker.state.sessions.values()
@@ -134,27 +142,13 @@ class Reporter:
                     ports.append(row)
         return tuple(sorted(ports, key=lambda port: (port.gateway, port.name)))
 
-    def _mesh_problems(
-        self, rows: list[GatewayStatus], peers: list[Peer], now: float
-    ) -> list[ProblemStatus]:
+    def _mesh_problems(self, now: float) -> list[ProblemStatus]:
         mesh = self._node.mesh
         if mesh is None:
             return []
-        problems = [_life_problem(peer, now) for peer in peers if peer.life is not Life.ALIVE]
-        expected = mesh.state.identity.cluster.expected_gateways
-        alive = sum(row.state is GatewayState.ALIVE for row in rows)
-        if alive < expected:
-            text = f"{alive} of {expected} expected gateways are here"
-            remedy = "see to the missing ones, or set cluster.expected_gateways"
-            problems.append(ProblemStatus(Severity.ERROR, text, remedy))
-        names = [row.name for row in rows]
-        for name in sorted({name for name in names if names.count(name) > 1}):
-            remedy = "give each its own gateway.name"
-            problems.append(
-                ProblemStatus(Severity.WARNING, f"two gateways are called {name}", remedy)
-            )
-        problems += [_refusal_problem(refusal) for refusal in mesh.refusals(now)]
-        return problems + _loss_problems(mesh.losses, now)
+        from gateway.mesh.problems import problems
+
+        return problems(mesh.state, self._name, now) + _loss_problems(mesh.losses, now)
 
     def _own_problems(self, now: float) -> list[ProblemStatus]:
         vitals = self._node.broker.vitals
@@ -327,34 +321,6 @@ def _peer_row(peer: Peer, now: float) -> GatewayStatus:
     heard_s = None if peer.hello is None else round(max(0.0, now - peer.heard_at), 2)
     rtt_ms = None if peer.rtt_s is None or not alive else round(peer.rtt_s * 1000, 2)
     return row._replace(last_heard_s=heard_s, rtt_ms=rtt_ms)
-
-
-def _life_problem(peer: Peer, now: float) -> ProblemStatus:
-    silent = "since this gateway started"
-    if peer.hello is not None:
-        silent = f"for {now - peer.heard_at:.0f} s"
-    if peer.life is Life.DEAD and peer.stopping:
-        text = f"{peer.name} was stopped on purpose"
-        return ProblemStatus(Severity.WARNING, text, "start it when its work is done")
-    if peer.life is Life.DEAD:
-        text = f"{peer.name} is dead: nothing heard from it {silent}"
-        remedy = f"see to its power and network ({peer.address}); the others serve its clients"
-        return ProblemStatus(Severity.ERROR, text, remedy)
-    text = f"{peer.name} is suspect: nothing heard from it {silent}"
-    return ProblemStatus(Severity.WARNING, text, "wait some seconds; then see to its network")
-
-
-def _refusal_problem(refusal: Refusal) -> ProblemStatus:
-    severity = Severity.NOTICE if refusal.code == "other-cluster" else Severity.WARNING
-    remedies = {
-        "other-cluster": "nothing to do if that is meant; else give it this cluster's name",
-        "cluster": "give it this cluster's name, or take its address out of cluster.peers",
-        "key": "give it this cluster's key, or another cluster name",
-        "protocol": "bring both to the same version",
-        "clone": "one card is a copy of the other: give each box its own gateway.serial_number",
-    }
-    remedy = remedies.get(refusal.code, "see the log of both gateways")
-    return ProblemStatus(severity, f"{refusal.who} stays out: {refusal.text}", remedy)
 
 
 def _box_problems(rows: list[GatewayStatus]) -> list[ProblemStatus]:

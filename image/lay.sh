@@ -6,7 +6,7 @@ python=/usr/lib/gateway/site-packages
 
 cp -a --no-preserve=ownership "$RECIPE/files/." "$system"
 find "$system" -xdev -name .keep -delete # holds a folder that is empty in the repository
-install -D -m 644 -t "$system/usr/lib/systemd/system" systemd/*.service
+install -D -m 644 -t "$system/usr/lib/systemd/system" systemd/*.service systemd/*.path
 install -D -m 644 systemd/gateway-sysusers.conf "$system/usr/lib/sysusers.d/gateway.conf"
 install -D -m 644 systemd/gateway-tmpfiles.conf "$system/usr/lib/tmpfiles.d/gateway.conf"
 install -D -m 644 systemd/gateway-sshd.conf "$system/etc/ssh/sshd_config.d/10-gateway.conf"

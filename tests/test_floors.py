@@ -20,7 +20,7 @@ MEASURED = ("gateway", "bench", "demo", "firmware-clients")
 FLOORS: dict[str, int] = {
     **dict.fromkeys(("errors", "limits", "ids", "tickets", "timers"), 0),
     **dict.fromkeys(("arrival", "clock", "config", "digest", "effects", "moves"), 1),
-    "table": 1,
+    **dict.fromkeys(("keyring", "table"), 1),
     **dict.fromkeys(("control", "control_commands", "control_lines"), 1),
     **dict.fromkeys(("config_checks", "config_file", "config_keys", "config_report"), 1),
     **dict.fromkeys(("config_document", "config_reader", "config_rules", "proxy_protocol"), 1),

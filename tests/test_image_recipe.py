@@ -75,7 +75,8 @@ def test_the_state_of_every_service_survives_a_reboot() -> None:
 
 def test_every_service_is_started() -> None:
     preset = (RECIPE / "files/usr/lib/systemd/system-preset/10-gateway.preset").read_text()
-    for unit in (REPOSITORY / "systemd").glob("*.service"):
+    units = [*(REPOSITORY / "systemd").glob("*.service"), *(REPOSITORY / "systemd").glob("*.path")]
+    for unit in units:
         assert f"enable {unit.name}\n" in preset
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from gateway.shell.draining import WISH
 from gateway.shell.handed_over import NAME, SERVING
 from tests.requires import missing, needs
 
 pytestmark = pytest.mark.slow
 OURS = Path(__file__).parent.parent / "systemd"
 UNITS = sorted(OURS.glob("*.service"))
+PATHS = sorted(OURS.glob("*.path"))
 SYSTEM_UNITS = Path("/usr/lib/systemd/system")
 DAEMONS = [unit for unit in UNITS if unit.name != "gateway-setup.service"]
 EXPOSURE_MAX = 2.0  # systemd-analyze's scale: 10 is open, 0 is closed
@@ -51,6 +53,8 @@ def root(tmp_path: Path) -> Path:
         missing("the units of the package systemd are not installed")
     units = tmp_path / "usr" / "lib" / "systemd" / "system"
     shutil.copytree(SYSTEM_UNITS, units, symlinks=True)
+    for unit in PATHS:
+        shutil.copy(unit, units)
     for unit in UNITS:
         shutil.copy(unit, units)
         for key in ("ExecStart", "ExecReload", "ExecStopPost"):
@@ -62,7 +66,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", [*UNITS, *PATHS], ids=lambda unit: unit.name)
 def test_systemd_finds_nothing_wrong(unit: Path, root: Path) -> None:
     verified = run(needs("systemd-analyze"), "verify", f"--root={root}", unit.name)
     assert [line for line in verified.stdout.splitlines() if "gateway" in line] == []
@@ -128,6 +132,12 @@ def test_settings_come_before_what_they_are_for() -> None:
     before = " ".join(unit["Before"]).split()
     needed = {"systemd-networkd.service", "ssh.service", "gatewayd.service"}
     assert needed | {"gateway-devices.service", "network-pre.target"} <= set(before)
+
+
+def test_gatewayd_asks_for_a_reboot_where_systemd_looks() -> None:
+    """What happens then is in tests/image/test_restart.py."""
+    (wish,) = settings(OURS / "gateway-reboot.path")["PathExists"]
+    assert wish == f"/run/gatewayd/{WISH}"
 
 
 def test_the_door_is_kept_over_a_restart_and_closed_behind_a_start_that_failed() -> None:

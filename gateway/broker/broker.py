@@ -23,10 +23,11 @@ from gateway.broker.backlog import Bounds
 from gateway.broker.connecting import Online
 from gateway.broker.connection import Connection, Moves, State
 from gateway.broker.delivery import arrived, caught_up, publish
+from gateway.broker.draining import begin, send_away
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.identity import checked
 from gateway.broker.journal import Journal
-from gateway.broker.keeping import PEOPLE, forget_retained, keep_row, keep_session
+from gateway.broker.keeping import PEOPLE, forget_retained, keep_row
 from gateway.broker.living import living, restore
 from gateway.broker.logins import Logins, User
 from gateway.broker.outbox import Outbox
@@ -394,12 +395,20 @@ class Broker:
         """A planned stop: clients are told, and no will is sent."""
         self.state.at(now)
         for connection in list(self._online.values()):
-            session = connection.session
-            if connection.will is not None and session is not None and session.number:
-                keep_session(self.state.journal, session, None, None)
-            self.state.room.let_will_go(connection.will)
-            connection.will = None
-            connection.refuse(Reason.SERVER_SHUTTING_DOWN, "the gateway stops")
+            send_away(self.state, connection, Reason.SERVER_SHUTTING_DOWN, "the gateway stops")
+
+    def drain_clients(self, others: Callable[[], Sequence[str]], now: float) -> None:
+        """Nobody comes in any more, and clients are sent to `others`: doors, "host" or "host:port"."""
+        self.state.at(now)
+        begin(self.state, self._online, others)
+
+    def drained(self) -> bool:
+        """Whether it takes no clients."""
+        return self.state.draining is not None
+
+    def undrain_clients(self) -> None:
+        """Clients may come in again."""
+        self.state.draining = None
 
     @property
     def journal(self) -> Journal:

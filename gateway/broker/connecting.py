@@ -219,6 +219,8 @@ def release(broker: BrokerState, message: Message) -> None:
 
 
 def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reason, str] | None:
+    if connection.broker.draining is not None:
+        return Reason.USE_ANOTHER_SERVER, "this gateway is drained"
     if not packet.client_id and not packet.clean_start and packet.version is not Version.MQTT5:
         # [MQTT-3.1.3-8 of 3.1.1]
         return Reason.CLIENT_IDENTIFIER_NOT_VALID, "no client id and no clean session"

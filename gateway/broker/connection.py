@@ -21,6 +21,7 @@ from gateway.limits import HELD_BYTES_MAX, RECEIVE_MAXIMUM, UNANSWERED_MAX
 from gateway.mqtt.decode import decode
 from gateway.mqtt.framing import split
 from gateway.mqtt.packets import ConnAck, Disconnect, Packet, PacketType, Version, Will
+from gateway.mqtt.properties import NO_PROPERTIES, Properties
 from gateway.mqtt.reasons import CONNACK_REASONS, Reason
 from gateway.tickets import Ticket
 from gateway.timers import NO_TIMER
@@ -222,9 +223,9 @@ class Connection:
         # [MQTT-3.2.2-7] [MQTT-3.14.0-1] [MQTT-3.14.2-2]
         if self.state is not State.OPEN:
             if reason in CONNACK_REASONS:
-                self._say(ConnAck(False, reason), detail)
+                self._say(ConnAck(False, reason, self._elsewhere(reason)), detail)
         elif self.version is Version.MQTT5:
-            self._say(Disconnect(reason), detail)
+            self._say(Disconnect(reason, self._elsewhere(reason)), detail)
         self._log(f"{detail or reason.name} ({reason:#x})")
         self.close(with_will=True)
 
@@ -302,6 +303,12 @@ class Connection:
     def acknowledge(self, answer: Answer, why: str = "") -> None:
         """Adds an acknowledgement to those of the read at work; `why` for who wants to know."""
         self.acks.append(worded(answer, why, self.wishes, self.outbox))
+
+    def _elsewhere(self, reason: Reason) -> Properties:
+        """Where the client may go instead, section 4.11."""
+        if reason is not Reason.USE_ANOTHER_SERVER or self.broker.draining is None:
+            return NO_PROPERTIES
+        return Properties(server_reference=self.broker.draining.reference())
 
     def _say(self, answer: Answer, why: str) -> None:
         """The last words, unless the client takes none as long as that [MQTT-3.1.2-24]."""

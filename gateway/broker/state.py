@@ -17,6 +17,7 @@ from gateway.broker.logins import Logins
 from gateway.broker.outbox import Outbox
 from gateway.broker.passage import HERE, Fetching
 from gateway.broker.people import People
+from gateway.broker.referral import Referral
 from gateway.broker.registry import Registry
 from gateway.broker.retained import Retained
 from gateway.broker.room import Room
@@ -50,6 +51,7 @@ class BrokerState:
     `traces` is whom to tell what becomes of messages, while somebody watches.
     `origin` is the gateway whose messages are at work, `registry` and `fetching` are for a gateway that
     is one of a mesh.
+    `draining` is where clients are sent, while this gateway takes none.
     """
 
     settings: MqttSection
@@ -84,6 +86,7 @@ class BrokerState:
     origin: str = HERE
     registry: Registry | None = None
     fetching: Fetching | None = None
+    draining: Referral | None = None
     slices: Slices = field(init=False)
     streams: Streams = field(init=False)
 

@@ -9,7 +9,7 @@ import json
 import sys
 from typing import Any
 
-from gateway.control_commands import TRACE, Command, Kind
+from gateway.control_commands import TRACE, Command
 from gateway.control_lines import (
     ControlError,
     RefusedError,
@@ -22,7 +22,7 @@ from gateway.control_lines import (
 from gateway.ctl import streams, views
 from gateway.ctl.client import UnreachableError, ask, find_socket, follow
 from gateway.ctl.exits import DEGRADED, DONE, UNREACHABLE
-from gateway.ctl.parser import arguments_of
+from gateway.ctl.parser import arguments_of, secrets_of
 from gateway.ctl.screen import Screen
 from gateway.ctl.text import clean
 
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     """Exit status 0; 1 when the gateway refuses, 2 when it cannot be asked."""
     command: Command = options.command
     try:
-        request = encode_request(command.words, arguments_of(options) | _secrets(command))
+        request = encode_request(command.words, arguments_of(options) | _secrets(options))
         path = find_socket(options.socket)
         if command.stream:
             return _follow(command, path, request, options.json)
@@ -58,9 +58,9 @@ def _show(command: Command, document: object, as_json: bool) -> int:
 
 
 def _follow(command: Command, path: str, request: bytes, as_json: bool) -> int:
-    """Until Ctrl-C, which is how one leaves, or the gateway's end."""
+    """Until Ctrl-C, which is how one leaves, or the gateway's end, or that of what it does."""
     screen = Screen()
-    begun = False
+    begun, status = False, DONE
     try:
         for line in follow(path, request):
             if not begun:
@@ -68,22 +68,21 @@ def _follow(command: Command, path: str, request: bytes, as_json: bool) -> int:
                 begun = True
                 if command.words == TRACE and screen.is_terminal:  # which may stay empty for long
                     print("gwctl: watching; Ctrl-C ends it", file=sys.stderr)
-            elif as_json:
-                print(json.dumps(decode_item(line), separators=(",", ":")), flush=True)
+                continue
+            document = decode_item(line)
+            status = DEGRADED if document.get("state") == "failed" else DONE
+            if as_json:
+                print(json.dumps(document, separators=(",", ":")), flush=True)
             else:
-                screen.show(streams.lines(command.words, decode_item(line)))
+                screen.show(streams.lines(command.words, document))
     except KeyboardInterrupt:
         return DONE
-    return DONE
+    return status
 
 
-def _secrets(command: Command) -> dict[str, Any]:
+def _secrets(options: argparse.Namespace) -> dict[str, Any]:
     """Asked for twice at a terminal; one line of standard input each where there is none."""
-    return {
-        argument.name: _secret(argument.name)
-        for argument in command.arguments
-        if argument.kind is Kind.SECRET
-    }
+    return {name: _secret(name) for name in secrets_of(options)}
 
 
 def _secret(name: str) -> str:

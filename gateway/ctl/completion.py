@@ -81,16 +81,16 @@ def _cases(found: list[Outline]) -> str:
     """What may come behind the words that were typed; the longest words first."""
     known = {outline.words: _known(outline) for outline in found}
     for outline in found:
-        first, _, second = outline.words.rpartition(" ")
-        known[first] = [*known.get(first, []), second] if outline.words else known[""]
+        above, _, word = outline.words.rpartition(" ")
+        while word:
+            behind = known.setdefault(above, [])
+            if word not in behind:
+                behind.append(word)
+            above, _, word = above.rpartition(" ")
     lines = []
     for words in sorted(known, key=lambda words: (-words.count(" "), -len(words), words)):
         pattern = f'" {words} "*' if words else '" "'
         lines.append(f'        {pattern}) known="{" ".join(known[words])}" ;;')
-    groups = dict.fromkeys(
-        outline.words.partition(" ")[0] for outline in found if " " in outline.words
-    )
-    lines[-1] = lines[-1].replace('known="', 'known="' + "".join(f"{group} " for group in groups))
     return "\n".join(lines)
 
 

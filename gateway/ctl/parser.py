@@ -34,24 +34,28 @@ def make_parser(only_here: bool) -> Parser:
             metavar="[USER@]HOST[,...]",
             help="run the command there, over ssh; several hosts one after the other",
         )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    groups: dict[str, Any] = {}
+    levels = {"": parser.add_subparsers(title="commands", required=True, metavar="COMMAND")}
     for command in COMMANDS:
-        first, _, second = command.words.partition(" ")
-        level = commands
-        if second:
-            if first not in groups:
-                group = commands.add_parser(first, help=group_help(first))
-                groups[first] = group.add_subparsers(required=True, metavar="COMMAND")
-            level = groups[first]
-        _add(level, second or first, command, only_here)
+        above, _, word = command.words.rpartition(" ")
+        _add(_level(levels, above), word, command, only_here)
     return parser
 
 
-def group_help(first: str) -> str:
-    """The line for commands of two words that begin with the same one."""
-    words = [c.words.partition(" ")[2] for c in COMMANDS if c.words.startswith(f"{first} ")]
-    return ", ".join(words)
+def _level(levels: dict[str, Any], words: str) -> Any:
+    """Where commands stand that begin with these words."""
+    if words not in levels:
+        above, _, word = words.rpartition(" ")
+        group = _level(levels, above).add_parser(word, help=group_help(words))
+        levels[words] = group.add_subparsers(required=True, metavar="COMMAND")
+    return levels[words]
+
+
+def group_help(words: str) -> str:
+    """The line for commands that begin with the same words."""
+    behind = [
+        c.words.removeprefix(f"{words} ") for c in COMMANDS if c.words.startswith(f"{words} ")
+    ]
+    return ", ".join(dict.fromkeys(each.partition(" ")[0] for each in behind))
 
 
 def arguments_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -61,15 +65,25 @@ def arguments_of(options: argparse.Namespace) -> dict[str, Any]:
     return {argument.name: getattr(options, PREFIX + argument.name) for argument in typed}
 
 
+def secrets_of(options: argparse.Namespace) -> list[str]:
+    """The names of the secrets that are to be asked for."""
+    command: Command = options.command
+    secrets = [argument for argument in command.arguments if argument.kind is Kind.SECRET]
+    return [s.name for s in secrets if not s.option or getattr(options, PREFIX + s.name)]
+
+
 def words_of(options: argparse.Namespace) -> list[str]:
     """The same command as words, without the hosts: what another box is to run."""
     command: Command = options.command
     words = ["gwctl", *command.words.split()]
-    values = arguments_of(options)
+    values, secrets = arguments_of(options), secrets_of(options)
     standing: list[str] = []
     for argument in command.arguments:
         value = values.get(argument.name)
-        if argument.kind is Kind.SECRET or value == argument.default:
+        if argument.kind is Kind.SECRET:
+            words += [f"--{argument.name}"] if argument.option and argument.name in secrets else []
+            continue
+        if value == argument.default:
             continue
         if argument.many:
             standing += value or []
@@ -111,10 +125,10 @@ def _add(level: Any, word: str, command: Command, only_here: bool) -> None:
 
 
 def _add_argument(parser: argparse.ArgumentParser, argument: Argument) -> None:
-    if argument.kind is Kind.SECRET:
+    if argument.kind is Kind.SECRET and not argument.option:
         return
     form: dict[str, Any] = {"help": argument.help}
-    if argument.kind is Kind.SWITCH:
+    if argument.kind in (Kind.SWITCH, Kind.SECRET):
         form["action"] = "store_true"
     else:
         form |= {"metavar": argument.metavar, "default": argument.default}

@@ -65,7 +65,7 @@ def report(status: Status, width: int = WIDTH_MIN) -> list[Line]:
         lines += [[], *counters.lines(status.broker, width)]
     if status.serial_ports:
         lines += [[], *_serial_ports(status.serial_ports, width)]
-    return [*lines, [], *_problems(status, width)]
+    return [*lines, [], *_problems(status, width), *_unplugging(status, width)]
 
 
 def _summary(status: Status, width: int) -> list[Line]:
@@ -175,6 +175,15 @@ def _problems(status: Status, width: int) -> list[Line]:
     if status.health is Health.HEALTHY:
         return [[Span("nothing is wrong")]]
     return [[Span("something is wrong, but no reason was given; see journalctl -u gatewayd")]]
+
+
+def _unplugging(status: Status, width: int) -> list[Line]:
+    """ "safe to unplug: gw2, gw3", one of which is meant."""
+    if status.safe_to_unplug is None:
+        return []
+    names = ", ".join(clean(name) for name in status.safe_to_unplug) or "no gateway"
+    first, *more = wrap(f"safe to unplug: {names}", width - 2)
+    return [[], [Span(first)], *([Span(f"  {line}")] for line in more)]
 
 
 def _problem(problem: ProblemStatus, width: int) -> list[Line]:

@@ -80,4 +80,15 @@ def _missed(document: dict[str, Any]) -> list[Line]:
     return [[Span(gap, Style.DOUBTFUL)]]
 
 
-_VIEWS: Mapping[str, Callable[[dict[str, Any]], list[Line]]] = {"log": _log, "trace": _trace}
+def _step(document: dict[str, Any]) -> list[Line]:
+    """What a command that takes a while is at."""
+    style = Style.BAD if document.get("state") == "failed" else Style.PLAIN
+    return [[Span(words(document.get("text")), style)]]
+
+
+_VIEWS: Mapping[str, Callable[[dict[str, Any]], list[Line]]] = {
+    "log": _log,
+    "trace": _trace,
+    "drain": _step,
+    "reboot": _step,
+}

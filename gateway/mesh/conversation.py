@@ -19,7 +19,7 @@ from gateway.effects import SaveMember
 from gateway.errors import LinkError
 from gateway.ids import Stamp
 from gateway.limits import GATEWAYS_MAX, SYNC_TIMEOUT_S
-from gateway.mesh import membership, presence, reconcile, tables
+from gateway.mesh import forgetting, keys, lock, membership, presence, reconcile, tables
 from gateway.mesh.frames import (
     PROTOCOL,
     PROTOCOL_MIN,
@@ -33,7 +33,10 @@ from gateway.mesh.frames import (
     Hello,
     Interest,
     InterestTaken,
+    Keys,
     Known,
+    Lock,
+    LockHeard,
     Member,
     Received,
     Refuse,
@@ -41,6 +44,7 @@ from gateway.mesh.frames import (
     Rows,
     Said,
     Start,
+    Strange,
     Synced,
     Taken,
     Vitals,
@@ -48,7 +52,7 @@ from gateway.mesh.frames import (
 from gateway.mesh.incoming import Incoming, Promise
 from gateway.mesh.link import Link, LinkState
 from gateway.mesh.peer import INTEREST, RETAINED, TABLES_AND_CLIENTS, Peer
-from gateway.mesh.state import MeshState
+from gateway.mesh.state import FORGOTTEN, MeshState
 from gateway.mqtt.message import Message
 
 
@@ -77,15 +81,29 @@ def greet(state: MeshState, link: Link) -> None:
 
 def _members(state: MeshState) -> tuple[Member, ...]:
     known = [peer for peer in state.peers.values() if peer.address]
-    return tuple(Member(p.gateway, p.name, p.address, p.port) for p in known)
+    return tuple(_member(peer) for peer in known)
+
+
+def _member(peer: Peer) -> Member:
+    return Member(peer.gateway, peer.name, peer.address, peer.port, peer.store)
 
 
 def handle(state: MeshState, link: Link, frame: AnyFrame) -> None:
     """Does what a frame asks. Raises LinkError when the link must end."""
+    if isinstance(frame, Strange):
+        _on_strange(state, link, frame)
+        return
     move = _MOVES.get((link.state, type(frame)))
     if move is None:
         raise LinkError("malformed", f"{type(frame).__name__} while {link.state.value}")
     move(state, link, frame)
+
+
+def _on_strange(state: MeshState, link: Link, frame: Strange) -> None:
+    """While a mesh is updated one by one, a later version may say what this one does not know."""
+    peer = state.peers.get(link.gateway)
+    if link.state is LinkState.WAITING or peer is None or not peer.speaks(PROTOCOL + 1):
+        raise LinkError("malformed", f"a frame of the type {frame.type!r}, which is none")
 
 
 def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
@@ -103,11 +121,13 @@ def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
         start = "/".join(map(str, _start_of(hello)))
         peer.incoming = Incoming(state.local.position(peer.gateway, start), start)
         membership.gone(state, peer)
+        peer.wish = None
     _remember(state, peer, link, hello)
     if peer.speaks(TABLES_AND_CLIENTS) and not peer.came:
         peer.came = True
         state.local.gateway_came(peer.gateway, state.now)
-    state.hold(peer.gateway, state.now + SYNC_TIMEOUT_S)
+    if not peer.refuses:
+        state.hold(peer.gateway, state.now + SYNC_TIMEOUT_S)
     membership.judge(state)
     incoming = peer.incoming
     link.say(Received(hello.store, hello.boot, incoming.number, incoming.waiting()))
@@ -135,6 +155,7 @@ def _check(state: MeshState, link: Link, hello: Hello) -> None:
         if hello.nonce == me.nonce:
             raise LinkError("self", "this is my own address")
         raise LinkError("clone", f"{hello.name} has the identity of this gateway")
+    forgetting.check(state, hello)
     if link.certified != hello.gateway:
         raise LinkError("identity", f"{hello.name} shows the certificate of {link.certified}")
 
@@ -162,20 +183,22 @@ def _settle_double(state: MeshState, peer: Peer, link: Link, hello: Hello) -> No
 
 def _remember(state: MeshState, peer: Peer, link: Link, hello: Hello) -> None:
     address = hello.address or link.address[0]
-    moved = (peer.name, peer.address, peer.port) != (hello.name, address, hello.link_port)
+    before = _member(peer)
     peer.name, peer.address, peer.port = hello.name, address, hello.link_port
+    peer.store = hello.store
     peer.hello, peer.link, peer.heard_at = hello, link, state.now
     peer.stopping, peer.knows = False, -1
     peer.awaiting = {INTEREST, RETAINED}
     if peer.speaks(TABLES_AND_CLIENTS):
         peer.awaiting |= state.local.tables.keys()
     link.state = LinkState.GREETED
-    if moved:
-        state.effects.append(SaveMember(peer.gateway, peer.name, peer.address, peer.port))
+    if _member(peer) != before:
+        state.effects.append(
+            SaveMember(peer.gateway, peer.name, peer.address, peer.port, peer.store)
+        )
         for other in state.links:
             if other.state is LinkState.UP:
-                member = Member(peer.gateway, peer.name, peer.address, peer.port)
-                other.say(Known((member,)))
+                other.say(Known((_member(peer),)))
     if link.dialled:
         state.dialling.answered(link.address, peer.gateway)
     state.refusals.clear(hello.name)
@@ -185,12 +208,13 @@ def _remember(state: MeshState, peer: Peer, link: Link, hello: Hello) -> None:
 
 
 def _meet(state: MeshState, members: tuple[Member, ...]) -> None:
-    for member in members:
+    for member in filter(lambda member: forgetting.known(state, member), members):
         state.dialling.add((member.address, member.port), member.gateway, state.now)
 
 
 def _on_received(state: MeshState, link: Link, frame: Received) -> None:
     peer = state.peers[link.gateway]
+    peer.refuses = False
     me = state.identity
     mine = (frame.store, frame.boot) == (me.store, me.boot)
     peer.outgoing.go_on(frame.number if mine else 0, frame.waits if mine else [], state.now)
@@ -201,8 +225,11 @@ def _on_received(state: MeshState, link: Link, frame: Received) -> None:
             link.say(clients)
     for interest in state.own_interest.full(state.local.filters()):
         link.say(interest)
+    keys.tell(state, peer)
+    if state.wish is not None:
+        lock.tell(state, peer)
     link.say(Digest(state.local.retained.digest()))
-    tables.compare(state, peer, state.local.tables)
+    tables.compare(state, peer, state.tables())
 
 
 def _on_start(state: MeshState, link: Link, frame: Start) -> None:
@@ -342,6 +369,10 @@ def _on_retained(state: MeshState, link: Link, frame: Retained) -> None:
 
 def _on_rows(state: MeshState, link: Link, frame: Rows) -> None:
     tables.on_rows(state, link, frame)
+    if frame.table == FORGOTTEN:
+        forgetting.apply(state)
+    if link.closed:
+        return  # it is the sender that is forgotten
     _perhaps_synced(state, state.peers[link.gateway])
 
 
@@ -352,6 +383,18 @@ def _on_beat(state: MeshState, link: Link, frame: Beat) -> None:
 def _on_vitals(state: MeshState, link: Link, frame: Vitals) -> None:
     peer = state.peers[link.gateway]
     peer.vitals, peer.vitals_at = frame, state.now
+
+
+def _on_keys(state: MeshState, link: Link, frame: Keys) -> None:
+    keys.heard(state, frame)
+
+
+def _on_lock(state: MeshState, link: Link, frame: Lock) -> None:
+    lock.on_lock(state, state.peers[link.gateway], frame)
+
+
+def _on_lock_heard(state: MeshState, link: Link, frame: LockHeard) -> None:
+    lock.on_heard(state, state.peers[link.gateway], frame)
 
 
 def _on_known(state: MeshState, link: Link, frame: Known) -> None:
@@ -368,7 +411,13 @@ def _on_refuse(state: MeshState, link: Link, frame: Refuse) -> None:
     if frame.code in ("double", "self"):
         link.close()
         return
-    raise LinkError(frame.code, f"it refuses this gateway: {frame.detail}")
+    code = frame.code
+    if code == forgetting.CODE:
+        code = forgetting.HERE
+        if link.gateway in state.peers:
+            state.peers[link.gateway].refuses = True
+            membership.judge(state)
+    raise LinkError(code, f"it refuses this gateway: {frame.detail}")
 
 
 def _retained_in(state: MeshState, peer: Peer) -> None:
@@ -404,6 +453,9 @@ _MOVES: dict[tuple[LinkState, type], Move] = {
     (LinkState.UP, Rows): _on_rows,
     (LinkState.UP, Beat): _on_beat,
     (LinkState.UP, Vitals): _on_vitals,
+    (LinkState.UP, Keys): _on_keys,
+    (LinkState.UP, Lock): _on_lock,
+    (LinkState.UP, LockHeard): _on_lock_heard,
     (LinkState.UP, Known): _on_known,
     (LinkState.UP, Bye): _on_bye,
     (LinkState.UP, Refuse): _on_refuse,

@@ -46,6 +46,14 @@ class Dialling:
             target.retry_at = now + DIAL_BACKOFF_MIN_S  # news of it: do not wait the back-off out
             target.backoff_s = DIAL_BACKOFF_MIN_S
 
+    def forget(self, gateway: str) -> None:
+        """No address is tried for this gateway, until one is added anew."""
+        self._targets = {
+            address: target
+            for address, target in self._targets.items()
+            if target.gateway != gateway
+        }
+
     def answered(self, address: Address, gateway: str) -> None:
         """This gateway answers at the address."""
         target = self._targets.get(address)

@@ -5,20 +5,23 @@
 
 The first frame of each side is Hello; what follows depends on both understanding a common version of
 the protocol. Unknown fields are ignored and missing ones have defaults, so that a field may be added
-without a new version. Entries are arrays, for speed, and grow at their end only.
+without a new version. Entries are arrays, for speed, and grow at their end only. A frame of a type that
+is not known (`Strange`) is passed over if its sender speaks a later version.
 
 Refusal codes: "protocol" (no common version), "cluster" (another cluster name), "self" (one's own
 address), "clone" (two boxes with one identity), "identity" (the certificate names another gateway),
-"double" (a second link; the first one stays), "malformed" (what came is no frame).
+"double" (a second link; the first one stays), "forgotten" (the mesh has forgotten this store),
+"malformed" (what came is no frame).
 
 Must not know what is done about a frame.
 """
 
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
 from gateway.errors import LinkError
+from gateway.keyring import Key
 from gateway.limits import LINK_FRAME_BYTES_MAX
 from gateway.moves import Move
 from gateway.table import Row
@@ -26,6 +29,7 @@ from gateway.table import Row
 PROTOCOL: Final = 2  # what this version speaks
 PROTOCOL_MIN: Final = 1  # the oldest that it still understands
 HEADER_BYTES: Final = 4
+TYPE_CHARACTERS_MAX: Final = 40  # of a type that is not known, as it is shown
 
 
 class Frame(msgspec.Struct, frozen=True, tag_field="t"):
@@ -33,12 +37,13 @@ class Frame(msgspec.Struct, frozen=True, tag_field="t"):
 
 
 class Member(msgspec.Struct, frozen=True, array_like=True):
-    """A gateway somebody knows, and where its link port was."""
+    """A gateway somebody knows, with its store, and where its link port was."""
 
     gateway: str
     name: str
     address: str
     port: int
+    store: str = ""
 
 
 class Hello(Frame, frozen=True, tag="hello"):
@@ -245,6 +250,12 @@ class Vitals(Frame, frozen=True, tag="vitals"):
     temperature_c: float | None = None
 
 
+class Keys(Frame, frozen=True, tag="keys"):
+    """What I know of the keys of the links. Since protocol 2."""
+
+    keys: list[Key]
+
+
 class Known(Frame, frozen=True, tag="known"):
     """Gateways of this mesh that the receiver may not have met."""
 
@@ -253,6 +264,29 @@ class Known(Frame, frozen=True, tag="known"):
 
 class Bye(Frame, frozen=True, tag="bye"):
     """I stop on purpose."""
+
+
+class Lock(Frame, frozen=True, tag="lock"):
+    """I want the mesh's lock since `stamp`; without one I do not. Since protocol 2."""
+
+    stamp: tuple[int, int] | None = None
+    why: str = ""
+
+
+class LockHeard(Frame, frozen=True, tag="lock-heard"):
+    """I know of your wish of this stamp."""
+
+    stamp: tuple[int, int]
+
+
+class Strange(Frame, frozen=True, tag="strange"):
+    """What came is a frame of this type, which is not known here. Nobody sends this one."""
+
+    type: str
+
+
+class _Typed(msgspec.Struct, frozen=True):
+    t: str
 
 
 AnyFrame = (
@@ -274,17 +308,37 @@ AnyFrame = (
     | Beat
     | Vitals
     | Known
+    | Lock
+    | LockHeard
+    | Strange
+    | Keys
     | Bye
 )
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(AnyFrame)
+_type_decoder = msgspec.msgpack.Decoder(_Typed)
+_KNOWN: Final = frozenset(frame.__struct_config__.tag for frame in get_args(AnyFrame))
 
 
 def encode(frame: Frame) -> bytes:
     """The frame as it goes over the link, length first."""
     body = _encoder.encode(frame)
     return len(body).to_bytes(HEADER_BYTES, "big") + body
+
+
+def _frame(body: memoryview) -> AnyFrame:
+    try:
+        frame: AnyFrame = _decoder.decode(body)
+        return frame
+    except msgspec.DecodeError as error:  # ValidationError is one
+        try:
+            kind = _type_decoder.decode(body).t
+        except msgspec.DecodeError:
+            kind = ""
+        if kind and kind not in _KNOWN:
+            return Strange(kind[:TYPE_CHARACTERS_MAX])
+        raise LinkError("malformed", f"not a frame: {error}") from error
 
 
 def split(data: bytes) -> tuple[list[AnyFrame], int]:
@@ -301,9 +355,6 @@ def split(data: bytes) -> tuple[list[AnyFrame], int]:
             raise LinkError("malformed", f"a frame of {length} bytes")
         if body + length > size:
             break
-        try:
-            frames.append(_decoder.decode(memoryview(data)[body : body + length]))
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
-            raise LinkError("malformed", f"not a frame: {error}") from error
+        frames.append(_frame(memoryview(data)[body : body + length]))
         start = body + length
     return frames, start

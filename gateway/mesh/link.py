@@ -23,7 +23,8 @@ class LinkState(Enum):
 class Link:
     """`certified` is the gateway id in the other side's certificate.
 
-    `address` is where it was dialled, or where the connection comes from; `dialled` who began it.
+    `address` is where it was dialled, or where the connection comes from; `dialled` who began it; `key`
+    the fingerprint of the cluster key by which both know each other.
     """
 
     __slots__ = (
@@ -37,15 +38,24 @@ class Link:
         "echo_ms",
         "gateway",
         "hello_by",
+        "key",
         "out",
         "owner",
         "state",
     )
 
-    def __init__(self, address: tuple[str, int], certified: str, dialled: bool, now: float) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        certified: str,
+        dialled: bool,
+        now: float,
+        key: str = "",
+    ) -> None:
         self.address = address
         self.certified = certified
         self.dialled = dialled
+        self.key = key
         self.state = LinkState.WAITING
         self.gateway = ""  # who is there, once it said so
         self.hello_by = now + HELLO_TIMEOUT_S

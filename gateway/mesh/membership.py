@@ -23,15 +23,22 @@ def judge(state: MeshState) -> None:
         if silent_s >= cluster.dead_s and peer.link is not None:
             peer.link.close()
             unlink(state, peer)
-        if silent_s < cluster.suspect_s and peer.link is not None and peer.hears_us:
+        if peer.refuses:
+            _dead(state, peer)
+        elif silent_s < cluster.suspect_s and peer.link is not None and peer.hears_us:
             _alive(state, peer)
         elif silent_s < cluster.dead_s or _heard_by_others(state, peer):
             _suspect(state, peer)
         else:
             _dead(state, peer)
-        if peer.waited_for and (silent_s >= cluster.suspect_s or not peer.hears_us):
+        silent = silent_s >= cluster.suspect_s or not peer.hears_us or peer.refuses
+        if peer.waited_for and silent:
             peer.waited_for = False
             peer.outgoing.release_tickets()
+    if state.alive():
+        state.alone_since = None
+    elif state.alone_since is None:
+        state.alone_since = state.now
 
 
 def next_change(state: MeshState) -> float:
@@ -91,6 +98,11 @@ def _dead(state: MeshState, peer: Peer) -> None:
     if peer.life is Life.DEAD:
         return
     state.note("warning", f"{peer.name} ({peer.gateway}) is dead: nothing heard from it")
+    bury(state, peer)
+
+
+def bury(state: MeshState, peer: Peer) -> None:
+    """Nothing is expected from it and nothing goes there, until it is heard again."""
     peer.life = Life.DEAD
     peer.hears = frozenset()
     peer.outgoing.park(state.now)

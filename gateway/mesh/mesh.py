@@ -5,14 +5,24 @@ Fulfils the broker's `Elsewhere` and reaches the broker through `Local`. Frames 
 outgoing lists, effects in `drain`. Must not know sockets, TLS or mDNS, only what they found.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 
 from gateway.clock import MeshClock
 from gateway.effects import Dial, Effect
 from gateway.errors import LinkError, ProtocolError
 from gateway.ids import NEVER, Stamp
-from gateway.mesh import conversation, membership, presence, tables
+from gateway.keyring import Keyring
+from gateway.mesh import (
+    conversation,
+    forgetting,
+    keys,
+    lock,
+    membership,
+    presence,
+    tables,
+    unplugging,
+)
 from gateway.mesh.dialling import Dialling
 from gateway.mesh.frames import Bye, Member, Refuse, Synced, Taken, Vitals
 from gateway.mesh.identity import Identity
@@ -46,6 +56,7 @@ class Mesh:
         state = self.state
         for member in members:
             peer = Peer(member.gateway, member.name, member.address, member.port, known_since=now)
+            peer.store = member.store
             state.peers[member.gateway] = peer
             state.dialling.add((member.address, member.port), member.gateway, now)
         if state.peers:
@@ -144,17 +155,34 @@ class Mesh:
         self.state.now = now
         self.state.dialling.add((address, port), gateway, now)
 
+    def seen(
+        self, name: str, store: str, gateway: str, address: str, port: int, now: float
+    ) -> None:
+        """As `found`, for one that says its name and store: who is forgotten is not dialled."""
+        self.state.now = now
+        if forgetting.is_forgotten(self.state, gateway, store):
+            text = "it was forgotten by this mesh, and is back"
+            self.state.refused(forgetting.CODE, name, text)
+        else:
+            self.found(gateway, address, port, now)
+
     def refused(self, code: str, who: str, text: str, now: float) -> None:
         """The shell turned somebody away: another key, another cluster."""
         self.state.now = now
         self.state.refused(code, who, text)
 
-    def opened(self, address: tuple[str, int], certified: str, dialled: bool, now: float) -> Link:
-        """A TLS connection stands; `certified` is the id in the other side's certificate."""
+    def opened(
+        self, address: tuple[str, int], certified: str, dialled: bool, now: float, key: str = ""
+    ) -> Link:
+        """A TLS connection stands; `certified` is the id in the other side's certificate, `key` the
+        fingerprint of the cluster key by which both know each other."""
         self.state.now = now
-        link = Link(address, certified, dialled, now)
+        link = Link(address, certified, dialled, now, key)
         self.state.links[link] = None
-        conversation.greet(self.state, link)
+        if self.state.keyring.over(key):  # since the handshake began
+            link.close()
+        else:
+            conversation.greet(self.state, link)
         return link
 
     def dial_failed(self, address: tuple[str, int], now: float) -> None:
@@ -219,13 +247,14 @@ class Mesh:
                 elif link.state is LinkState.WAITING and link.hello_by <= now:
                     self._refuse(link, "malformed", "said nothing")
         membership.judge(state)
+        forgetting.age(state)
         for reason, until in list(state.holding.items()):
             if until <= now:
                 state.release(reason)
         state.check_boot()
         state.check_barriers()
         for address, port in state.dialling.due(state.linked(), now):
-            state.effects.append(Dial(address, port))
+            state.effects.append(Dial(address, port, keys.to_dial_with(state)))
 
     def deadline(self) -> float:
         """When `wake` is due."""
@@ -258,6 +287,91 @@ class Mesh:
         effects, state.effects = state.effects, []
         return effects
 
+    def recall(
+        self,
+        keyring: Keyring,
+        rows: Iterable[tuple[str, str, Row]] = (),
+        dead_s: Mapping[str, float] | None = None,
+    ) -> None:
+        """What the disk keeps of the mesh besides its members, before the first link: keys, rows of the
+        mesh's own tables, for how long gateways have been dead."""
+        state = self.state
+        state.keyring = keyring
+        for table, key, row in rows:
+            if table in state.own_tables:
+                state.own_tables[table].put(key, row)
+        for gateway, seconds in (dead_s or {}).items():
+            if gateway in state.peers:
+                state.peers[gateway].dead_s = state.peers[gateway].dead_saved_s = seconds
+        forgetting.apply(state)  # the power may have gone between the row and the member
+
+    def forget(self, gateway: str, now: float) -> bool:
+        """This gateway, one of the peers, is gone for good; False: too many are."""
+        self.state.now = now
+        return forgetting.forget(self.state, self.state.peers[gateway])
+
+    def is_forgotten(self) -> bool:
+        """Whether another gateway says that this one was forgotten."""
+        refusals = self.state.refusals.current(self.state.now)
+        own = self.state.identity
+        told = any(refusal.code == forgetting.HERE for refusal in refusals)
+        return told or forgetting.is_forgotten(self.state, own.gateway, own.store)
+
+    def want_lock(self, why: str, now: float) -> None:
+        """This gateway wants to be the one that is out of service; `why` is a word for the operator."""
+        self.state.now = now
+        lock.want(self.state, why)
+
+    def give_lock_up(self, now: float) -> None:
+        """It does not want that any more."""
+        self.state.now = now
+        lock.give_up(self.state)
+
+    def lock_waits_for(self) -> list[str]:
+        """Why it may not be that yet, in words; nothing: it may."""
+        return [] if lock.has(self.state) else lock.waits_for(self.state)
+
+    def would_be_missed(self) -> bool:
+        """Whether something would be out of reach without this gateway."""
+        return self.state.identity.name not in unplugging.safe_to_unplug(self.state)
+
+    def doors(self) -> list[str]:
+        """Where clients may go instead: the other gateways that live, with the port where it differs."""
+        own = self.state.identity
+        found = []
+        for peer in self.state.alive():
+            if peer.hello is not None and peer.wish is None:
+                same = peer.hello.mqtt_port == own.mqtt_port
+                found.append(peer.address if same else f"{peer.address}:{peer.hello.mqtt_port}")
+        return found
+
+    def rotate_key(self, fingerprint: str, secret: bytes, now: float) -> None:
+        """There is a new cluster key; only while just one holds."""
+        self.state.now = now
+        keys.rotate(self.state, fingerprint, secret)
+
+    def finish_key(self, now: float) -> None:
+        """Of the cluster keys only the newest holds."""
+        self.state.now = now
+        keys.finish(self.state)
+
+    def old_links(self) -> bool:
+        """Whether a link still stands by a cluster key that is over."""
+        return any(self.state.keyring.over(link.key) for link in self.state.links)
+
+    def keys_saved(self, version: int, now: float) -> None:
+        """The keys of a `SaveKeys` are on disk, and may be used."""
+        self.state.now = now
+        keys.saved(self.state, version)
+
+    def without_newest_key(self) -> list[str]:
+        """The names of gateways that are not known to have the newest cluster key on disk."""
+        return [peer.name for peer in keys.without_newest(self.state)]
+
+    def has_newest_key(self) -> bool:
+        """Whether the newest cluster key is on disk here."""
+        return keys.has_newest(self.state)
+
     def _say_taken(self, peer: Peer, link: Link) -> None:
         """What became of the peer's entries since it was told."""
         incoming = peer.incoming
@@ -287,7 +401,7 @@ class Mesh:
 
     def _outlet(self, peer: Peer) -> PeerOutlet:
         outlet = self._outlets.get(peer.gateway)
-        if outlet is None:
+        if outlet is None or not outlet.leads_to(peer):
             outlet = self._outlets[peer.gateway] = PeerOutlet(peer, self.state)
         return outlet
 

@@ -21,6 +21,10 @@ class PeerOutlet:
         self._peer = peer
         self._state = state
 
+    def leads_to(self, peer: Peer) -> bool:
+        """Whether it is this one's: a gateway that was forgotten comes back as another peer."""
+        return self._peer is peer
+
     def offer(self, message: Message, stamp: Stamp | None, ticket: Ticket | None) -> None:
         """Adds the message to the peer's stream, if that is not full.
 

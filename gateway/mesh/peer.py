@@ -17,6 +17,16 @@ TABLES_AND_CLIENTS = 2  # since this version of the link protocol there are thei
 INTEREST, RETAINED = "interest", "retained"  # what is awaited of a peer, beside tables
 
 
+@dataclass(slots=True)
+class Wish:
+    """For the mesh's lock (`lock.py`); `heard` are the ids of those that know of it."""
+
+    stamp: Stamp
+    why: str
+    heard: dict[str, None] = field(default_factory=dict)
+    granted: bool = False
+
+
 @dataclass(slots=True, eq=False)
 class Peer:
     """Times are monotonic seconds here; `heard_at` is the last byte from it over any link.
@@ -25,7 +35,8 @@ class Peer:
     `clients` who is connected there, since when.
     `awaiting` is what must come on this link before clients go on: its interest, its retained messages,
     its tables by name. `came`: moves of sessions reckon with it. `roots` are its tables as its last
-    heartbeat has them, `differing_since` says for how long they are not as here.
+    heartbeat has them, `differing_since` says for how long they are not as here. `dead_s` is for how
+    long it has been dead while others lived, `dead_saved_s` what the disk has of that.
     """
 
     gateway: str
@@ -35,6 +46,9 @@ class Peer:
     life: Life = Life.SUSPECT
     heard_at: float = NEVER
     known_since: float = 0.0
+    store: str = ""
+    dead_s: float = 0.0
+    dead_saved_s: float = 0.0
     hello: Hello | None = None
     vitals: Vitals | None = None
     vitals_at: float = NEVER
@@ -57,6 +71,8 @@ class Peer:
     streaming: bool = False  # the other side has said what it has: messages may go
     taken_said: int = 0
     stopping: bool = False
+    wish: Wish | None = None
+    refuses: bool = False  # it has forgotten this gateway: that it says so is no sign of life
 
     def speaks(self, protocol: int) -> bool:
         """Whether it understands this version of the link protocol."""

@@ -10,7 +10,8 @@ from gateway.limits import REFUSAL_SHOWN_S, REFUSALS_MAX
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """`code` is one of frames.py, "key" or "other-cluster"; `who` a name or an address."""
+    """`code` is one of frames.py, "other-cluster", or of keys: "key" (another), "key-over" (theirs),
+    "key-here" (ours is not taken), or "forgotten-here" (we are); `who` a name or an address."""
 
     code: str
     who: str

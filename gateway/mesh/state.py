@@ -2,12 +2,17 @@
 
 `now` is the time of the input at work. `holding` are the reasons why clients are held back (the boot
 barrier, a link that has not been synced yet), each with the time at which it ends by itself.
+`alone_since` is since when no other gateway lives; None: one does. `copied` says of a gateway whether
+what it has is at another one, too, that lives.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.clock import MeshClock
 from gateway.effects import Effect, Level, Note
+from gateway.keyring import Keyring
+from gateway.limits import FORGOTTEN_MAX
 from gateway.mesh.clients import OwnClients
 from gateway.mesh.dialling import Dialling
 from gateway.mesh.frames import Vitals
@@ -16,9 +21,11 @@ from gateway.mesh.interest import Barriers, OwnInterest, PeersInterest
 from gateway.mesh.life import Life
 from gateway.mesh.link import Link
 from gateway.mesh.local import Local
-from gateway.mesh.peer import Peer
+from gateway.mesh.peer import Peer, Wish
 from gateway.mesh.refusals import Refusal, Refusals
+from gateway.table import Table
 
+FORGOTTEN = "forgotten"  # the table of stores that are gone for good
 BOOT = "boot"  # the reason of the boot barrier; other reasons are the ids of gateways
 
 
@@ -38,6 +45,12 @@ class MeshState:
     peers_interest: PeersInterest = field(default_factory=PeersInterest)
     barriers: Barriers = field(default_factory=Barriers)
     refusals: Refusals = field(default_factory=Refusals)
+    own_tables: dict[str, Table] = field(default_factory=lambda: {FORGOTTEN: Table(FORGOTTEN_MAX)})
+    aged_at: float = 0.0
+    alone_since: float | None = None
+    wish: Wish | None = None
+    copied: Callable[[str], bool] = lambda gateway: True
+    keyring: Keyring = field(default_factory=Keyring)
     holding: dict[str, float] = field(default_factory=dict)
     vitals: Vitals | None = None
     effects: list[Effect] = field(default_factory=list)
@@ -50,6 +63,10 @@ class MeshState:
         """A gateway stays out; said in the log once, and in the status while it is news."""
         if self.refusals.add(Refusal(code, who, text), self.now):
             self.note("warning", f"refused {who}: {text}")
+
+    def tables(self) -> dict[str, Table]:
+        """All tables that are the same on all gateways, by name: the broker's, and the mesh's own."""
+        return {**self.local.tables, **self.own_tables}
 
     def linked(self) -> set[str]:
         """The gateways with a link that has been greeted."""

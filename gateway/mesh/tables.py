@@ -9,6 +9,7 @@ it learns from a third. Must not know what rows mean.
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from gateway.effects import SaveRow
 from gateway.errors import LinkError
 from gateway.ids import Stamp
 from gateway.limits import BATCH_BYTES_MAX
@@ -32,7 +33,7 @@ def compare(state: MeshState, peer: Peer, names: Iterable[str]) -> None:
         return
     for name in names:
         peer.differing_since.pop(name, None)
-        peer.link.say(Digest(state.local.tables[name].digest(), name))
+        peer.link.say(Digest(state.tables()[name].digest(), name))
 
 
 def tell(state: MeshState, name: str, news: News) -> None:
@@ -46,7 +47,7 @@ def tell(state: MeshState, name: str, news: News) -> None:
 
 def roots(state: MeshState) -> dict[str, int]:
     """Each table's digest as one number."""
-    return {name: table.root() for name, table in state.local.tables.items()}
+    return {name: table.root() for name, table in state.tables().items()}
 
 
 def heard(state: MeshState, peer: Peer, theirs: dict[str, int]) -> None:
@@ -65,9 +66,19 @@ def unconfirmed(state: MeshState, name: str) -> list[Peer]:
     return [peer for peer in state.peers.values() if peer.roots.get(name) != root]
 
 
+def take(state: MeshState, name: str, rows: News) -> None:
+    """Takes rows in; those of the mesh's own tables are put on disk from here."""
+    if name not in state.own_tables:
+        state.local.rows_came(name, rows, state.now)
+        return
+    for key, row in rows:
+        if state.own_tables[name].put(key, row):
+            state.effects.append(SaveRow(name, key, row))
+
+
 def on_digest(state: MeshState, link: Link, frame: Digest) -> None:
     """The other side's digest of a table: what is listed to it, if something differs."""
-    table = state.local.tables.get(frame.table)
+    table = state.tables().get(frame.table)
     if table is None:  # a later version has it
         link.say(Rows(frame.table, [], compared=True))
         return
@@ -80,7 +91,7 @@ def on_digest(state: MeshState, link: Link, frame: Digest) -> None:
 
 def on_compare(state: MeshState, link: Link, frame: Compare) -> None:
     """The other side's list: what differs from it here is sent."""
-    table = state.local.tables.get(frame.table)
+    table = state.tables().get(frame.table)
     news = [] if table is None else _differing(table, frame)
     for rows in _frames(frame.table, news, compared=True, last=frame.last):
         link.say(rows)
@@ -88,12 +99,12 @@ def on_compare(state: MeshState, link: Link, frame: Compare) -> None:
 
 def on_rows(state: MeshState, link: Link, frame: Rows) -> None:
     """Rows of another gateway; those that are news are taken in."""
-    if frame.table in state.local.tables:
+    if frame.table in state.tables():
         for key, row in frame.rows:
             _check(key, row)
             for stamp in (row.born, row.stamp):
                 state.clock.seen(stamp.time_ms, state.now, stamp.counter)
-        state.local.rows_came(frame.table, frame.rows, state.now)
+        take(state, frame.table, frame.rows)
     if frame.compared and frame.last:
         state.peers[link.gateway].awaiting.discard(frame.table)
 

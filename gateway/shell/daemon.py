@@ -16,6 +16,7 @@ import ssl
 import sys
 import time
 from collections.abc import Awaitable, Coroutine, Sequence
+from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,12 @@ import uvloop
 
 from gateway import __version__
 from gateway.board import serial_number
-from gateway.config import Config, ConfigError
+from gateway.config import ClusterSection, Config, ConfigError
 from gateway.config_document import to_document as config_document
 from gateway.config_loader import DEFAULT_PATH, load_config
-from gateway.control import Status, to_document
+from gateway.control import ProblemStatus, Severity, Status, to_document
 from gateway.control_commands import CONFIG, STATUS
-from gateway.effects import Dial, SaveMember, SaveMeshTime
+from gateway.effects import Dial, Save, SaveKeys
 from gateway.ids import gateway_id
 from gateway.mesh.frames import Vitals
 from gateway.mesh.identity import Identity
@@ -36,6 +37,7 @@ from gateway.node import Node
 from gateway.notify import log_to_stderr, notify, watchdog_interval_s
 from gateway.report import Reporter
 from gateway.shell.accounts import Accounts
+from gateway.shell.alone import register as register_alone
 from gateway.shell.certificate import CertificateError, faults
 from gateway.shell.commands import Commands
 from gateway.shell.control_socket import ControlSocket
@@ -56,10 +58,10 @@ from gateway.shell.store import Store, StoreError
 from gateway.shell.watch import register as register_watch
 
 if TYPE_CHECKING:
-    from gateway.shell.discovery import Sighting
+    from gateway.shell.discovery import Announcement, Discovery, Sighting
+    from gateway.shell.link_keys import LinkKeys
     from gateway.shell.metrics import MetricsServer
     from gateway.shell.peers import Peers
-    from gateway.shell.tls import ClusterKeys
 
 MEASURE_S = 1.0
 ACCOUNTS_S = 10.0  # how often the state file is brought up to date with the users
@@ -82,11 +84,10 @@ class Daemon:
         for note in self._store.notes:
             logger.warning(note)
         self._started = time.monotonic()
-        self._keys: ClusterKeys | None = None
+        self._keys: LinkKeys | None = None
+        self._discovery: Discovery | None = None
         if config.cluster is not None:
-            from gateway.shell.tls import stretch
-
-            self._keys = stretch(config.cluster.name, config.cluster.key)
+            self._keys = self._link_keys(config.cluster)
         kept = self._store.kept
         now = time.monotonic()
         random = SystemRandom()
@@ -100,6 +101,8 @@ class Daemon:
             self._gateway,
             kept.boot,
         )
+        if self.node.mesh is not None and self._keys is not None:
+            self.node.mesh.recall(self._keys.keyring, kept.rows, kept.dead_s)
         settings = Settings(self._gateway, config.storage.free_bytes_min)
         self._keeper = Keeper(DurableStore(config.gateway.state_dir, settings, disk))
         self._accounts = Accounts(self._store)
@@ -120,6 +123,7 @@ class Daemon:
         register_watch(self.commands, self._runtime)
         self._log.register(self.commands)
         register_people(self.commands, self._runtime)
+        self._register_cluster()
         self._control = ControlSocket(config.gateway.control_socket, self.commands)
         self._metrics: MetricsServer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -239,15 +243,37 @@ class Daemon:
             cluster,
         )
 
+    def _register_cluster(self) -> None:
+        if self._config.cluster is None:
+            register_alone(self.commands)
+            return
+        from gateway.shell.cluster import register
+        from gateway.shell.draining import register as register_draining
+
+        assert self._keys is not None, "a mesh has keys"
+        directory = self._config.gateway.state_dir
+        name = self._config.cluster.name
+        register(self.commands, self._runtime, self._keys, name, directory)
+        beside = Path(self._config.gateway.control_socket).parent
+        register_draining(self.commands, self._runtime, beside)
+
+    def _link_keys(self, cluster: ClusterSection) -> LinkKeys:
+        from gateway.shell.link_keys import LinkKeys
+        from gateway.shell.tls import stretch
+
+        ours = stretch(cluster.name, cluster.key)
+        keys = LinkKeys(self._config.gateway.state_dir, ours, self._gateway)
+        for note in keys.notes:
+            logger.warning(note)
+        return keys
+
     async def _listen_for_peers(self) -> None:
         from gateway.shell.peers import Peers
-        from gateway.shell.tls import link_contexts
 
         cluster, gateway = self._config.cluster, self._config.gateway
         assert cluster is not None and self._keys is not None and self.node.mesh is not None
-        contexts = link_contexts(self._keys, self._gateway)
         source = "" if _everywhere(gateway.address) else gateway.address
-        self._peers = Peers(self.node.mesh, contexts, source)
+        self._peers = Peers(self.node.mesh, self._keys, source)
         await self._peers.listen(self._runtime, gateway.address, cluster.link_port)
         for peer in cluster.peers:
             host, _, port = peer.partition(":")
@@ -257,12 +283,30 @@ class Daemon:
         assert self._peers is not None, "a gateway that stands alone dials nobody"
         self._peers.dial(effect)
 
-    def _save(self, effect: SaveMember | SaveMeshTime) -> None:
+    def _save(self, effect: Save) -> None:
         def check(done: asyncio.Future[None]) -> None:
-            if not done.cancelled() and done.exception() is not None:
+            if done.cancelled():
+                return
+            if done.exception() is not None:
                 logger.error("the state directory cannot be written: %s", done.exception())
+            elif isinstance(effect, SaveKeys):
+                self._keys_saved(effect)
 
-        asyncio.wrap_future(self._store.save(effect)).add_done_callback(check)
+        if isinstance(effect, SaveKeys):
+            assert self._keys is not None, "a gateway that stands alone has no keys"
+            keys = self._keys
+            written = self._store.run(lambda _: keys.write(effect.keys))
+        else:
+            written = self._store.save(effect)
+        asyncio.wrap_future(written).add_done_callback(check)
+
+    def _keys_saved(self, effect: SaveKeys) -> None:
+        assert self._keys is not None and self.node.mesh is not None
+        self._keys.use(effect.keys)
+        self.node.mesh.keys_saved(effect.version, self._runtime.now())
+        if self._discovery is not None:
+            self._discovery.announce(self._announcement())
+        self._runtime.schedule()
 
     def _checked(self, token: int, right: bool) -> None:
         def tell() -> None:
@@ -307,17 +351,26 @@ class Daemon:
         gateway, cluster = self._config.gateway, self._config.cluster
         if cluster is not None and not cluster.discovery:
             return
-        from gateway.shell.discovery import Announcement, Discovery
+        from gateway.shell.discovery import Discovery
 
-        announcement = Announcement(
+        self._discovery = Discovery(
+            self._announcement(), gateway.address, gateway.advertise, self._seen
+        )
+        await self._discovery.run()
+
+    def _announcement(self) -> Announcement:
+        from gateway.shell.discovery import Announcement
+
+        cluster = self._config.cluster
+        return Announcement(
             self._gateway,
-            gateway.name,
+            self._store.kept.store,
+            self._config.gateway.name,
             cluster.name if cluster is not None else "",
-            self._keys.fingerprint() if self._keys is not None else "",
+            tuple(self._keys.fingerprints()) if self._keys is not None else (),
             cluster.link_port if cluster is not None else 0,
             self._config.mqtt.port,
         )
-        await Discovery(announcement, gateway.address, gateway.advertise, self._seen).run()
 
     def _seen(self, sighting: Sighting) -> None:
         """mDNS shows a gateway: one of ours is dialled, another is named in the status."""
@@ -327,10 +380,15 @@ class Daemon:
         if sighting.cluster != cluster.name:
             text = f"it belongs to the cluster {sighting.cluster!r}"
             mesh.refused("other-cluster", sighting.name, text, now)
-        elif sighting.fingerprint != self._keys.fingerprint():
-            mesh.refused("key", sighting.name, "its cluster key is another one", now)
+        elif not set(sighting.fingerprints) & set(self._keys.fingerprints()):
+            from gateway.shell.peers import ANOTHER_KEY, KEY_IS_OVER
+
+            over = any(self._keys.over(each) for each in sighting.fingerprints)
+            code, text = KEY_IS_OVER if over else ANOTHER_KEY
+            mesh.refused(code, sighting.name, text, now)
         else:
-            mesh.found(sighting.gateway, sighting.address, sighting.port, now)
+            place = (sighting.gateway, sighting.address, sighting.port)
+            mesh.seen(sighting.name, sighting.store, *place, now)
         self._runtime.schedule()
 
     def _vitals(self) -> Vitals:
@@ -344,10 +402,18 @@ class Daemon:
             *(measures or (None, None, None, None)),
         )
 
+    def _found_at_the_start(self) -> list[ProblemStatus]:
+        """What was amiss with the files, until the next start: it is known to the log for ever."""
+        notes = [*self._store.notes, *self._keeper.notes]
+        if self._keys is not None:
+            notes += self._keys.notes
+        remedy = f"nothing is deleted; see {self._config.gateway.state_dir}, and docs/operating.md"
+        return [ProblemStatus(Severity.WARNING, note, remedy) for note in notes]
+
     def _status(self) -> Status:
         now, store, renewal = self._runtime.now(), self._keeper.status(), self._renewal
         tls = None if renewal is None else renewal.status()
-        problems = [] if renewal is None else renewal.problems()
+        problems = [*self._found_at_the_start(), *([] if renewal is None else renewal.problems())]
         return self._reporter.status(self._vitals(), self._address, now, store, tls, problems)
 
 

@@ -2,7 +2,8 @@
 
 Services (RFC 6762, RFC 6763):
 
-    _gw-ibc._tcp   the link port at gw-ID.local; TXT: id, name, cluster, key (fingerprint), protocol
+    _gw-ibc._tcp   the link port at gw-ID.local; TXT: id, store, name, cluster, protocol, and
+                   the fingerprints of the keys that hold, the oldest as key, the others as keys
     _mqtt._tcp     the MQTT port at NAME.local, for clients; TXT: gateway
 
 So NAME.local, which people type, has an address wherever gatewayd runs, without another responder
@@ -41,12 +42,16 @@ logger = logging.getLogger("gatewayd")
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """What this gateway says of itself; `link_port` 0 says that it stands alone."""
+    """What this gateway says of itself; `link_port` 0 says that it stands alone.
+
+    `fingerprints` are those of the cluster keys that hold, the newest first.
+    """
 
     gateway: str
+    store: str
     name: str
     cluster: str
-    fingerprint: str
+    fingerprints: tuple[str, ...]
     link_port: int
     mqtt_port: int
 
@@ -56,9 +61,10 @@ class Sighting:
     """What another gateway says of itself."""
 
     gateway: str
+    store: str
     name: str
     cluster: str
-    fingerprint: str
+    fingerprints: tuple[str, ...]
     address: str
     port: int
 
@@ -80,6 +86,7 @@ class Discovery:
         self._zeroconf: AsyncZeroconf | None = None
         self._browser: AsyncServiceBrowser | None = None
         self._resolving: set[asyncio.Task[None]] = set()
+        self._other_words = asyncio.Event()
 
     async def run(self) -> None:
         """Announces and browses until cancelled, anew whenever the box's addresses change."""
@@ -95,11 +102,21 @@ class Discovery:
         finally:
             await self._close()
 
+    def announce(self, announcement: Announcement) -> None:
+        """From here on this is said."""
+        if announcement != self._announcement:
+            self._announcement = announcement
+            self._other_words.set()
+
     async def _until_changed(self, current: list[str]) -> None:
-        """Returns when the addresses are others, or it is time to try again."""
+        """Returns when there is something else to say, or it is time to try again."""
         while True:
-            await asyncio.sleep(ADDRESS_CHECK_S)  # there is no event to wait for
-            if self._zeroconf is None or self._addresses() != current:
+            with contextlib.suppress(TimeoutError):  # other addresses are no event to wait for
+                async with asyncio.timeout(ADDRESS_CHECK_S):
+                    await self._other_words.wait()
+            other_words = self._other_words.is_set()
+            self._other_words.clear()
+            if other_words or self._zeroconf is None or self._addresses() != current:
                 return
 
     def _addresses(self) -> list[str]:
@@ -151,9 +168,11 @@ class Discovery:
         if me.link_port:
             properties = {
                 "id": me.gateway,
+                "store": me.store,
                 "name": me.name,
                 "cluster": me.cluster,
-                "key": me.fingerprint,
+                "key": me.fingerprints[-1],
+                "keys": " ".join(me.fingerprints[:-1]),
                 "protocol": str(PROTOCOL),
             }
             infos.append(
@@ -190,9 +209,10 @@ class Discovery:
             self._seen(
                 Sighting(
                     said.get("id", ""),
+                    said.get("store", ""),
                     said.get("name", "") or name,
                     said.get("cluster", ""),
-                    said.get("key", ""),
+                    (*said.get("keys", "").split(), said.get("key", "")),
                     address,
                     info.port or 0,
                 )

@@ -24,10 +24,14 @@ logger = logging.getLogger("gatewayd")
 
 
 class Keeper:
-    """One broker's disk. `restore` comes first, then `commit` for each batch, `close` at last."""
+    """One broker's disk. `restore` comes first, then `commit` for each batch, `close` at last.
+
+    `notes` is what was amiss with the files at the start, a line each.
+    """
 
     def __init__(self, store: DurableStore) -> None:
         self.store = store
+        self.notes: list[str] = []
         self._runtime: Runtime | None = None
 
     def restore(self, broker: Broker, now: float) -> None:
@@ -39,6 +43,7 @@ class Keeper:
             gc.freeze()  # nor is it looked through while it waits
         finally:
             gc.enable()
+        self.notes = recovered.notes
         for note in recovered.notes:
             logger.warning(note)
 

@@ -16,8 +16,9 @@ from gateway.effects import Dial
 from gateway.limits import HELLO_TIMEOUT_S
 from gateway.mesh.link import Link
 from gateway.mesh.mesh import Mesh
+from gateway.shell.link_keys import LinkKeys
 from gateway.shell.runtime import Runtime
-from gateway.shell.tls import LinkContexts, certified_gateway
+from gateway.shell.tls import certified_gateway
 
 logger = logging.getLogger("gatewayd")
 
@@ -25,7 +26,10 @@ ACCEPT_PAUSE_S = 0.5  # after an accept that failed
 ACCEPTING_MAX = 64  # handshakes under way at once; more are closed
 WRITE_BYTES_HIGH = 1_048_576
 CLOSE_TIMEOUT_S = 2.0
-REFUSED_BY_TLS = "its cluster key is another one"
+# why TLS did not come to be: a code of the refusal, and words
+ANOTHER_KEY = "key", "its cluster key is another one"
+KEY_IS_OVER = "key-over", "it comes with a cluster key that is over"
+KEY_NOT_TAKEN = "key-here", "it takes none of the cluster keys here: they are over, or others"
 
 
 class LinkProtocol(asyncio.Protocol):
@@ -42,14 +46,16 @@ class LinkProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
-    def begin(self, transport: asyncio.Transport, address: tuple[str, int], dialled: bool) -> None:
-        """TLS stands: from here on this is a link. Raises OSError if it is over already."""
+    def begin(
+        self, transport: asyncio.Transport, address: tuple[str, int], dialled: bool, key: str
+    ) -> None:
+        """TLS stands, by this key: from here on this is a link. Raises OSError if it is over already."""
         if self._lost:
             raise ConnectionResetError("lost with the end of the handshake")
         self.transport = transport
         transport.set_write_buffer_limits(WRITE_BYTES_HIGH)
         certified = certified_gateway(transport.get_extra_info("peercert"))
-        self._link = self._mesh.opened(address, certified, dialled, self._runtime.now())
+        self._link = self._mesh.opened(address, certified, dialled, self._runtime.now(), key)
         self._link.owner = self
         if self._early:
             self._mesh.receive(self._link, b"".join(self._early), self._runtime.now())
@@ -69,7 +75,8 @@ class LinkProtocol(asyncio.Protocol):
         if isinstance(
             exc, ssl.SSLError
         ):  # in TLS 1.3 the accepting side refuses after the handshake
-            self._mesh.refused("key", self._link.address[0], REFUSED_BY_TLS, self._runtime.now())
+            code, why = ANOTHER_KEY
+            self._mesh.refused(code, self._link.address[0], why, self._runtime.now())
         self._link.owner = None
         self._mesh.lost(self._link, self._runtime.now())
         self._runtime.schedule()
@@ -88,9 +95,9 @@ class LinkProtocol(asyncio.Protocol):
 class Peers:
     """All links of one gateway."""
 
-    def __init__(self, mesh: Mesh, contexts: LinkContexts, source: str) -> None:
+    def __init__(self, mesh: Mesh, keys: LinkKeys, source: str) -> None:
         self._mesh = mesh
-        self._contexts = contexts
+        self._keys = keys
         self._source = source  # the address to dial from; empty: the system's choice
         self._runtime: Runtime | None = None
         self._listening: socket.socket | None = None
@@ -106,7 +113,7 @@ class Peers:
 
     def dial(self, effect: Dial) -> None:
         """Opens a link; the mesh is told how it went."""
-        self._start(self._dial(effect.address, effect.port))
+        self._start(self._dial((effect.address, effect.port), effect.keys))
 
     async def close(self) -> None:
         """Ends listening and what is under way; open links are closed by their machines."""
@@ -122,22 +129,36 @@ class Peers:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _dial(self, host: str, port: int) -> None:
+    async def _dial(self, address: tuple[str, int], keys: tuple[str, ...]) -> None:
+        """Tries one key after the other, while it is TLS that refuses."""
         runtime, mesh = self._runtime, self._mesh
         assert runtime is not None
-        try:
-            async with asyncio.timeout(HELLO_TIMEOUT_S):
-                local = (self._source, 0) if self._source else None
-                transport, protocol = await runtime.loop.create_connection(
-                    lambda: LinkProtocol(runtime, mesh), host, port, local_addr=local
-                )
-                await self._secure(transport, protocol, (host, port))
-        except ssl.SSLError:
-            mesh.refused("key", host, REFUSED_BY_TLS, runtime.now())
-            mesh.dial_failed((host, port), runtime.now())
-        except (OSError, TimeoutError, ValueError, OverflowError):  # or no address at all
-            mesh.dial_failed((host, port), runtime.now())
+        refused: tuple[str, str] | None = None
+        for key in keys:
+            try:
+                async with asyncio.timeout(HELLO_TIMEOUT_S):
+                    await self._connect(address, key)
+                runtime.schedule()
+                return
+            except ssl.SSLError as error:
+                unknown = "UNRECOGNIZED_NAME" in (error.reason or "")
+                refused = KEY_NOT_TAKEN if unknown else ANOTHER_KEY
+            except (OSError, TimeoutError, ValueError, OverflowError):  # or no address at all
+                refused = None
+                break
+        if refused is not None:
+            mesh.refused(refused[0], address[0], refused[1], runtime.now())
+        mesh.dial_failed(address, runtime.now())
         runtime.schedule()
+
+    async def _connect(self, address: tuple[str, int], key: str) -> None:
+        runtime, mesh = self._runtime, self._mesh
+        assert runtime is not None
+        local = (self._source, 0) if self._source else None
+        transport, protocol = await runtime.loop.create_connection(
+            lambda: LinkProtocol(runtime, mesh), *address, local_addr=local
+        )
+        await self._secure(transport, protocol, address, key)
 
     async def _accept_all(self, loop: asyncio.AbstractEventLoop, listening: socket.socket) -> None:
         """Hands every connection to a handshake of its own.
@@ -166,11 +187,14 @@ class Peers:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             async with asyncio.timeout(HELLO_TIMEOUT_S):
                 transport, _ = await runtime.loop.connect_accepted_socket(
-                    lambda: protocol, plain, ssl=self._contexts.accepting
+                    lambda: protocol, plain, ssl=self._keys.accepting()
                 )
-            protocol.begin(transport, address, dialled=False)
+            key = self._keys.accepted_by(transport.get_extra_info("ssl_object").context)
+            protocol.begin(transport, address, dialled=False, key=key)
         except ssl.SSLError:
-            mesh.refused("key", address[0], REFUSED_BY_TLS, runtime.now())
+            over = self._keys.over(self._keys.stranger())
+            code, why = KEY_IS_OVER if over else ANOTHER_KEY
+            mesh.refused(code, address[0], why, runtime.now())
             runtime.schedule()
         except (OSError, TimeoutError):
             plain.close()
@@ -182,12 +206,19 @@ class Peers:
         transport: asyncio.Transport,
         protocol: LinkProtocol,
         address: tuple[str, int],
+        key: str,
     ) -> None:
         assert self._runtime is not None
+        context = self._keys.dialling(key)
+        if context is None:
+            transport.abort()
+            raise ConnectionAbortedError("the key is over")
         plain = transport.get_extra_info("socket")
         with contextlib.suppress(OSError):
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        secured = await self._runtime.loop.start_tls(transport, protocol, self._contexts.dialling)
+        secured = await self._runtime.loop.start_tls(
+            transport, protocol, context, server_hostname=key
+        )
         if secured is None:
             raise ConnectionResetError("closed within the handshake")
-        protocol.begin(secured, address, dialled=True)
+        protocol.begin(secured, address, dialled=True, key=key)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway.broker.journal import Batch
 from gateway.broker.outbox import Outbox
-from gateway.effects import CheckPassword, Dial, Effect, Note, SaveMember, SaveMeshTime
+from gateway.effects import CheckPassword, Dial, Effect, Note, Save
 from gateway.node import Node
 from gateway.shell.unsent import Unsent
 from gateway.timers import FOREVER
@@ -46,7 +46,7 @@ class Runtime:
         self,
         node: Node,
         dial: Callable[[Dial], None],
-        save: Callable[[SaveMember | SaveMeshTime], None],
+        save: Callable[[Save], None],
         commit: Callable[[Batch], None] | None = None,
     ) -> None:
         self.node = node
@@ -128,8 +128,8 @@ class Runtime:
                 logger.log(_LEVELS[effect.level], effect.text)
             case Dial():
                 self._dial(effect)
-            case SaveMember() | SaveMeshTime():
-                self._save(effect)
             case CheckPassword():
                 assert self.check_password is not None, "there are users, and nobody to check them"
                 self.check_password(effect)
+            case _:
+                self._save(effect)

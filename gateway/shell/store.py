@@ -2,9 +2,12 @@
 
     about    (key, value)                     store, boot, gateway, mesh_time_ms
     member   (gateway, name, address, port)   other gateways, and where each was last seen
+    member_about  (gateway, store, dead_s)    its store, and for how long it has been dead
+    mesh_row      (name, key, row)            rows of tables that are the mesh's own, as MessagePack
 
 A file that cannot be read is set aside, never deleted, and a new one is made; the same when the file
-was made on another box (a copied card). Writes happen on a thread of their own, never on the loop.
+was made on another box (a copied card), and with the whole directory when the operator wants to begin
+anew (`leaving.py`). Writes happen on a thread of their own, never on the loop.
 Must not know what the values mean to the mesh.
 """
 
@@ -12,16 +15,21 @@ import fcntl
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from gateway.effects import SaveMember, SaveMeshTime
+import msgspec
+
+from gateway.effects import ForgetMember, SaveMember, SaveMeshTime, SaveRow
 from gateway.mesh.frames import Member
+from gateway.shell.leaving import leave
+from gateway.table import Row
 
 T = TypeVar("T")
+Saved = SaveMeshTime | SaveMember | ForgetMember | SaveRow
 
 FILE_NAME = "state.db"
 LOCK_NAME = "gatewayd.pid"  # holds the process id, and is locked while that process lives
@@ -38,6 +46,12 @@ CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WIT
 CREATE TABLE IF NOT EXISTS member (
     gateway TEXT PRIMARY KEY, name TEXT NOT NULL, address TEXT NOT NULL, port INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS member_about (
+    gateway TEXT PRIMARY KEY, store TEXT NOT NULL, dead_s REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS mesh_row (
+    name TEXT NOT NULL, key TEXT NOT NULL, row BLOB NOT NULL, PRIMARY KEY (name, key)
+) WITHOUT ROWID;
 """
 
 
@@ -47,12 +61,17 @@ class StoreError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the file held when it was opened. `boot` is already the new, larger one."""
+    """What the file held when it was opened. `boot` is already the new, larger one.
+
+    `rows` are table, key and row of the mesh's own tables, `dead_s` is for how long members were dead.
+    """
 
     store: str
     boot: int
     mesh_time_ms: int
     members: tuple[Member, ...]
+    rows: tuple[tuple[str, str, Row], ...] = ()
+    dead_s: dict[str, float] = field(default_factory=dict)
 
 
 class Store:
@@ -63,6 +82,14 @@ class Store:
         self._directory = Path(directory)
         self._gateway = gateway
         self._lock = self._take_lock()
+        try:
+            self.notes += leave(self._directory, LOCK_NAME)
+        except OSError as error:
+            os.close(self._lock)
+            raise StoreError(
+                f"what is in {self._directory} cannot be set aside: {error.strerror};"
+                " see whether the disk is full or broken"
+            ) from error
         self._thread = ThreadPoolExecutor(1, "store")
         try:
             self._database, self.kept = self._thread.submit(self._open).result()
@@ -74,7 +101,7 @@ class Store:
                 " see whether the disk is full or broken, or name another with gateway.state_dir"
             ) from error
 
-    def save(self, effect: SaveMember | SaveMeshTime) -> Future[None]:
+    def save(self, effect: Saved) -> Future[None]:
         """Puts it on disk, in the background and in order; the future tells when, or the error."""
         return self._thread.submit(self._write, effect)
 
@@ -160,18 +187,51 @@ class Store:
         self._put(database, "boot", str(boot))
         self._put(database, "gateway", self._gateway)
         database.execute("COMMIT")
-        rows = database.execute("SELECT gateway, name, address, port FROM member ORDER BY gateway")
-        members = tuple(Member(*row) for row in rows)
-        return Kept(store, boot, int(values.get("mesh_time_ms", "0")), members)
+        rows = database.execute(
+            "SELECT gateway, name, address, port, coalesce(store, ''), coalesce(dead_s, 0)"
+            " FROM member LEFT JOIN member_about USING (gateway) ORDER BY gateway"
+        ).fetchall()
+        members = tuple(Member(*row[:5]) for row in rows)
+        dead_s = {row[0]: row[5] for row in rows if row[5]}
+        mesh_ms = int(values.get("mesh_time_ms", "0"))
+        return Kept(store, boot, mesh_ms, members, tuple(self._rows(database)), dead_s)
 
-    def _write(self, effect: SaveMember | SaveMeshTime) -> None:
-        if isinstance(effect, SaveMeshTime):
-            self._put(self._database, "mesh_time_ms", str(effect.time_ms))
-            return
+    def _rows(self, database: sqlite3.Connection) -> Iterator[tuple[str, str, Row]]:
+        """A row that cannot be read stays where it is."""
+        found = database.execute("SELECT name, key, row FROM mesh_row ORDER BY name, key")
+        for name, key, row in found.fetchall():
+            try:
+                yield name, key, msgspec.msgpack.decode(row, type=Row)
+            except msgspec.DecodeError as error:
+                self.notes.append(f"{FILE_NAME}: the row {key} of {name} cannot be read: {error}")
+
+    def _write(self, effect: Saved) -> None:
+        match effect:
+            case SaveMeshTime():
+                self._put(self._database, "mesh_time_ms", str(effect.time_ms))
+            case SaveMember():
+                self._write_member(effect)
+            case ForgetMember():
+                for table in ("member", "member_about"):
+                    self._database.execute(
+                        f"DELETE FROM {table} WHERE gateway = ?", (effect.gateway,)
+                    )
+            case SaveRow():
+                row = msgspec.msgpack.encode(effect.row)
+                self._database.execute(
+                    "INSERT OR REPLACE INTO mesh_row VALUES (?, ?, ?)",
+                    (effect.table, effect.key, row),
+                )
+
+    def _write_member(self, effect: SaveMember) -> None:
+        """Two tables: the version before knows the first one, and how many columns it has."""
         self._database.execute(
-            "INSERT INTO member VALUES (?, ?, ?, ?) ON CONFLICT (gateway) DO UPDATE"
-            " SET name = excluded.name, address = excluded.address, port = excluded.port",
+            "INSERT OR REPLACE INTO member VALUES (?, ?, ?, ?)",
             (effect.gateway, effect.name, effect.address, effect.port),
+        )
+        self._database.execute(
+            "INSERT OR REPLACE INTO member_about VALUES (?, ?, ?)",
+            (effect.gateway, effect.store, effect.dead_s),
         )
 
     @staticmethod

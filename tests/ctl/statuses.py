@@ -92,7 +92,14 @@ METER = SerialPortStatus(
 )
 
 SITUATIONS = {
-    "three-gateways": status(GW1, GW2, GW3, serial_ports=(SCALE,), tls=CERTIFICATE),
+    "three-gateways": status(
+        GW1,
+        GW2,
+        GW3,
+        serial_ports=(SCALE,),
+        tls=CERTIFICATE,
+        safe_to_unplug=("gw2", "gw3"),
+    ),
     "one-gateway-alone": status(GW1, cluster=None, store=DISK, tls=OWN_CERTIFICATE, broker=BROKER),
     "counts-that-say-something": status(
         GW1,

@@ -43,6 +43,9 @@ def seen(tmp_path, monkeypatch):
         (["status", "--json"], "gwctl status --json"),
         (["status", "--watch"], "gwctl status --watch 1"),
         (["status", "--watch", "0.5"], "gwctl status --watch 0.5"),
+        (["cluster", "key", "rotate", "--key"], "gwctl cluster key rotate --key"),
+        (["cluster", "key", "finish", "--force"], "gwctl cluster key finish --force"),
+        (["forget", "gw4"], "gwctl forget gw4"),
         (["status", "--socket", "/a b/$(id)"], "gwctl status --socket '/a b/$(id)'"),
     ],
 )

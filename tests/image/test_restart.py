@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 REPOSITORY = Path(__file__).parents[2]
 START_S = 30.0
 NAME = "gateway-restart"
+WISH = "/run/gatewayd/reboot"
 PYTHON = "/usr/bin/python3"
 LIBRARIES = sysconfig.get_path("purelib")
 INSIDE = (
@@ -117,6 +118,15 @@ class Machine:
                     self._leader = int(child)
         state = self.run("systemctl", "is-system-running") if self._leader else ""
         return state in ("running", "degraded")
+
+    @property
+    def leader(self) -> int:
+        """The process id of its systemd."""
+        return self._leader
+
+    def forget_leader(self) -> None:
+        """It was rebooted: whoever it is now, it is ended with the container."""
+        self._leader = 0
 
     def run(self, *command: str, said: str = "") -> str:
         words = ["nsenter", "--all", f"--target={self._leader}", *command]
@@ -213,3 +223,20 @@ def test_a_gateway_that_was_stopped_refuses(machine: Machine) -> None:
     machine.run("systemctl", "stop", "gatewayd")
     assert machine.client("print(ask(TCP))") == "ConnectionRefusedError"
     assert machine.run("systemctl", "is-active", "gatewayd") == "inactive"
+
+
+def test_a_reboot_that_gatewayd_asks_for_is_done(machine: Machine) -> None:
+    """The last one: the container is another afterwards."""
+    machine.run("systemctl", "start", "gatewayd")
+    unit = "gateway-reboot.path"
+    machine.run(
+        "install", "-m", "644", f"{INSIDE}/repository/systemd/{unit}", "/etc/systemd/system/"
+    )
+    machine.run("systemctl", "daemon-reload")
+    assert machine.run("systemctl", "start", unit) == ""
+    denied = machine.run("setpriv", "--reuid=nobody", "--clear-groups", "touch", WISH)
+    assert "Permission denied" in denied
+    before = machine.leader
+    machine.run("setpriv", "--reuid=gateway", "--clear-groups", "touch", WISH)
+    wait_until(lambda: not Path(f"/proc/{before}").exists(), START_S, "it goes down", machine.story)
+    machine.forget_leader()

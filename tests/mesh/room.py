@@ -13,9 +13,20 @@ import msgspec
 from gateway.broker.connection import Connection
 from gateway.broker.records import Wish
 from gateway.config import ClusterSection, MqttSection
-from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime
+from gateway.effects import (
+    Dial,
+    Effect,
+    ForgetMember,
+    Note,
+    SaveKeys,
+    SaveMember,
+    SaveMeshTime,
+    SaveRow,
+)
+from gateway.keyring import Key, Keyring
 from gateway.mesh.frames import AnyFrame, Frame, Member, encode, split
 from gateway.mesh.identity import Identity
+from gateway.mesh.keys import to_dial_with
 from gateway.mesh.link import Link
 from gateway.mesh.mesh import Mesh
 from gateway.mesh.peer import Peer
@@ -35,6 +46,7 @@ from gateway.mqtt.packets import (
 )
 from gateway.mqtt.properties import Properties
 from gateway.node import Node
+from gateway.table import Row
 from tests.broker.kept import Card
 
 PORT = 7883
@@ -58,7 +70,11 @@ class Gate:
         self.saved_ms = 0
         self.members: dict[str, Member] = {}
         self.notes: list[str] = []
-        self.dials: list[tuple[str, int]] = []
+        self.dials: list[Dial] = []
+        self.keys: tuple[Key, ...] = ()  # on its disk; none: nobody asks for keys
+        self.disk_fails = False
+        self.rows: dict[tuple[str, str], Row] = {}
+        self.dead_s: dict[str, float] = {}
         self.start()
 
     def start(self) -> None:
@@ -74,6 +90,8 @@ class Gate:
         self.node = Node(
             *(settings, identity, Random(1), self.room.now, self.saved_ms, members), boot=boot
         )
+        rows = [(*key, row) for key, row in self.rows.items()]
+        self.mesh.recall(Keyring(self.keys), rows, self.dead_s)
         if self.card is not None:
             self.card.restore(self.node.broker, self.room.now)
 
@@ -129,13 +147,21 @@ class Gate:
                 case Note():
                     self.notes.append(effect.text)
                 case Dial():
-                    self.dials.append((effect.address, effect.port))
+                    self.dials.append(effect)
                 case SaveMeshTime():
                     self.saved_ms = effect.time_ms
+                case SaveKeys() if not self.disk_fails:
+                    self.keys = effect.keys
+                    self.mesh.keys_saved(effect.version, self.room.now)
                 case SaveMember():
-                    self.members[effect.gateway] = Member(
-                        effect.gateway, effect.name, effect.address, effect.port
-                    )
+                    who = effect.gateway
+                    where = (effect.name, effect.address, effect.port, effect.store)
+                    self.members[who] = Member(who, *where)
+                    self.dead_s[who] = effect.dead_s
+                case ForgetMember():
+                    del self.members[effect.gateway]
+                case SaveRow():
+                    self.rows[effect.table, effect.key] = effect.row
 
     def client(
         self,
@@ -155,9 +181,10 @@ class Line:
         self.room = room
         self.gates = (dialling, accepting)
         now = room.now
+        key = room.key_of(dialling, accepting)
         self.links = (
-            dialling.mesh.opened((accepting.name, PORT), accepting.name, True, now),
-            accepting.mesh.opened((dialling.name, 40_000), dialling.name, False, now),
+            dialling.mesh.opened((accepting.name, PORT), accepting.name, True, now, key),
+            accepting.mesh.opened((dialling.name, 40_000), dialling.name, False, now, key),
         )
         self.muted: set[int] = set()
         self.waiting = [b"", b""]
@@ -214,6 +241,13 @@ class Room:
         self.settle()
         return gates
 
+    def key_of(self, dialling: Gate, accepting: Gate) -> str:
+        """The first key that one tries and the other knows; empty: they have none at all."""
+        known = {key.fingerprint for key in accepting.mesh.state.keyring.valid()}
+        tried = to_dial_with(dialling.mesh.state)
+        assert bool(known) == bool(tried) and (not tried or known & set(tried)), "no common key"
+        return next((key for key in tried if key in known), "")
+
     def line(self, dialling: Gate, accepting: Gate) -> Line:
         """A connection, with nothing carried yet."""
         line = Line(self, dialling, accepting)
@@ -223,13 +257,17 @@ class Room:
     def settle(self) -> None:
         """Turns, until nothing is said any more."""
         for _ in range(TURNS_MAX):
-            for gate in self.gates:
-                gate.do(self.drain(gate))
+            done = [effects for gate in self.gates if (effects := self._turn(gate))]
             moved = [line.carry() for line in list(self.lines)]
             moved += [gate.commit() for gate in self.gates]
-            if not any(moved):
+            if not any(moved) and not done:
                 return
         raise AssertionError("they talk without end")
+
+    def _turn(self, gate: Gate) -> list[Effect]:
+        effects = self.drain(gate)
+        gate.do(effects)
+        return effects
 
     def drain(self, gate: Gate) -> list[Effect]:
         """One turn of a gate."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gateway.ids import Stamp
 from gateway.limits import LINK_FRAME_BYTES_MAX
 from gateway.mesh.frames import (
+    PROTOCOL,
     AnyFrame,
     Beat,
     Compare,
@@ -147,3 +148,46 @@ def test_what_comes_after_the_end_is_not_looked_at() -> None:
     say(good)
     assert link.closed
     assert gate.peer("z").incoming.number == 0
+
+
+def later(fields: dict[str, object]) -> bytes:
+    """A frame as this version does not have it."""
+    body = msgspec.msgpack.encode(fields)
+    return len(body).to_bytes(4, "big") + body
+
+
+@pytest.mark.parametrize(("protocol", "closed"), [(PROTOCOL, True), (PROTOCOL + 1, False)])
+def test_a_frame_of_an_unknown_type_is_passed_over_if_it_is_a_later_versions(
+    protocol: int, closed: bool
+) -> None:
+    room = Room()
+    gate = room.gate("a")
+    reader = gate.client("reader")
+    reader.subscribe("t")
+    link, say = stranger(room, gate)
+    say(Hello(protocol, 1, "room", "z", "z", "store-z", 1, "nonce-z", "1.0", 5, "z", 7883, 1883))
+    say(Received("store-a", 1, 0))
+    say(Start(0))
+    answers = say(later({"t": "novelty", "what": [1, {"two": b"3"}]}))
+    assert link.closed == closed
+    assert [frame.code for frame in answers if isinstance(frame, Refuse)] == ["malformed"] * closed
+    say(Entries(1, [Entry(FIELD, b"behind it", 0, "p")]))
+    assert reader.payloads() == ([] if closed else [b"behind it"])
+
+
+def test_an_unknown_type_before_hello_ends_the_link() -> None:
+    room = Room()
+    link, say = stranger(room, room.gate("a"))
+    say(later({"t": "novelty"}))
+    assert link.closed
+
+
+def test_fields_of_a_later_version_are_passed_over() -> None:
+    _, gate, link, say = linked()
+    known = msgspec.structs.astuple(Entry(FIELD, b"x", 0, "p"))
+    entry = [*known, "a field of a later version"]
+    say(later({"t": "entries", "number": 1, "entries": [entry], "later": {"a": 1}}))
+    beat = {"t": "beat", "sent_ms": 1.0, "echo_ms": 0.0, "echo_held_ms": 0.0}
+    say(later({**beat, "mesh_time_ms": 7, "hears": ["a"], "mood": "good"}))
+    assert not link.closed
+    assert gate.peer("z").incoming.number == 1 and gate.peer("z").hears == {"a"}

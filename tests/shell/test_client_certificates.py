@@ -1,6 +1,7 @@
 """Certificates of clients, and new certificates of the gateway, on a real daemon with real clients."""
 
 import asyncio
+import contextlib
 import shutil
 import signal
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
+from gateway.shell.tls import link_contexts, stretch
 from tests.authority import Authority
 from tests.gateways import Gateway, free_port, wait_until
 
@@ -142,6 +144,19 @@ def test_who_is_signed_by_another_or_has_no_common_name_is_refused(
     nameless = authority.sign("Plant and Sons", subject=False)
     assert publish(optional, authority, nameless).returncode != 0
     assert "its certificate has no common name" in optional.log()
+
+
+@pytest.mark.parametrize("name", ["scale-7", "0011223344556677"])
+def test_the_certificate_of_a_link_logs_no_client_in(optional: Gateway, name: str) -> None:
+    link = link_contexts(stretch("test", "correct horse battery staple"), name).dialling
+    link.verify_mode = ssl.CERT_NONE
+    plain = socket.create_connection(("127.0.0.1", int(str(optional.mqtt["tls_port"]))), TIMEOUT_S)
+    answer = b""
+    with contextlib.suppress(OSError), link.wrap_socket(plain) as client:
+        client.sendall(CONNECT)
+        answer = client.recv(4)  # in TLS 1.3 a refusal comes with the first read
+    assert answer == b""
+    wait_until(lambda: "no TLS with it" in optional.log(), "it is told", TIMEOUT_S)
 
 
 def test_a_certificate_that_was_revoked_is_refused_from_the_next_look_on(

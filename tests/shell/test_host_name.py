@@ -16,7 +16,9 @@ QUESTION_MS = 5_000
 
 async def addresses_of(host: str, link_port: int) -> list[str]:
     """Who answers to `host` while a gateway called Gw-Test61 runs."""
-    announcement = Announcement(GATEWAY_ID, "Gw-Test61", "home", "f" * 16, link_port, 18861)
+    announcement = Announcement(
+        *(GATEWAY_ID, "5" * 32, "Gw-Test61", "home", ("f" * 16,), link_port, 18861)
+    )
     discovery = Discovery(announcement, HERE, "", lambda _: None)
     running = asyncio.create_task(discovery.run())
     asking = AsyncZeroconf(interfaces=[ASKING], ip_version=IPVersion.V4Only)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gateway.effects import SaveMember, SaveMeshTime
+from gateway.effects import ForgetMember, SaveMember, SaveMeshTime, SaveRow
+from gateway.ids import Stamp
 from gateway.mesh.frames import Member
 from gateway.shell.store import FILE_NAME, Kept, Store, StoreError
+from gateway.table import Row
 
 GATEWAY = "00112233445566aa"
 
@@ -51,6 +53,43 @@ def test_what_was_saved_is_found_at_the_next_start(tmp_path: Path) -> None:
         Member("a", "gw3", "192.0.2.3", 7883),
         Member("b", "gw2", "192.0.2.9", 7884),
     )
+
+
+def test_what_the_mesh_keeps_of_gateways_that_are_gone_is_found_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    at = Stamp(7, 1, "a")
+    store = Store(str(tmp_path), GATEWAY)
+    store.save(SaveMember("a", "gw2", "192.0.2.2", 7883, "store-a", 1200.5))
+    store.save(SaveMember("b", "gw3", "192.0.2.3", 7883, "store-b"))
+    store.save(SaveMember("c", "gw4", "192.0.2.4", 7883, "store-c", 600.0))
+    store.save(ForgetMember("c"))
+    store.save(SaveRow("forgotten", "store-c", Row(at, at, b"c")))
+    store.save(SaveRow("forgotten", "gateway/d", Row(at, at, b"d")))
+    store.save(SaveRow("forgotten", "gateway/d", Row(at, at, None))).result(10)
+    store.close()
+    kept, notes = begin(tmp_path)
+    assert notes == []
+    assert [(member.gateway, member.store) for member in kept.members] == [
+        ("a", "store-a"),
+        ("b", "store-b"),
+    ]
+    assert kept.dead_s == {"a": 1200.5}
+    assert kept.rows == (
+        ("forgotten", "gateway/d", Row(at, at, None)),
+        ("forgotten", "store-c", Row(at, at, b"c")),
+    )
+
+
+def test_members_that_an_earlier_version_kept_are_found(tmp_path: Path) -> None:
+    begin(tmp_path)
+    with sqlite3.connect(tmp_path / FILE_NAME) as database:
+        database.execute("INSERT INTO member VALUES ('a', 'gw2', '192.0.2.2', 7883)")
+        database.execute("INSERT INTO mesh_row VALUES ('forgotten', 'x', x'ff')")
+    database.close()
+    kept, (note,) = begin(tmp_path)
+    assert kept.members == (Member("a", "gw2", "192.0.2.2", 7883),)
+    assert kept.rows == () and "the row x of forgotten cannot be read" in note
 
 
 def test_what_was_saved_survives_without_a_close(tmp_path: Path) -> None:

@@ -31,10 +31,13 @@ class Side:
         self.certified = ""
         self.version: str | None = None
         self.got = b""
+        self.context: ssl.SSLContext | None = None
 
 
-def talk(dialling: ssl.SSLContext, accepting: ssl.SSLContext) -> tuple[Side, Side]:
-    """A handshake over loopback, and a word each way."""
+def talk(
+    dialling: ssl.SSLContext, accepting: ssl.SSLContext, name: str | None = None
+) -> tuple[Side, Side]:
+    """A handshake over loopback, in which this name is asked for, and a word each way."""
     sides = Side(), Side()
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(TIMEOUT_S)
@@ -46,15 +49,22 @@ def talk(dialling: ssl.SSLContext, accepting: ssl.SSLContext) -> tuple[Side, Sid
         thread = threading.Thread(target=accept)
         thread.start()
         plain = socket.create_connection(server.getsockname(), TIMEOUT_S)
-        _hold(plain, dialling, sides[0], server_side=False)
+        _hold(plain, dialling, sides[0], server_side=False, name=name)
         thread.join(TIMEOUT_S)
     return sides
 
 
-def _hold(plain: socket.socket, context: ssl.SSLContext, side: Side, server_side: bool) -> None:
+def _hold(
+    plain: socket.socket,
+    context: ssl.SSLContext,
+    side: Side,
+    server_side: bool,
+    name: str | None = None,
+) -> None:
     plain.settimeout(TIMEOUT_S)
     try:
-        with context.wrap_socket(plain, server_side=server_side) as secured:
+        with context.wrap_socket(plain, server_side=server_side, server_hostname=name) as secured:
+            side.context = secured.context
             side.certified = certified_gateway(secured.getpeercert())  # type: ignore[arg-type]
             side.version = secured.version()
             secured.sendall(b"word")

@@ -272,8 +272,8 @@ class Box:
             case Dial():
                 self._dial(effect)
             case SaveMember():
-                member = Member(effect.gateway, effect.name, effect.address, effect.port)
-                self.disk.members[effect.gateway] = member
+                where = (effect.name, effect.address, effect.port, effect.store)
+                self.disk.members[effect.gateway] = Member(effect.gateway, *where)
             case SaveMeshTime():
                 assert effect.time_ms >= self.disk.mesh_time_ms, "mesh time went back"
                 self.disk.mesh_time_ms = effect.time_ms
