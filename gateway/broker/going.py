@@ -87,7 +87,7 @@ class Goings:
         session = self.broker.sessions.get(claim.client_id)
         going = self._going.get(claim.client_id)
         if claim.rest:
-            if session is not None and claim.client_id in self._left and going is None:
+            if session is not None and self._is_left(claim.client_id) and going is None:
                 self._start(Going(session, gateway, claim, ""))
             if session is not None:
                 return  # if it is not known to be left over yet, it is offered when it is
@@ -122,7 +122,7 @@ class Goings:
             return Refused(client_id, token, going.gateway)
         entry = self.registry.entry(client_id)
         owner = HERE if entry is None or entry.owner == gateway else entry.owner
-        if session is None or not session.number or client_id in self._left:
+        if session is None or not session.number or self._is_left(client_id):
             return Refused(client_id, token, HERE if owner == self.registry.gateway else owner)
         if self.broker.elsewhere.connected_since(client_id)[:2] > claim.stamp:
             return Refused(client_id, token, late=True)
@@ -279,7 +279,7 @@ class Goings:
         self._stop(going)
         session = going.session
         entry = self.registry.entry(client_id)
-        if client_id in self._left:
+        if self._is_left(client_id):
             return
         if entry is not None and entry.owner != self.registry.gateway:
             self._leave(session, handed_on=going.number > 0)
@@ -335,6 +335,17 @@ class Goings:
             keep_session(broker.journal, session, connection.will, None)
         broker.changed(client_id)
 
+    def _is_left(self, client_id: str) -> bool:
+        """Whether the session here is a leftover. One that expired, or went into the one that came back
+        or began here, is none any more."""
+        session = self._left.get(client_id)
+        if session is None:
+            return False
+        if self.broker.sessions.get(client_id) is session:
+            return True
+        del self._left[client_id]
+        return False
+
     def _tick_soon(self) -> None:
         if not self._ticking:
             self._ticking = True
@@ -356,8 +367,7 @@ class Goings:
     def _offer(self, client_id: str, session: Session) -> bool:
         """Offers what is left of a session to its owner; False: nobody is asked."""
         broker = self.broker
-        if broker.sessions.get(client_id) is not session:
-            del self._left[client_id]  # it expired, or is in the one that came back
+        if not self._is_left(client_id):
             return False
         entry = self.registry.entry(client_id)
         if entry is None or entry.line != session.line:
@@ -379,7 +389,7 @@ class Goings:
 
     def refused(self, answer: Refused) -> None:
         """Nobody wants what is left."""
-        if answer.client_id in self._left and not answer.owner:
+        if not answer.owner and self._is_left(answer.client_id):
             self._drop(answer.client_id)
 
     def _drop(self, client_id: str) -> None:

@@ -827,3 +827,32 @@ def test_the_order_is_the_same_after_the_new_gateway_lost_its_power() -> None:
     roamer.connect(b)
     talk(roamer)
     assert [int(each) for each in roamer.got] == list(range(2_010))
+
+
+def test_a_leftover_that_went_into_a_session_begun_here_is_not_asked_for() -> None:
+    """b takes the session while a is cut off; back at a while b is cut off, a goes on with what it has."""
+    room, (a, b) = gates("a", "b")
+    roamer = subscribed(a, "t")
+    roamer.leave()
+    publish(a.client("p"), "t", *numbers(0, 5))
+    room.settle()
+    between(room, "a", "b").cut()
+    room.wait(4)
+    roamer.connect(b)
+    talk(roamer)
+    roamer.leave()
+    room.line(a, b)
+    room.settle()  # a knows that it is b's, and has not offered what it has
+    between(room, "a", "b").cut()
+    room.wait(4)
+    roamer.connect(a)
+    talk(roamer)
+    room.line(a, b)
+    room.wait(5)
+    roamer.connect(a)
+    talk(roamer)
+    room.wait(3)
+    talk(roamer)
+    assert homes(room) == ["a"] and at_rest(room)
+    broker = a.node.broker
+    assert broker.waiting() == 0 and broker.state.room.used == 0
