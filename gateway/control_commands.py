@@ -192,7 +192,8 @@ COMMANDS: tuple[Command, ...] = (
         "adds a rule on who may read or write which topics",
         (_RULE,),
         description="Adds a rule, such as: allow user ann read 'home/#'. In the filter %u stands for "
-        "the user and %c for the client id. A user that no rule is for may do everything.",
+        "the user and %c for the client id. A user that no rule is for may do everything; one that a "
+        "rule is for may do what a rule allows, and nothing else. Try it with: gwctl rule test",
         changes=True,
     ),
     Command("rule remove", "removes a rule", (_RULE,), changes=True),

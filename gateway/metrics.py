@@ -29,6 +29,7 @@ def exposition(status: Status, broker: Broker) -> str:
     families = [
         *_gateway(status),
         *_holdings(broker),
+        *_traffic(broker),
         *_connections(broker),
         *_messages(broker),
         *_memory(broker),
@@ -111,6 +112,17 @@ def _holdings(broker: Broker) -> list[Family]:
         _plain("gatewayd_traces", "gauge", "Operators who run gwctl trace.", broker.traces()),
         _plain("gatewayd_retained_messages", "gauge", "Retained messages.", len(broker.retained)),
     ]
+
+
+def _traffic(broker: Broker) -> list[Family]:
+    vitals = broker.vitals
+    counts = {
+        "gatewayd_sockets_opened_total": ("Sockets that clients opened.", vitals.sockets),
+        "gatewayd_connections_total": ("Connections that were let in.", vitals.connections),
+        "gatewayd_bytes_received_total": ("Bytes of MQTT from clients here.", vitals.bytes_in),
+        "gatewayd_bytes_sent_total": ("Bytes of MQTT to clients here.", vitals.bytes_out),
+    }
+    return [_plain(name, "counter", *counts[name]) for name in counts]
 
 
 def _connections(broker: Broker) -> list[Family]:

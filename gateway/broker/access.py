@@ -171,11 +171,12 @@ class Access:
     def rights(self, user: str, client_id: str) -> Rights | None:
         """What this client may do; None: everything, for no rule is for its user."""
         groups = self._groups.get(user, frozenset())
-        rules = [rule for rule in self._rules if _is_for(rule, user, groups)]
+        rules = [rule for rule in self._rules if is_for(rule, user, groups)]
         return Rights(rules, user, client_id, self._kept) if rules else None
 
 
-def _is_for(rule: Rule, user: str, groups: frozenset[str]) -> bool:
+def is_for(rule: Rule, user: str, groups: frozenset[str]) -> bool:
+    """Whether the rule says anything about this user."""
     match rule.subject:
         case Subject.USER:
             return rule.name == user

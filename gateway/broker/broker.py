@@ -152,6 +152,7 @@ class Broker:
             vitals.closed_unauthenticated += 1
             vitals.last_refused_at = now
             state.door.oldest()()
+        vitals.sockets += 1
         return self.open(address, trusted, now)
 
     def clients(self) -> int:

@@ -44,6 +44,7 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
     def handle(connection: Connection, packet: Packet) -> None:
         assert isinstance(packet, Connect)
         connection.version = packet.version
+        connection.called = packet.client_id
         connection.wishes = wishes_of(packet)
         connection.outbox.packet_bytes_max = packet.properties.maximum_packet_size_bytes or 0
         stage = identify if packet.properties.authentication_method is None else authenticate
@@ -215,7 +216,7 @@ def release(broker: BrokerState, message: Message) -> None:
     if message.mid:
         broker.journal.released(message.mid, None)
     if not message.expired(broker.now):
-        publish(broker, message, broker.routes.find(message.topic_field))
+        publish(broker, message, broker.routes.find(message.topic_field), taken=True)
 
 
 def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reason, str] | None:
@@ -339,6 +340,7 @@ def _admit(
         keep_session(broker.journal, session, packet.will, None)
     outbox.dialect = MQTT5 if packet.version is Version.MQTT5 else MQTT3
     outbox.send(answer)
+    broker.vitals.connections += 1
     connection.open(session, keep_alive_s(broker.settings, packet))
     # [MQTT-4.9.0-1]
     window = packet.properties.receive_maximum or RECEIVE_MAXIMUM_DEFAULT
@@ -499,4 +501,4 @@ def _send_will(broker: BrokerState, client_id: str) -> None:
     message.expires_at = None if expiry_s is None else broker.now + expiry_s
     if broker.traces is not None:
         broker.traces.came(message, broker.now, detail="its will")
-    publish(broker, message, broker.routes.find(message.topic_field))
+    publish(broker, message, broker.routes.find(message.topic_field), taken=True)

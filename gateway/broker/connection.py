@@ -33,6 +33,7 @@ AUTH_BYTES_MAX = (
     8_192  # of a packet while it is not known who it is: four times what is in a good one
 )
 CHUNKS_MAX = 512  # pieces of one packet: many small ones cost 40 times their bytes
+CALLED_CHARACTERS_MAX = 128  # of a client id in the log, while nobody knows whether it is one
 DEAF_BYTES_MAX = 65_536  # the answers to these wait in memory; as for a client that is held
 ALONE_BYTES_MIN = 6  # a PUBLISH at QoS 1 with nothing in it
 ALONE_BYTES_MAX = 129  # its length is one byte, and no limit is smaller
@@ -101,6 +102,7 @@ class Connection:
         "aliases",
         "authentication",
         "broker",
+        "called",
         "certified",
         "connected_at",
         "counted",
@@ -125,6 +127,7 @@ class Connection:
         self.trusted = trusted  # it is on this machine
         self.counted = False  # it has a share of what its address may have
         self.certified = ""  # the subject of its verified certificate; "": it showed none
+        self.called = ""  # the client id that it named, before it is let in
         self.user = ""  # who it proved to be
         self.authentication: Authentication | None = None  # None: its CONNECT named no method
         self.state = State.WAITING
@@ -174,6 +177,7 @@ class Connection:
         if self.state is _CLOSED:
             return
         self.last_heard = self.broker.now = self.broker.journal.now = now
+        self.broker.vitals.bytes_in += len(data)
         if self.outbox.congested:
             self.deaf_bytes += len(data)
             self.outbox.touch()
@@ -317,7 +321,11 @@ class Connection:
             self.outbox.send(frame)
 
     def _log(self, text: str) -> None:
-        who = self.session.client_id if self.session else "a client"
+        who = "a client"
+        if self.session is not None:
+            who = self.session.client_id
+        elif self.called:
+            who = f"a client called {self.called[:CALLED_CHARACTERS_MAX]}"
         self.broker.note("info", f"{who} at {self.address}: {text}")
 
     def _held(self) -> bool:
@@ -335,7 +343,8 @@ class Connection:
                 done = self._handle(data, frames, rest)
                 data = data[done:] if done < len(data) else b""
         except ProtocolError as error:
-            self.broker.vitals.protocol_errors += 1
+            if error.reason != Reason.QUOTA_EXCEEDED:  # that is our want of room, and counted there
+                self.broker.vitals.protocol_errors += 1
             if self.state is State.WAITING and error.reason not in _SAID_BEFORE_CONNECT:
                 # [MQTT-3.1.4-1] [MQTT-3.1.4-1 of 3.1.1] [MQTT-3.2.2-6 of 3.1.1]
                 self._log(error.detail)  # not a client of any version: there are no words for it

@@ -23,6 +23,8 @@ from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
 
+RETAINED_FULL = "no more messages can be retained"
+
 
 def reserved(topic: str) -> str:
     """Why no client may publish to this topic (section 4.7.2); empty: it may."""
@@ -33,13 +35,18 @@ def reserved(topic: str) -> str:
 
 
 def publish(
-    broker: BrokerState, message: Message, route: Route, ticket: Callable[[], Ticket] | None = None
+    broker: BrokerState,
+    message: Message,
+    route: Route,
+    ticket: Callable[[], Ticket] | None = None,
+    taken: bool = False,
 ) -> Reason:
     """Takes a message of a client here. `ticket` makes the one that its acknowledgement waits for.
 
     Returns what the publisher is told: SUCCESS, NO_MATCHING_SUBSCRIBERS or QUOTA_EXCEEDED (the
-    retained store is full: nobody gets the message). Whether the disk takes messages is the caller's
-    to ask before (`unkeepable`).
+    retained store is full: nobody gets the message). What was `taken` before is not refused any more:
+    it goes to who is there, and is not retained. Whether the disk takes messages is the caller's to ask
+    before (`unkeepable`).
     """
     broker.vitals.messages_in += 1
     stamp = None
@@ -47,11 +54,14 @@ def publish(
     # [MQTT-3.3.1-8]
     if message.retain:
         stamp = broker.elsewhere.stamp(broker.now)
-        if not retain(broker, message, stamp, ticket if message.qos else None):
+        if retain(broker, message, stamp, ticket if message.qos else None):
+            outlets = broker.elsewhere.everyone()
+        elif taken:
+            stamp = None
+        else:
             if broker.traces is not None:
-                broker.traces.refused(message, "no more messages can be retained", broker.now)
+                broker.traces.refused(message, RETAINED_FULL, broker.now)
             return Reason.QUOTA_EXCEEDED
-        outlets = broker.elsewhere.everyone()
     deliver(broker, message, route, ticket)
     if outlets:
         if broker.traces is not None:

@@ -115,6 +115,7 @@ def _client(broker: BrokerState, client_id: str, connection: Connection) -> Docu
     assert session is not None, "online without a session"
     return {
         "client": client_id,
+        "user": connection.user or None,
         "address": connection.address,
         "version": _VERSIONS[connection.version],
         "connected_s": max(0.0, broker.now - connection.connected_at),
@@ -132,6 +133,7 @@ def _session(session: Session, connection: Connection | None) -> Document:
     return {
         "client": session.client_id,
         "connected": connection is not None,
+        "user": session.user or None,
         "expiry_s": session.expiry_s,
         "subscriptions_total": len(session.subscriptions),
         "in_flight": len(session.inflight),

@@ -6,7 +6,7 @@ either), so that whoever inherits the session can release it once. Must not know
 
 from gateway.broker.aliases import resolved
 from gateway.broker.connection import Connection
-from gateway.broker.delivery import publish, reserved, unkeepable
+from gateway.broker.delivery import RETAINED_FULL, publish, reserved, unkeepable
 from gateway.broker.session import Session
 from gateway.broker.traces import Traces
 from gateway.errors import ProtocolError
@@ -142,7 +142,7 @@ def _why(connection: Connection, reason: Reason) -> str:
     """A refusal in words, for the client."""
     if reason != Reason.QUOTA_EXCEEDED:
         return ""
-    return connection.broker.refusing() or "no more messages can be retained"
+    return connection.broker.refusing() or RETAINED_FULL
 
 
 def _store(connection: Connection, packet_id: int, message: Message) -> None:
@@ -173,6 +173,11 @@ def _keep(connection: Connection, packet_id: int, message: Message) -> Reason:
     route = broker.routes.find(message.topic_field)
     if unkeepable(broker, message, route) or (number and broker.journal.refusing):
         return _refused(connection, message)
+    if message.retain and message.payload and not broker.retained.has_room(message):
+        broker.vitals.refused_retained_full += 1
+        if broker.traces is not None:
+            broker.traces.refused(message, RETAINED_FULL, broker.now)
+        return _unretained(connection)
     if broker.room.left() < 0 or (number and broker.refusing()):
         return _refused(connection, message)
     if broker.journal.keeping and (number or route.durable or message.retain):
@@ -186,9 +191,9 @@ def _publish(connection: Connection, message: Message, released: bool = False) -
     route = broker.routes.find(message.topic_field)
     if not released and unkeepable(broker, message, route):
         return _refused(connection, message)
-    reason = publish(broker, message, route, connection.ticket)
+    reason = publish(broker, message, route, connection.ticket, released)
     check_crowding(connection)
-    return reason
+    return _unretained(connection) if reason is Reason.QUOTA_EXCEEDED and message.qos else reason
 
 
 def _refused(connection: Connection, message: Message) -> Reason:
@@ -203,6 +208,14 @@ def _refused(connection: Connection, message: Message) -> Reason:
     if connection.version is not Version.MQTT5:
         connection.cut_off()
         raise ProtocolError(Reason.QUOTA_EXCEEDED, broker.refusing() or NO_ROOM)
+    return Reason.QUOTA_EXCEEDED
+
+
+def _unretained(connection: Connection) -> Reason:
+    """The retained store is full: told as `_refused` does, for an answer would say that it was taken."""
+    if connection.version is not Version.MQTT5:
+        connection.cut_off()
+        raise ProtocolError(Reason.QUOTA_EXCEEDED, RETAINED_FULL)
     return Reason.QUOTA_EXCEEDED
 
 

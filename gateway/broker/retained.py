@@ -191,6 +191,14 @@ class Retained:
             self._prune(topic)
         return True
 
+    def has_room(self, message: Message) -> bool:
+        """Whether `put` would take it now."""
+        try:
+            self._check_bounds(message.topic, message, self._entries.get(message.topic))
+        except OverflowError:
+            return False
+        return True
+
     def get(self, topic: str) -> Entry | None:
         """The entry of this topic, tombstones included."""
         return self._entries.get(topic)

@@ -3,7 +3,7 @@
 A subscription gets the present values at once, as if they were retained; from then on what has changed,
 at most once an interval. The messages are QoS 0 and this gateway's own: they are in no store, on no disk
 and on no link. A figure is worked out when somebody subscribes to its topic, and not before. A name is
-missing where Mosquitto counts what is not counted here: packets of all kinds, bytes on the wire.
+missing where Mosquitto counts what is not counted here: packets of all kinds, bytes of payloads.
 Must not know the mesh.
 """
 
@@ -13,6 +13,7 @@ from math import exp
 from gateway import __version__
 from gateway.broker.delivery import deliver
 from gateway.broker.state import BrokerState
+from gateway.broker.vitals import Vitals
 from gateway.mqtt.message import Message, topic_field
 from gateway.mqtt.topics import matches
 
@@ -49,7 +50,7 @@ class SysTopics:
         self._at = 0.0  # of the last tick
         self._due = 0.0
         self._said: dict[str, str] = {}
-        self._received, self._sent, self._dropped = Load(), Load(), Load()
+        self._loads = {name: Load() for name in _totals(broker.vitals)}
         topics = {PREFIX + name: text for name, text in self._texts().items()}
         self._topics = topics if broker.settings.sys_interval_s else {}
         self._fields = {topic: topic_field(topic) for topic in self._topics}
@@ -69,9 +70,8 @@ class SysTopics:
         vitals = self._broker.vitals
         if now > self._at:
             elapsed_s = now - self._at
-            self._received.tick(vitals.messages_in, elapsed_s)
-            self._sent.tick(vitals.messages_out, elapsed_s)
-            self._dropped.tick(vitals.dropped(), elapsed_s)
+            for name, total in _totals(vitals).items():
+                self._loads[name].tick(total, elapsed_s)
             self._at = now
         if now >= self._due:
             self._due = now + self._broker.settings.sys_interval_s
@@ -109,15 +109,16 @@ class SysTopics:
             "clients/expired": lambda: str(vitals.sessions_expired),
             "clients/total": lambda: str(len(sessions)),
             "clients/maximum": lambda: str(vitals.clients_max),
+            "bytes/received": lambda: str(vitals.bytes_in),
+            "bytes/sent": lambda: str(vitals.bytes_out),
             "publish/messages/received": lambda: str(vitals.messages_in),
             "publish/messages/sent": lambda: str(vitals.messages_out),
             "publish/messages/dropped": lambda: str(vitals.dropped()),
-            **_loads("received", self._received),
-            **_loads("sent", self._sent),
-            **_loads("dropped", self._dropped),
+            **{name: text for each in self._loads.items() for name, text in _texts_of(*each)},
             "retained messages/count": lambda: str(len(broker.retained)),
             "messages/stored": waiting,  # an older name as well
             "store/messages/count": waiting,
+            "store/messages/bytes": lambda: str(broker.room.used),
             "subscriptions/count": lambda: str(
                 sum(len(s.subscriptions) for s in sessions.values())
             ),
@@ -128,8 +129,22 @@ class SysTopics:
         return 0.0 if self._started is None else self._broker.now - self._started
 
 
-def _loads(name: str, load: Load) -> dict[str, Callable[[], str]]:
+def _totals(vitals: Vitals) -> dict[str, int]:
+    """What has a load, by its name below load/."""
+    return {
+        "publish/received": vitals.messages_in,
+        "publish/sent": vitals.messages_out,
+        "publish/dropped": vitals.dropped(),
+        "bytes/received": vitals.bytes_in,
+        "bytes/sent": vitals.bytes_out,
+        "sockets": vitals.sockets,
+        "connections": vitals.connections,
+    }
+
+
+def _texts_of(name: str, load: Load) -> Iterator[tuple[str, Callable[[], str]]]:
     def text(minutes: int) -> Callable[[], str]:
         return lambda: f"{load.per_minute[minutes]:.2f}"
 
-    return {f"load/publish/{name}/{minutes}min": text(minutes) for minutes in LOAD_MINUTES}
+    for minutes in LOAD_MINUTES:
+        yield f"load/{name}/{minutes}min", text(minutes)

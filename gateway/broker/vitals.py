@@ -12,6 +12,10 @@ class Vitals:
 
     messages_in: int = 0
     messages_out: int = 0
+    bytes_in: int = 0  # of MQTT, from clients
+    bytes_out: int = 0  # the same, to them
+    sockets: int = 0  # that were opened
+    connections: int = 0  # that were let in
     dropped_congested: int = 0  # QoS 0 to a client that does not read
     dropped_queue_full: int = 0  # a session's queue was at its limit
     dropped_room_full: int = 0  # all sessions together had as much as they may

@@ -141,6 +141,7 @@ SHEETS: Mapping[str, Sheet] = {
         (
             CLIENT,
             Field("connected", "connected"),
+            Field("user", "user"),
             Field("address", "address"),
             Field("version", "MQTT"),
             Field("connected_s", "since", seconds),

@@ -178,6 +178,7 @@ class ClientProtocol(asyncio.Protocol):
         if outbox.pieces and (unsent.used <= unsent.half or self._may_write(outbox)):
             data = outbox.take()
             self._transport.write(data)  # says nothing if the connection is over already
+            self._runtime.node.broker.vitals.bytes_out += len(data)
             if self._line is not None:
                 unsent.wrote(self._line, len(data))
         if outbox.look:

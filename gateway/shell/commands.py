@@ -69,8 +69,9 @@ class Commands:
 def _named(command: Command, arguments: Document) -> str:
     """The arguments that stand where they stand, for the log; what is secret never does."""
     shown = [
-        repr(arguments[argument.name])
+        arguments[argument.name]
         for argument in command.arguments
         if not argument.option and argument.kind is not Kind.SECRET
     ]
-    return f" for {' '.join(shown)}" if shown else ""
+    words = [" ".join(each) if isinstance(each, list) else each for each in shown]
+    return f" for {' '.join(map(repr, words))}" if words else ""

@@ -36,6 +36,7 @@ from gateway.mesh.identity import Identity
 from gateway.node import Node
 from gateway.notify import log_to_stderr, notify, watchdog_interval_s
 from gateway.report import Reporter
+from gateway.shell import set_aside
 from gateway.shell.accounts import Accounts
 from gateway.shell.alone import register as register_alone
 from gateway.shell.certificate import CertificateError, faults
@@ -114,6 +115,7 @@ class Daemon:
         self._checker = Checker(self._checked)
         self._runtime.check_password = self._checker.check
         self._measures: Measures | None = None
+        self._set_aside: list[str] = []
         self._reporter = Reporter(self.node, config.gateway.name, self._gateway, __version__)
         self._address = config.gateway.advertise or config.gateway.address
         self.commands = Commands()
@@ -324,7 +326,9 @@ class Daemon:
     async def _measuring(self) -> None:
         everywhere = _everywhere(self._address)
         while True:
-            self._measures = await asyncio.to_thread(measure, self._config.gateway.state_dir)
+            state_dir = self._config.gateway.state_dir
+            self._measures = await asyncio.to_thread(measure, state_dir)
+            self._set_aside = await asyncio.to_thread(set_aside.names, state_dir)
             if everywhere:  # which address that is may change while we run
                 self._address = (await asyncio.to_thread(addresses) or [self._address])[0]
             if self.node.mesh is not None:
@@ -403,7 +407,7 @@ class Daemon:
         )
 
     def _found_at_the_start(self) -> list[ProblemStatus]:
-        """What was amiss with the files, until the next start: it is known to the log for ever."""
+        """What was amiss with the files, until the next start: from then on `set_aside` names them."""
         notes = [*self._store.notes, *self._keeper.notes]
         if self._keys is not None:
             notes += self._keys.notes
@@ -413,7 +417,13 @@ class Daemon:
     def _status(self) -> Status:
         now, store, renewal = self._runtime.now(), self._keeper.status(), self._renewal
         tls = None if renewal is None else renewal.status()
-        problems = [*self._found_at_the_start(), *([] if renewal is None else renewal.problems())]
+        found = self._found_at_the_start()
+        earlier = set_aside.untold(self._set_aside, [problem.text for problem in found])
+        problems = [
+            *found,
+            *set_aside.problems(earlier, self._config.gateway.state_dir),
+            *([] if renewal is None else renewal.problems()),
+        ]
         return self._reporter.status(self._vitals(), self._address, now, store, tls, problems)
 
 

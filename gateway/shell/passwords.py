@@ -4,7 +4,8 @@
     SCRAM-SHA-256$ITERATIONS:SALT$STORED:SERVER   RFC 5803, base64; for clients that only prove it
 
 A check takes 16 MB and, on a small board, a third of a second: two at once, on threads of their own. How
-many wait is bounded by who asks (`broker/identity.py`). Must not know users.
+many wait is bounded by who asks (`broker/identity.py`). What it took goes back to the system when it is
+over. Must not know users.
 """
 
 import hashlib
@@ -14,6 +15,8 @@ import secrets
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
 
 from gateway.broker.logins import CHECKS_AT_ONCE
 from gateway.broker.scram import (
@@ -30,6 +33,8 @@ from gateway.effects import CheckPassword
 COST_LOG2, BLOCK, LANES = 14, 8, 1  # 16 MB
 MEMORY_BYTES_MAX = 67_108_864  # of a text that was made elsewhere
 HASH_BYTES = 32
+OWN_PAGES_BYTES = 8_388_608  # half of what a check takes
+M_MMAP_THRESHOLD = -3  # mallopt(3)
 
 _FORM = re.compile(
     r"\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)"
@@ -111,9 +116,19 @@ class Checker:
 
 
 def _scrypt(password: bytes, salt: bytes, cost: int, block: int, lanes: int, size: int) -> bytes:
+    _give_back_what_is_large()
     return hashlib.scrypt(
         password, salt=salt, n=1 << cost, r=block, p=lanes, maxmem=MEMORY_BYTES_MAX, dklen=size
     )
+
+
+@cache
+def _give_back_what_is_large() -> None:
+    """Else glibc learns from the first check to keep 16 MB for each thread that ever made one."""
+    from ctypes import CDLL  # not loaded by a gateway that has no users
+
+    with suppress(OSError, AttributeError):  # another C library
+        CDLL(None).mallopt(M_MMAP_THRESHOLD, OWN_PAGES_BYTES)
 
 
 def _text(data: bytes) -> str:

@@ -5,7 +5,7 @@ Changes come one after the other. Must not know how a password is hashed or kept
 
 import asyncio
 
-from gateway.broker.access import Action, Rule
+from gateway.broker.access import Action, Rule, Subject, is_for
 from gateway.broker.keeping import PEOPLE
 from gateway.broker.logins import User
 from gateway.broker.people import RULES_MAX, USERS_MAX, People, rule_row, user_row
@@ -83,7 +83,7 @@ class _People:
             if len(self._people.rules) >= RULES_MAX:
                 raise ControlError(f"there are {RULES_MAX} rules", "use groups, %u and wildcards")
             late = await self._change(rule_row(rule, True))
-        return {"done": f"it holds{late}: {rule}"}
+        return {"done": f"it holds{late}: {rule}{self._surprise(rule)}"}
 
     async def rule_remove(self, arguments: Document) -> Document:
         rule = _rule(arguments["rule"])
@@ -104,8 +104,28 @@ class _People:
             why = f"yes: no rule is for {user or 'clients without a user name'}"
             return {"done": why, "allowed": True}
         allowed, rule = rights.decide(action, arguments["topic"])
-        why = "no rule says so" if rule is None else f"by the rule: {rule}"
+        why = f"by the rule: {rule}"
+        if rule is None:
+            why = "rules are for this user, and none allows it"
         return {"done": f"{'yes' if allowed else 'no'}: {why}", "allowed": allowed}
+
+    def _surprise(self, rule: Rule) -> str:
+        """What an operator may not have meant by this rule."""
+        users, name, groups = self._people.users, rule.name, frozenset[str]()
+        match rule.subject:
+            case Subject.GROUP:
+                known = any(name in each.groups for each in users.values())
+                return "" if known else f"; nobody is in the group {name} yet"
+            case Subject.USER if name not in users:
+                return f"; there is no user {name} yet, unless by a certificate"
+            case Subject.USER:
+                groups = users[name].groups
+        rules = [each for each in self._people.rules if is_for(each, name, groups)]
+        nothing = [action for action in Action if not any(_allows(each, action) for each in rules)]
+        if not nothing:
+            return ""
+        whom = name or "who is named in no other rule"
+        return f"; {whom} may {' and '.join(nothing)} nothing now, for no rule allows it"
 
     def _known(self, name: str) -> User:
         user = self._people.users.get(name)
@@ -135,6 +155,10 @@ class _People:
                 return ""
             await asyncio.sleep(CONFIRMED_S / CONFIRMED_LOOKS)
         return f", but not yet known at {', '.join(late)}"
+
+
+def _allows(rule: Rule, action: Action) -> bool:
+    return rule.allow and rule.action is action
 
 
 async def _user(name: str, password: str, groups: frozenset[str]) -> tuple[User, str]:

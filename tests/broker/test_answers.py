@@ -136,6 +136,16 @@ def test_unsuback_says_no_more_than_fits() -> None:
     assert client.take() == [UnsubAck(4, (Reason.NO_SUBSCRIPTION_EXISTED,) * 5)]
 
 
+def test_a_full_disk_is_no_fault_of_the_client_that_is_cut_off_for_it() -> None:
+    world = KeptWorld(ONE_SUBSCRIPTION)
+    world.refuse("the disk is full; delete something")
+    client = world.connected("c", V311)
+    client.publish("t", b"", 1, retain=True)
+    assert client.take() == [] and client.closed
+    vitals = world.broker.vitals
+    assert (vitals.refused_disk, vitals.protocol_errors) == (1, 0)
+
+
 def test_what_the_operator_should_do_is_not_for_clients() -> None:
     world = KeptWorld(ONE_SUBSCRIPTION)
     world.refuse("the disk is full; delete something")

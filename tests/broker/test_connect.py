@@ -460,6 +460,16 @@ def test_a_client_id_cannot_forge_a_line_of_the_log() -> None:
     assert all("\n" not in text for text in world.notes())
 
 
+def test_the_log_names_a_client_that_is_not_let_in() -> None:
+    world = World(MqttSection(connections_max=1))
+    world.connected("first")
+    for name in ("pump-7", "", "x" * 2_000):
+        world.client(name).connect()
+    told = " ".join(world.notes())
+    assert "a client called pump-7 at " in told and "a client at " in told
+    assert "x" * 100 in told and "x" * 200 not in told
+
+
 def test_what_a_first_read_holds_behind_connect_is_worked_off() -> None:
     world = World()
     client = world.client("c", V311)

@@ -27,6 +27,21 @@ def test_a_client_shows_where_it_is_since_when_and_what_it_wants() -> None:
     assert world.broker.list_client("nobody", 10, world.now) is None
 
 
+def test_a_session_shows_whose_it_is_and_a_client_who_it_is() -> None:
+    world = World()
+    for name, user in (("a", "ann"), ("b", None)):
+        client = world.client(name)
+        client.connection.certified = user or ""
+        client.connect(session_expiry_interval_s=60)
+        assert client.take()
+    shown = [world.broker.list_client(name, 10, world.now) for name in "ab"]
+    assert [each and each["user"] for each in shown] == ["ann", None]
+    rows = world.broker.list_clients(10, world.now)["clients"]
+    assert [row["user"] for row in rows] == ["ann", None]
+    rows = world.broker.list_sessions(False, 10, world.now)["sessions"]
+    assert [row["user"] for row in rows] == ["ann", None]
+
+
 def test_orphans_are_the_sessions_whose_client_is_away() -> None:
     world = World()
     world.connected("here", session_expiry_interval_s=60)

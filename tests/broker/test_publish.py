@@ -98,6 +98,7 @@ def test_properties_travel_with_the_message() -> None:
     ("packet", "reason"),
     [
         (
+            # [MQTT-3.3.4-6]
             Publish("t", b"", properties=Properties(subscription_identifiers=(1,))),
             Reason.PROTOCOL_ERROR,
         ),

@@ -8,13 +8,17 @@ from gateway.config import MqttSection
 from gateway.mqtt.packets import (
     Disconnect,
     PubAck,
+    PubComp,
     Publish,
+    PubRec,
+    PubRel,
     SubAck,
     Subscribe,
     Subscription,
     UnsubAck,
     Unsubscribe,
     Version,
+    Will,
 )
 from gateway.mqtt.reasons import Reason
 from tests.broker.world import EVERY_VERSION, V5, V311, World
@@ -205,6 +209,40 @@ def test_a_full_store_refuses_new_topics_and_says_so() -> None:
     assert publisher.take() == [PubAck(5, Reason.QUOTA_EXCEEDED)]
     assert watcher.payloads() == [b"1", b"3"]
     assert world.broker.vitals.refused_retained_full == 1
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+def test_a_full_store_acknowledges_nothing_that_it_does_not_take(qos: int) -> None:
+    world = World(MqttSection(retained_messages_max=1))
+    watcher = world.connected("w")
+    watcher.subscribe("#", 2)
+    world.connected("p").publish("a", b"1", retain=True)
+    new, old = world.connected("new"), world.connected("old", V311)
+    for client in (new, old):
+        client.publish("b", b"2", qos, retain=True, packet_id=5)
+    answer = PubAck if qos == 1 else PubRec
+    assert new.take() == [answer(5, Reason.QUOTA_EXCEEDED)]
+    assert old.take() == [] and old.closed, "3.1.1 has no word for it"
+    assert watcher.payloads() == [b"1"]
+    assert world.broker.vitals.refused_retained_full == 2
+    new.publish("a", b"3", qos, retain=True, packet_id=6)
+    assert new.take() == [answer(6)], "a topic that is there takes no more room"
+
+
+def test_what_was_taken_before_the_store_was_full_reaches_who_is_there() -> None:
+    """QoS 2 was acknowledged by PUBREC, and a will has nobody to refuse it to."""
+    world = World(MqttSection(retained_messages_max=1))
+    watcher, publisher = world.connected("w"), world.connected("p")
+    watcher.subscribe("#", 2)
+    publisher.publish("b", b"2", 2, retain=True, packet_id=5)
+    dying = world.client("d")
+    dying.connect(will=Will("c", b"gone", 1, retain=True))
+    world.connected("other").publish("a", b"1", retain=True)
+    publisher.send(PubRel(5))
+    assert publisher.take() == [PubRec(5), PubComp(5)]
+    dying.lose()
+    assert watcher.payloads() == [b"1", b"2", b"gone"]
+    assert len(world.broker.retained) == 1
 
 
 def test_retained_messages_that_have_expired_make_room() -> None:

@@ -58,7 +58,27 @@ def test_the_figures_are_those_of_the_broker() -> None:
         "subscriptions/count": "3",
     }
     assert {name: values[name] for name in expected} == expected
-    assert "bytes/received" not in values  # what is not counted has no topic
+    assert "messages/received" not in values  # what is not counted has no topic
+
+
+def test_bytes_and_connections_and_what_waits_are_counted() -> None:
+    world = World()
+    kept = world.connected("kept", clean=False, session_expiry_interval_s=600)
+    kept.subscribe("t", 1)
+    kept.lose()
+    client = world.connected("a")
+    before = world.broker.vitals.bytes_in
+    client.publish("t", b"x" * 1_000, qos=1)
+    client.take()
+    assert 1_000 < world.broker.vitals.bytes_in - before < 1_020
+    world.pass_s(60)
+    client.subscribe("$SYS/#")
+    values = heard(client)
+    assert int(values["bytes/received"]) > 1_000
+    assert 300 < float(values["load/bytes/received/1min"]) < 1_000, "most of it is in this minute"
+    assert int(values["store/messages/bytes"]) > 1_000
+    assert 0 < float(values["load/connections/1min"]) <= 2
+    assert {"bytes/sent", "load/bytes/sent/5min", "load/sockets/15min"} <= values.keys()
 
 
 def test_sessions_that_expired_and_shared_subscriptions_are_counted() -> None:

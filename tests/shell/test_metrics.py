@@ -2,12 +2,15 @@
 
 import asyncio
 import re
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
+from gateway.mqtt.encode import encode
+from gateway.mqtt.packets import Connect, Version
 from gateway.shell.metrics import CONNECTIONS_MAX, REQUEST_BYTES_MAX, MetricsServer
 from tests.gateways import Gateway, free_port
 
@@ -54,6 +57,27 @@ def test_a_gateway_says_what_it_counts(tmp_path: Path) -> None:
     assert samples["gatewayd_disk_free_bytes"] > 0
     assert 'gatewayd_messages_dropped_total{cause="queue_full"}' in samples
     assert samples["gatewayd_waiting_bytes"] == 0 < samples["gatewayd_waiting_bytes_max"]
+
+
+def test_bytes_and_connections_of_clients_are_counted(tmp_path: Path) -> None:
+    gateway = Measured("gw", "127.0.0.1", tmp_path, port=free_port())
+    gateway.metrics_port = free_port()
+
+    def samples() -> dict[str, float]:
+        with urlopen(f"http://127.0.0.1:{gateway.metrics_port}/metrics", timeout=5) as answer:
+            return parsed(answer.read().decode())
+
+    packet = encode(Connect(Version.MQTT311, "c", True, 0), Version.MQTT311)
+    with gateway:
+        before = samples()  # the harness has connected, too
+        with socket.create_connection(("127.0.0.1", gateway.port)) as client:
+            client.sendall(packet)
+            assert client.recv(4) == b"\x20\x02\x00\x00"
+            after = samples()
+    grown = {name: after[name] - before[name] for name in after}
+    assert grown["gatewayd_bytes_received_total"] == len(packet)
+    assert grown["gatewayd_bytes_sent_total"] == 4
+    assert grown["gatewayd_sockets_opened_total"] == grown["gatewayd_connections_total"] == 1
 
 
 def serve(test: Callable[[int], Awaitable[None]], timeout_s: float = 5.0) -> None:

@@ -1,5 +1,7 @@
 """Passwords: the text that is kept, and the threads that check."""
 
+import subprocess
+import sys
 from queue import Queue
 
 import pytest
@@ -50,6 +52,25 @@ def test_nobodys_hash_costs_what_another_costs_and_fits_nothing() -> None:
     assert NOBODYS_HASH.split("$")[2] == hashed("x").split("$")[2]
     assert len(NOBODYS_HASH) == len(hashed("x"))
     assert not is_right(b"x", NOBODYS_HASH)
+
+
+def test_a_check_keeps_none_of_its_memory() -> None:
+    """In a process of its own: what the C library keeps depends on all that was taken before."""
+    program = """
+import resource
+from concurrent.futures import ThreadPoolExecutor
+from gateway.shell.passwords import hashed
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+hashed("x")
+before = resident()
+for _ in range(4):
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(hashed, "abcd"))
+print(resident() - before)
+"""
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout
+    assert int(said) < 4_000_000
 
 
 def test_the_threads_tell_the_answer_of_each_token() -> None:

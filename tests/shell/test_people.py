@@ -87,12 +87,38 @@ def test_rules_hold_at_once_and_say_why(gateway: Gateway) -> None:
     said(gateway, "rule", "add", "allow", "user", "ann", "write", "home/%u/#")
     assert publish(gateway, "ann", "correct horse", "home/ann/x") == ""
     assert "Not authorized" in publish(gateway, "ann", "correct horse", "home/bob")
-    assert said(gateway, "rule", "test", "ann", "c", "write", "home/bob").startswith("no")
+    told = gwctl(gateway, "rule", "test", "ann", "c", "write", "home/bob").stdout
+    assert told == "no: rules are for this user, and none allows it\n"
+    assert "'allow user ann write home/%u/#'" in gwctl(gateway, "log").stdout
     told = said(gateway, "rule", "test", "ann", "c", "write", "home/ann/x")
     assert told == "yes: by the rule: allow user ann write home/%u/#"
     assert "allow user ann write home/%u/#" in said(gateway, "rule", "list")
     said(gateway, "rule", "remove", "allow", "user", "ann", "write", "home/%u/#")
     assert publish(gateway, "ann", "correct horse", "home/bob") == ""
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (
+            "deny user ann write plant/#",
+            "; ann may read and write nothing now, for no rule allows it",
+        ),
+        ("allow user ann read home/#", "; ann may write nothing now, for no rule allows it"),
+        (
+            "allow everybody read public/#",
+            "; who is named in no other rule may write nothing now, for no rule allows it",
+        ),
+        ("deny user anne write #", "; there is no user anne yet, unless by a certificate"),
+        ("deny group guests write #", "; nobody is in the group guests yet"),
+        ("deny group staff write #", ""),
+    ],
+)
+def test_a_rule_that_takes_more_than_it_says_or_is_for_nobody_is_told(
+    gateway: Gateway, rule: str, told: str
+) -> None:
+    said(gateway, "user", "add", "ann", "--groups", "staff", secret="correct horse")
+    assert said(gateway, "rule", "add", *rule.split()) == f"it holds: {rule}{told}"
 
 
 @pytest.mark.parametrize(
