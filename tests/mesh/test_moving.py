@@ -830,7 +830,7 @@ def test_the_order_is_the_same_after_the_new_gateway_lost_its_power() -> None:
 
 
 def test_a_leftover_that_went_into_a_session_begun_here_is_not_asked_for() -> None:
-    """b takes the session while a is cut off; back at a while b is cut off, a goes on with what it has."""
+    """b takes the session while a is cut off; then a while b is, and goes on with what it has."""
     room, (a, b) = gates("a", "b")
     roamer = subscribed(a, "t")
     roamer.leave()
