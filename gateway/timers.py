@@ -41,10 +41,6 @@ class Timers:
             self._heap = [each for each in self._heap if each[1] in self._calls]
             heapq.heapify(self._heap)
 
-    def due(self, timer: int) -> float:
-        """When a timer that is set fires; looked for among all."""
-        return next(when for when, serial in self._heap if serial == timer)
-
     def deadline(self) -> float:
         """When `wake` has something to do; FOREVER if never."""
         while self._heap and self._heap[0][1] not in self._calls:

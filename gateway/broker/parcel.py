@@ -51,7 +51,6 @@ from gateway.broker.subscribing import route_to, subscribe
 from gateway.mqtt.packets import Subscription
 from gateway.mqtt.properties import Properties
 from gateway.tickets import Ticket
-from gateway.timers import NO_TIMER
 
 HEAD = 1  # less than any message's number: all but the queue is here, and nothing of that
 NUMBER = 1  # the session's, in a parcel
@@ -283,8 +282,8 @@ def _is_end(rewrite: Rewrite) -> bool:
 
 def _will(broker: BrokerState, client_id: str) -> MessageRow | None:
     """The will that waits for its delay."""
-    timer, message = broker.wills.get(client_id, (NO_TIMER, None))
-    if message is None:
+    waiting = broker.wills.get(client_id)
+    if waiting is None:
         return None
-    due_ms = broker.journal.mesh_ms(broker.timers.due(timer)) or 0
-    return message_row(broker.journal, message, (0, 0, ""), due_ms)
+    _, message, due = waiting
+    return message_row(broker.journal, message, (0, 0, ""), broker.journal.mesh_ms(due) or 0)

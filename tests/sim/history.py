@@ -73,6 +73,7 @@ class Kept:
 
     `lost_at`: when its client had been told that there is one, and then that there is none. `unheard`:
     when it gave a CONNECT up before it was answered: it may have been told there that there is none.
+    `ended_at`: its gateway's disk was lost; from then on another record goes on.
     """
 
     client: str
@@ -82,6 +83,7 @@ class Kept:
     deliveries: list[KeptDelivery] = field(default_factory=list)
     unheard: list[float] = field(default_factory=list)
     lost_at: list[tuple[float, float]] = field(default_factory=list)
+    ended_at: float = NEVER
 
 
 @dataclass(eq=False)
@@ -118,8 +120,11 @@ class History:
     requests: list[Request] = field(default_factory=list)
     awake: list[Awake] = field(default_factory=list)
     calm: list[tuple[float, float]] = field(default_factory=list)
+    disks_lost: dict[str, None] = field(default_factory=dict)  # boxes
+    not_copied: list[str] = field(default_factory=list)  # found while it ran
+    copies_read: int = 0
     settled_at: float = NEVER
-    ended_at: float = 0.0
+    ended_at: float = NEVER
 
     def is_released_again(self, publication: Publication, box: str) -> bool:
         """Whether subscribers at this other gateway may get a QoS 2 message once more: its own had it
