@@ -71,7 +71,7 @@ class Keeper:
     def begin_anew(self) -> None:
         """Its gateway has lost its session."""
         self.kept.ended_at = self._world.now
-        self.kept = Kept(self.name, self.box.name)
+        self.kept = Kept(self.name, "" if self.doors else self.box.name)
         self._history.kept.append(self.kept)
         self._known = False
         self._held.clear()
