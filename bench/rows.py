@@ -140,7 +140,7 @@ def _takeover(queued: int) -> Row:
 
     return Row(
         f"takeover-{queued}",
-        f"session at another gateway, {queued:,} waiting",
+        f"session moves, {queued:,} queued",
         measure,
         brokers=2,
         unit="ms",
@@ -181,7 +181,7 @@ ROWS = (
     ),
     Row(
         "kept-twice",
-        "QoS 1 to a kept session, away, two copies",
+        "QoS 1, kept and away, two copies",
         _two_copies,
         brokers=2,
         share_of="kept-away",
