@@ -316,13 +316,19 @@ class Journal:
         return bool(collected) or self._under_way is not None or bool(self._uncopied)
 
     def failed(self, why: str) -> None:
-        """The batch could not be written: it is offered again, and what waited for it is told."""
+        """The batch could not be written: it is offered again, and what waited for it, or behind it, is
+        told."""
         batch = self._under_way
         assert batch is not None, "nothing was under way"
         self._offered = False
         self.refusing = why
         self._rested = self.now + RETRY_S
-        tickets, batch.tickets = batch.tickets, []
+        tickets = [*batch.tickets, *self._tickets]
+        batch.tickets, self._tickets = [], []
+        for run in self._runs:
+            if run.ticket is not None:
+                tickets.append(run.ticket)
+                run.ticket = None
         for ticket in tickets:
             ticket.fail(why)
 
