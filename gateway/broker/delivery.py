@@ -137,6 +137,8 @@ def _give_run(
     copies: dict[tuple[int, ...], list[Message]] = {}
     for target in targets:
         session = target.session
+        if session.passage is not None and broker.origin in session.passage.barred:
+            continue
         if target.picky and session.client_id == publisher:
             if target.own is None:
                 continue  # [MQTT-3.8.3-3]
@@ -169,6 +171,8 @@ def deliver(
     copies: dict[tuple[int, ...], Message] = {(): message}
     for target in route.targets:
         session = target.session
+        if session.passage is not None and broker.origin in session.passage.barred:
+            continue
         if target.picky and session.client_id == message.publisher:
             if target.own is None:
                 continue  # [MQTT-3.8.3-3]
@@ -222,7 +226,7 @@ def _give_here(
     ticket: Callable[[], Ticket] | None = None,
 ) -> bool:
     """Gives it to a member here, under an id of its own: the session may have it for itself, too."""
-    target = None if group is None else group.choose(message)
+    target = None if group is None else group.choose(message, origin=broker.origin)
     if target is None:
         return False
     retain = message.retain and target.retain_as_published

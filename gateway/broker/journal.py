@@ -140,8 +140,11 @@ class Journal:
         """Messages of one publisher and topic, numbered in a row, were given to these sessions."""
         run = Run(next(self._places), messages, targets, wait)
         self._entries[run.place] = run
-        self._runs.append(run)
-        self._firsts.append(run.first)
+        at = len(self._firsts)
+        if at and run.first < self._firsts[-1]:  # its numbers were given out some time ago
+            at = bisect_right(self._firsts, run.first)
+        self._runs.insert(at, run)
+        self._firsts.insert(at, run.first)
         if self._durability is Durability.MEMORY:
             run.ticket = None
         elif wait is not None:
@@ -313,13 +316,19 @@ class Journal:
         return bool(collected) or self._under_way is not None or bool(self._uncopied)
 
     def failed(self, why: str) -> None:
-        """The batch could not be written: it is offered again, and what waited for it is told."""
+        """The batch could not be written: it is offered again, and what waited for it, or behind it, is
+        told."""
         batch = self._under_way
         assert batch is not None, "nothing was under way"
         self._offered = False
         self.refusing = why
         self._rested = self.now + RETRY_S
-        tickets, batch.tickets = batch.tickets, []
+        tickets = [*batch.tickets, *self._tickets]
+        batch.tickets, self._tickets = [], []
+        for run in self._runs:
+            if run.ticket is not None:
+                tickets.append(run.ticket)
+                run.ticket = None
         for ticket in tickets:
             ticket.fail(why)
 

@@ -125,11 +125,19 @@ def bury(state: MeshState, peer: Peer) -> None:
     lost = peer.outgoing.park(state.now)
     peer.lost_clients, peer.clients = peer.clients, {}
     wills.over(state, peer, End.DEAD)
+    gone(state, peer)
     state.peers_interest.drop(peer)
     state.peers_groups.drop(peer)
     state.local.interest_changed()
     give_again(state, lost)
     state.release(peer.gateway)
+
+
+def gone(state: MeshState, peer: Peer) -> None:
+    """Its stream is over, whether it was noticed to be dead or has started anew."""
+    if peer.came:
+        peer.came = False
+        state.local.gateway_gone(peer.gateway, state.now)
 
 
 def unlink(state: MeshState, peer: Peer) -> None:

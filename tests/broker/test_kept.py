@@ -8,6 +8,7 @@ from gateway.broker.records import Done, Enqueued, Received, Row, Wish
 from gateway.mqtt.message import Message, topic_field
 from gateway.mqtt.packets import (
     ConnAck,
+    Disconnect,
     PubAck,
     PubComp,
     Publish,
@@ -457,6 +458,22 @@ def test_messages_of_another_gateway_keep_their_own_properties_over_a_power_cut(
     world.power_cut()
     world.pass_s(100)
     assert persistent(world, "s").payloads() == [b"same", b"same", b"same", b"more"]
+
+
+def test_who_comes_while_the_disk_fails_again_and_again_is_told_too() -> None:
+    world = KeptWorld()
+    away(world)
+    client, publisher = persistent(world, "c"), world.connected("p", V5)
+    publisher.publish("t", b"1", 1)
+    world.take()  # it is being written
+    publisher.publish("t", b"2", 1)
+    client.send(Subscribe(9, (Subscription("more", 1),)))
+    world.fail()
+    for each in (publisher, client):
+        (told,) = each.take()
+        assert isinstance(told, Disconnect) and told.reason is Reason.QUOTA_EXCEEDED
+    world.settle()
+    assert persistent(world, "s").acknowledge() == [b"1", b"2"], "both were kept in the end"
 
 
 def test_the_log_says_once_that_the_disk_is_full_and_once_that_it_takes_messages_again() -> None:
