@@ -104,6 +104,22 @@ def _traffic(broker: Broker) -> list[Family]:
         "gatewayd_connections_total": ("Connections that were let in.", vitals.connections),
         "gatewayd_bytes_received_total": ("Bytes of MQTT from clients here.", vitals.bytes_in),
         "gatewayd_bytes_sent_total": ("Bytes of MQTT to clients here.", vitals.bytes_out),
+        "gatewayd_payload_bytes_received_total": (
+            "Bytes of payload that clients here published.",
+            vitals.payload_bytes_in,
+        ),
+        "gatewayd_payload_bytes_sent_total": (
+            "Bytes of payload sent to clients here.",
+            vitals.payload_bytes_out,
+        ),
+        "gatewayd_packets_received_total": (
+            "MQTT packets of every kind from clients here.",
+            vitals.packets_in,
+        ),
+        "gatewayd_packets_sent_total": (
+            "MQTT packets of every kind to clients here.",
+            vitals.packets_out(),
+        ),
     }
     return [_plain(name, "counter", *counts[name]) for name in counts]
 

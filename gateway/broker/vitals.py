@@ -14,6 +14,10 @@ class Vitals:
     messages_out: int = 0
     bytes_in: int = 0  # of MQTT, from clients
     bytes_out: int = 0  # the same, to them
+    payload_bytes_in: int = 0  # of messages_in
+    payload_bytes_out: int = 0  # of messages_out, and of messages that were sent again
+    packets_in: int = 0  # of every kind, from clients
+    others_out: int = 0  # packets to clients besides messages_out: answers, messages sent again
     sockets: int = 0  # that were opened
     connections: int = 0  # that were let in
     dropped_congested: int = 0  # QoS 0 to a client that does not read
@@ -85,6 +89,10 @@ class Vitals:
         """Every count, by its name."""
         names = [each.name for each in fields(self) if each.type is int]
         return {name: getattr(self, name) for name in names if not name.startswith("_")}
+
+    def packets_out(self) -> int:
+        """Packets of every kind to clients."""
+        return self.messages_out + self.others_out
 
     def dropped(self) -> int:
         """Messages that a limit cost, in all."""
