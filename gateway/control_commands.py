@@ -72,6 +72,9 @@ DOCTOR = "doctor"
 CONFIG = "config"
 TRACE = "trace"
 COMPLETION = "completion"
+AWAITS = (
+    "awaits"  # in an answer: the names of the secrets that are wanted, and nothing was done yet
+)
 
 _CLIENT = Argument("client", Kind.TEXT, "the MQTT client id")
 _LIMIT = Argument(
@@ -79,7 +82,8 @@ _LIMIT = Argument(
 )
 
 _USER = Argument("user", Kind.TEXT, "the user's name")
-_PASSWORD = Argument("password", Kind.SECRET, "the password")
+# Without it the answer is AWAITS, if nothing else is wrong: nobody types a password for nothing.
+_PASSWORD = Argument("password", Kind.SECRET, "the password", "")
 _RULE = Argument(
     "rule",
     Kind.TEXT,
