@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.ctl.text import Line, Span, Style, clean
 from gateway.ctl.views import seconds, words
+from gateway.wording import agreed
 
 LEVELS = {"warning": Style.DOUBTFUL, "error": Style.BAD, "critical": Style.BAD}
 STEPS = {"waits": Style.DOUBTFUL, "lost": Style.BAD, "refused": Style.BAD}
@@ -76,7 +77,8 @@ def _missed(document: dict[str, Any]) -> list[Line]:
     missed = document.get("missed")
     if not missed:
         return []
-    gap = f"({words(missed)} lines were lost: this terminal reads too slowly)"
+    lost = agreed(missed, "line[s] [was|were] lost: this terminal reads too slowly")
+    gap = f"({words(missed)} {lost})"
     return [[Span(gap, Style.DOUBTFUL)]]
 
 

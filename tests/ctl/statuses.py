@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gateway.broker.vitals import Vitals
 from gateway.control import (
     BrokerStatus,
     GatewayState,
@@ -107,6 +108,15 @@ SITUATIONS = {
             shared_subscriptions=3,
             replays=2,
             counters={"dropped_queue_full": 15_320, "publishers_slowed": 7, "of_tomorrow": 1},
+        ),
+    ),
+    "one-of-each": status(
+        GW1,
+        store=DISK._replace(commits=1, messages_never_written=1),
+        tls=CERTIFICATE._replace(ends_days=0.8),
+        broker=BrokerStatus(
+            *(1, 1, 1, 1, 1),
+            dict.fromkeys(Vitals().counters(), 1),
         ),
     ),
     "temperatures": status(GW1._replace(temperature_c=52.4), GW2._replace(temperature_c=-3.0), GW3),
