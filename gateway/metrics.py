@@ -31,6 +31,7 @@ def exposition(status: Status, broker: Broker) -> str:
         *_holdings(broker),
         *_traffic(broker),
         *_connections(broker),
+        *_errors(broker),
         *_messages(broker),
         *_memory(broker),
     ]
@@ -172,11 +173,23 @@ def _connections(broker: Broker) -> list[Family]:
             "Connections ended because others needed the room of what they did not read.",
             vitals.closed_unread,
         ),
+    ]
+
+
+def _errors(broker: Broker) -> list[Family]:
+    vitals = broker.vitals
+    return [
         _plain(
             "gatewayd_protocol_errors_total",
             "counter",
             "Connections ended because the client broke the protocol.",
             vitals.protocol_errors,
+        ),
+        _plain(
+            "gatewayd_internal_errors_total",
+            "counter",
+            "Connections ended by a mistake of the gateway itself.",
+            vitals.internal_errors,
         ),
     ]
 

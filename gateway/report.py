@@ -82,6 +82,7 @@ class Reporter:
                 *_box_problems(rows),
                 *self._own_problems(now),
                 *self._slow_problems(now),
+                *self._mistake_problems(now),
                 *self._login_problems(now),
                 *self._stranger_problems(now),
                 *self._subscription_problems(now),
@@ -194,6 +195,16 @@ class Reporter:
         refused = vitals.subscriptions_refused_full
         text = f"{several(refused, 'subscription[s] [was|were] refused')}: there are too many"
         remedy = "see gwctl sessions for whose; the limits stand in [mqtt]"
+        return [ProblemStatus(Severity.WARNING, text, remedy)]
+
+    def _mistake_problems(self, now: float) -> list[ProblemStatus]:
+        vitals = self._node.broker.vitals
+        at = vitals.last_internal_error_at
+        if not at or now - at > DROPS_SHOWN_S:
+            return []
+        cut_off = several(vitals.internal_errors, "client[s] [was|were] cut off")
+        text = f"{cut_off} by a mistake of this gateway since the start"
+        remedy = "gwctl log says more; please report what stands there"
         return [ProblemStatus(Severity.WARNING, text, remedy)]
 
     def _login_problems(self, now: float) -> list[ProblemStatus]:

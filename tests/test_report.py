@@ -261,7 +261,9 @@ def test_what_happened_once_is_told_in_the_words_for_one() -> None:
     vitals.subscriptions_refused_full, vitals.last_subscription_refused_at = 1, now
     vitals.logins_wrong, vitals.last_login_refused_at = 1, now
     vitals.refused_strangers, vitals.last_stranger_at = 1, now
+    vitals.internal_errors, vitals.last_internal_error_at = 1, now
     assert sorted(problem.text for problem in status(a).problems) == [
+        "1 client was cut off by a mistake of this gateway since the start",
         "1 login was wrong since the start",
         "1 message was dropped since the start (1 at full queues)",
         "1 subscription was refused: there are too many",

@@ -38,6 +38,7 @@ DEAF_BYTES_MAX = 65_536  # the answers to these wait in memory; as for a client 
 ALONE_BYTES_MIN = 6  # a PUBLISH at QoS 1 with nothing in it
 ALONE_BYTES_MAX = 129  # its length is one byte, and no limit is smaller
 PUBACK = 0x40  # its first byte
+MISTAKE = "this gateway made a mistake over what it sent"
 _NOTHING: Any = ()  # an empty list costs 56 bytes, and most connections never need these two
 _SAID_BEFORE_CONNECT = (  # section 3.1.4.1: CONNACK may be sent for these
     Reason.UNSUPPORTED_PROTOCOL_VERSION,
@@ -232,6 +233,23 @@ class Connection:
             self._say(Disconnect(reason, self._elsewhere(reason)), detail)
         self._log(f"{detail or reason.name} ({reason:#x})")
         self.close(with_will=True)
+
+    def failed(self, now: float) -> None:
+        """A mistake of ours over what the client said: it is told so, and may come again.
+
+        What it said in this read is not acknowledged, for nobody knows how far it came.
+        """
+        if self.state is State.CLOSED:
+            return
+        self.broker.at(now)
+        self.broker.vitals.internal_errors += 1
+        self.broker.vitals.last_internal_error_at = now
+        self.acks.clear()
+        if self.wishes is UNKNOWN:  # there are no words that every version knows
+            self._log(MISTAKE)
+            self.close(with_will=False)
+        else:
+            self.refuse(Reason.IMPLEMENTATION_SPECIFIC_ERROR, MISTAKE)
 
     def unkept(self, why: str) -> None:
         """What it waits for could not be kept: it is not answered, and has to come again."""

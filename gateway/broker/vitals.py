@@ -49,6 +49,7 @@ class Vitals:
     last_refused_at: float = 0.0  # of the seven above, monotonic seconds; 0: never
     handshakes_failed: int = 0  # connections with which there was no TLS
     protocol_errors: int = 0
+    internal_errors: int = 0  # connections ended by a mistake of ours
     publishers_slowed: int = 0  # times that a client was not read, for it published too fast
     comebacks_slowed: int = 0  # times that CONNECT was answered late, after a client was cut off
     clients_max: int = 0  # connected at once
@@ -57,6 +58,7 @@ class Vitals:
     messages_out_per_s: float = 0.0
     last_drop_at: float = 0.0  # monotonic seconds; 0: never
     last_slowed_at: float = 0.0  # the same
+    last_internal_error_at: float = 0.0  # the same
     last_login_refused_at: float = 0.0  # the same, wrong or busy
     last_stranger_at: float = 0.0  # the same
     last_subscription_refused_at: float = 0.0  # the same, for there were too many

@@ -41,6 +41,7 @@ _WORDS = {
     "logins_wrong": "wrong login[s]",
     "logins_busy": "login[s] refused because too many came at once",
     "protocol_errors": "client[s] cut off because [it|they] broke the protocol",
+    "internal_errors": "client[s] cut off by a mistake of this gateway",
 }
 
 
