@@ -150,3 +150,21 @@ def test_the_log_is_shown_and_followed(gateway: Gateway) -> None:
         assert "gwctl kick: done for 'log-reader'" in line
         following.send_signal(signal.SIGINT)
         assert following.wait(WAIT_S) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["kick", "nobody"], 1, "gwctl: no such client is connected here. Do: see: gwctl clients"),
+        (["retained", "a/#/b"], 1, "gwctl: "),
+        (["clients", "--socket", "/nowhere/control.sock"], 2, "gwctl: no gatewayd runs here"),
+        (["status", "--socket", "/nowhere/control.sock"], 2, "gwctl: no gatewayd runs here"),
+        (["clients", "--limit", "none"], 64, "usage: gwctl"),
+    ],
+)
+def test_an_error_is_a_sentence_on_stderr_and_no_document(
+    gateway: Gateway, words: list[str], status: int, said: str
+) -> None:
+    ran = gwctl(gateway, *words, "--json")
+    assert (ran.returncode, ran.stdout) == (status, "")
+    assert ran.stderr.startswith(said) and "gwctl" in ran.stderr.splitlines()[-1]
