@@ -5,6 +5,7 @@ The protocol is the one of docs/status-json.md. Another broker has no such socke
 
 import json
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from bench.wire import BrokerError
 
 TIMEOUT_S = 10.0
+SOCKET_S_MAX = 2.0  # it comes a moment after the port
+COPIED_S_MAX = 20.0
 NEVER_WRITTEN = "never written, %"
 
 
@@ -23,6 +26,7 @@ class Account:
     commit_ms: float  # smoothed
     never_written: int
     written_bytes: int
+    shipped_bytes: int  # to the copy at another gateway
 
 
 def ask(path: Path, command: str) -> Any:
@@ -44,13 +48,36 @@ def read(path: Path) -> Account | None:
     """The account now; None for a broker that keeps none."""
     if not path.exists():
         return None
-    store = ask(path, "status")["store"]
+    status = ask(path, "status")
+    store, copies = status["store"], status["copies"]
     return Account(
         store["commits"],
         store["commit_ms"],
         store["messages_never_written"],
         store["written_bytes"],
+        copies["sent_bytes"] if copies else 0,
     )
+
+
+def wait_for_two_copies(path: Path) -> None:
+    """Raises BrokerError if there is one only for too long. A peer that only shovels has no socket."""
+    until = time.monotonic() + COPIED_S_MAX
+    while not path.exists():
+        if time.monotonic() > until - COPIED_S_MAX + SOCKET_S_MAX:
+            return
+        time.sleep(0.05)
+    while ask(path, "status")["copies"]["state"] != "two":
+        if time.monotonic() > until:
+            why = ask(path, "status")["copies"]["reason"]
+            raise BrokerError(f"there is one copy only: {why}")
+        time.sleep(0.1)
+
+
+def shipped(before: Account | None, after: Account | None, published: int) -> float:
+    """What each of `published` messages took on the way to the copy, in bytes."""
+    if before is None or after is None or not published:
+        return 0.0
+    return (after.shipped_bytes - before.shipped_bytes) / published
 
 
 def between(before: Account | None, after: Account | None, published: int) -> dict[str, float]:

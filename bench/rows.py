@@ -66,6 +66,28 @@ def _stream(load: Stream) -> Measure:
     return measure
 
 
+def _two_copies(running: Running, timing: Timing) -> Round:
+    """To a session at the first of two gateways, the second of which keeps the copy."""
+    account.wait_for_two_copies(running.control)
+    other = running.control.with_name("control1.sock")
+    run = StreamRun(Stream(1, kept=True, away=True), running.doors[0], running.doors[0])
+    before = account.read(running.control), account.read(other)
+    try:
+        result = run.run(timing, running.pids)
+    finally:
+        run.close()
+    after = account.read(running.control), account.read(other)
+    here, there = (
+        account.between(*each, result.published) for each in zip(before, after, strict=True)
+    )
+    result.details |= here
+    result.details["bytes a message, at the copy"] = there.get("bytes a message", 0.0)
+    result.details["bytes a message, on the link"] = account.shipped(
+        before[0], after[0], result.published
+    )
+    return result
+
+
 def _never_written(running: Running, timing: Timing) -> Round:
     """Of messages that are acknowledged one by one, the share that the disk never saw."""
     result = _stream(Stream(1, kept=True, window=1))(running, timing)
@@ -141,6 +163,15 @@ ROWS = (
         _stream(Stream(1, kept=True, away=True)),
         share_of="qos1",
         share_least=0.4,
+    ),
+    Row(
+        "kept-twice",
+        "QoS 1 to a kept session, away, two copies",
+        _two_copies,
+        brokers=2,
+        share_of="kept-away",
+        share_least=0.4,
+        theirs=None,
     ),
     Row("fanout", "QoS 0, one to twenty", _stream(Stream(0, subscribers=20)), at_least=10),
     Row("many", "500 publishers, window 1, heard", _many(Many()), at_least=1),

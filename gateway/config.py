@@ -149,6 +149,8 @@ class ClusterSection:
     heartbeat_s: float = 0.5
     suspect_s: float = 1.5
     dead_s: float = 3.0
+    durability: str = "mesh"  # what the answer to a message waits for: or "local", "memory"
+    copy_after_s: float = 300.0  # a stand-in that is away for longer is replaced
     expected_gateways: int = 0  # 0: do not check
     forget_after_days: int = 7  # 0: never
 

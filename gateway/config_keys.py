@@ -454,6 +454,18 @@ CLUSTER = Section(
         seconds("heartbeat_s", 0.05, 60, "Seconds from one sign of life to the next."),
         seconds("suspect_s", 0.1, 300, "Silence after which a gateway is suspect."),
         seconds("dead_s", 0.2, 600, "Silence after which a gateway is dead."),
+        choice(
+            "durability",
+            ("mesh", "local", "memory"),
+            "What the answer to a message that is kept waits for: this disk and the copy at another"
+            " gateway, while there is one; this disk; nothing.",
+        ),
+        seconds(
+            "copy_after_s",
+            1,
+            604_800,
+            "A gateway that is away for longer keeps the second copy no more: another one does.",
+        ),
         whole("expected_gateways", 0, 32, "Fewer alive are a problem to report; 0: do not check."),
         whole("forget_after_days", 0, 3650, "So long dead, a gateway is gone for good; 0: never."),
     ),

@@ -107,6 +107,27 @@ class StoreStatus(NamedTuple):
     card_life_days: float | None  # at today's rate, by a rule of thumb; None: not known yet
 
 
+class CopyState(StrEnum):
+    """TWO: all that was acknowledged, and must be kept, lies on the disks of two gateways."""
+
+    TWO = "two"
+    ONE = "one"
+
+
+class CopyStatus(NamedTuple):
+    """The copy of the asked gateway's store at another one, and the copies that it keeps itself."""
+
+    state: CopyState
+    since_s: float
+    stand_in: str | None  # who keeps the copy
+    reason: str  # why there is one only; or empty
+    behind_bytes: int  # on their way there
+    sent_bytes: int  # since the start
+    not_waited: int  # times that answers no longer waited for a stand-in that was slow
+    made: int  # copies begun since the start
+    keeps: tuple[str, ...]  # gateways whose copies lie here
+
+
 class TlsStatus(NamedTuple):
     """What the asked gateway shows to clients by TLS, and asks of them."""
 
@@ -150,6 +171,7 @@ class Status(NamedTuple):
     store: StoreStatus | None = None
     tls: TlsStatus | None = None
     broker: BrokerStatus | None = None
+    copies: CopyStatus | None = None
     safe_to_unplug: tuple[str, ...] | None = None  # names, one of which may be; None: no mesh
 
 
@@ -170,6 +192,8 @@ def to_document(status: Status) -> dict[str, Any]:
         document["tls"] = status.tls._asdict()
     if status.broker is not None:
         document["broker"] = status.broker._asdict()
+    if status.copies is not None:
+        document["copies"] = status.copies._asdict() | {"keeps": list(status.copies.keeps)}
     if status.safe_to_unplug is not None:
         document["safe_to_unplug"] = list(status.safe_to_unplug)
     return document
@@ -302,6 +326,19 @@ _STORE: dict[str, Reader] = {
 }
 
 
+_COPIES: dict[str, Reader] = {
+    "state": _one_of(CopyState),
+    "since_s": _number,
+    "stand_in": _or_none(_text),
+    "reason": _text,
+    "behind_bytes": _count,
+    "sent_bytes": _count,
+    "not_waited": _count,
+    "made": _count,
+    "keeps": _texts,
+}
+
+
 _TLS: dict[str, Reader] = {
     "certificate_sha256": _text,
     "ends": _text,
@@ -335,6 +372,10 @@ def _store(value: object, place: str) -> StoreStatus:
     return StoreStatus(**_read(value, _STORE, place))
 
 
+def _copies(value: object, place: str) -> CopyStatus:
+    return CopyStatus(**_read(value, _COPIES, place))
+
+
 def _tls(value: object, place: str) -> TlsStatus:
     return TlsStatus(**_read(value, _TLS, place))
 
@@ -351,5 +392,6 @@ _STATUS: dict[str, Reader] = {
     "store": _or_none(_store),
     "tls": _or_none(_tls),
     "broker": _or_none(_broker),
+    "copies": _or_none(_copies),
     "safe_to_unplug": _or_none(_texts),
 }

@@ -4,9 +4,11 @@ Bytes are not effects: connections and links carry them in their outgoing lists.
 effect once, in order, and reports back by an input of the machine that asked.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
+from gateway.copy_place import CopyPlace
 from gateway.keyring import Key
 from gateway.table import Row
 
@@ -85,6 +87,13 @@ class SaveKeys:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveStandIn:
+    """Keep on disk which gateway keeps the copy of this one's store."""
+
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckPassword:
     """Look whether a password is the one that is kept as `stored`; answer with `Broker.checked`."""
 
@@ -93,5 +102,56 @@ class CheckPassword:
     stored: str = field(repr=False)
 
 
-Save = SaveMeshTime | SaveMember | ForgetMember | SaveRow | SaveKeys
-Effect = Note | Dial | Save | CheckPassword
+@dataclass(frozen=True, slots=True)
+class FindCopies:
+    """Look what is here of another gateway's store; answer with `Mesh.copies_found`."""
+
+    gateway: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeginCopy:
+    """Begin a copy in a place of its own; the one before counts until this one is whole.
+
+    `keep_old`: it goes on to count, under another name, for its owner has lost what is in it.
+    """
+
+    gateway: str
+    place: CopyPlace
+    keep_old: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCopy:
+    """Add records, as they stand in a log; the copy is then at `place`. Answer: `Mesh.copy_written`.
+
+    `part` is what they are in the writing again of all that lives (`Rewrite` of the broker).
+    """
+
+    gateway: str
+    place: CopyPlace
+    payload: bytes = field(repr=False)
+    part: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropCopies:
+    """Delete the copies of this store: another gateway has it whole."""
+
+    gateway: str
+    store: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCopy:
+    """Read the copy of another gateway's store: `then(rows, batches, why)`, as a restart of that gateway
+    would find them; `why` there is none, or nothing. The newest whole one of `store`; empty: of any."""
+
+    gateway: str
+    store: str
+    then: Callable[[Any, Any, str], None]
+
+
+Copies = FindCopies | BeginCopy | WriteCopy | DropCopies | ReadCopy
+Save = SaveMeshTime | SaveMember | ForgetMember | SaveRow | SaveKeys | SaveStandIn
+Effect = Note | Dial | Save | Copies | CheckPassword

@@ -76,6 +76,17 @@ UNTAKEN_BYTES_MAX = 16_777_216
 # is beyond is dropped and counted. It is what its publishers had in flight.
 PARKED_BYTES_MAX = 4_194_304
 
+# What the stand-in has not on disk yet of the copy, kept in memory here: beyond it the copy is made
+# anew. The largest MQTT packet fits.
+COPY_BACKLOG_BYTES_MAX = 16_777_216
+
+# Of all copies that a gateway keeps together, on the way to its disk: beyond it no more is taken.
+COPY_WAITING_BYTES_MAX = 16_777_216
+
+# Of a copy, on the link: what may be under way, and in one frame: a heartbeat behind it is not late.
+COPY_WINDOW_BYTES = 262_144
+COPY_PIECE_BYTES = 65_536
+
 # How long a SUBACK waits for the other gateways to know the subscription.
 INTEREST_TIMEOUT_S = 1.0
 

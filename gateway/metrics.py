@@ -8,7 +8,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from gateway.broker.broker import Broker
-from gateway.control import GatewayState, Severity, Status, StoreStatus
+from gateway.control import CopyState, CopyStatus, GatewayState, Severity, Status, StoreStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -41,6 +41,8 @@ def exposition(status: Status, broker: Broker) -> str:
         families.append(_plain("gatewayd_tls_certificate_left_seconds", "gauge", text, left_s))
     if status.store is not None:
         families += _store(status.store)
+    if status.copies is not None:
+        families += _copies(status.copies)
     return "".join(_written(family) for family in families)
 
 
@@ -260,6 +262,33 @@ def _memory(broker: Broker) -> list[Family]:
             "gauge",
             "Bytes of packets that have not come whole.",
             unfinished.used,
+        ),
+    ]
+
+
+def _copies(copies: CopyStatus) -> list[Family]:
+    two = copies.state is CopyState.TWO
+    return [
+        _plain("gatewayd_copies", "gauge", "Copies of what must be kept.", 2 if two else 1),
+        _plain(
+            "gatewayd_copy_behind_bytes",
+            "gauge",
+            "On their way to the second copy.",
+            copies.behind_bytes,
+        ),
+        _plain("gatewayd_copy_sent_bytes_total", "counter", "Sent there.", copies.sent_bytes),
+        _plain(
+            "gatewayd_copy_not_waited_total",
+            "counter",
+            "Times that answers no longer waited for the second copy.",
+            copies.not_waited,
+        ),
+        _plain("gatewayd_copies_made_total", "counter", "Second copies begun anew.", copies.made),
+        _plain(
+            "gatewayd_copies_kept",
+            "gauge",
+            "Gateways whose copies lie here.",
+            len(copies.keeps),
         ),
     ]
 

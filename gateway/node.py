@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from gateway.arrival import Arrival
 from gateway.broker.broker import Broker
+from gateway.broker.copying import Durability
 from gateway.broker.elsewhere import Nowhere
 from gateway.broker.journal import Journal
 from gateway.broker.outbox import Outbox
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 class Node:
     """The gateway with this id; `mesh` is None for one that stands alone.
 
-    `saved_ms` and `members` are what the disk keeps of the mesh, `boot` counts the starts of this
-    disk; 0: there is no disk, and nothing is kept.
+    `saved_ms`, `members` and `stand_in` are what the disk keeps of the mesh, `boot` counts the starts
+    of this disk; 0: there is no disk, and nothing is kept.
     """
 
     def __init__(
@@ -48,11 +49,15 @@ class Node:
         members: Iterable[Member] = (),
         gateway: str = "",
         boot: int = 0,
+        stand_in: str = "",
     ) -> None:
         self.mesh: Mesh | None = None
         gateway = gateway if identity is None else identity.gateway
         self._clock = MeshClock(gateway, saved_ms, now)
-        journal = Journal(boot, self._clock) if boot else Journal()
+        durability = (
+            Durability.LOCAL if identity is None else Durability(identity.cluster.durability)
+        )
+        journal = Journal(boot, self._clock, durability) if boot else Journal()
         if identity is None:
             self.broker = Broker(settings, Nowhere(self._clock), random, journal)
             return
@@ -61,7 +66,22 @@ class Node:
         side = _BrokerSide()
         self.mesh = Mesh(identity, side, random, self._clock, now)
         self.broker = side.broker = Broker(settings, self.mesh, random, journal)
-        self.mesh.start(members, now)
+        if journal.keeping:
+            journal.copier = self.mesh.copier
+        self.mesh.start(members, stand_in, now)
+
+    def found(self, store: str, number: int, sound: bool) -> None:
+        """Before the first batch: whose log is on the disk, the number of its last batch, and whether
+        nothing of it is missing."""
+        self.broker.journal.on_disk = number
+        if self.mesh is not None and self.broker.journal.keeping:
+            self.mesh.copier.found(store, number, sound)
+
+    def links(self) -> list[Link]:
+        """The links with something to write."""
+        if self.mesh is None:
+            return []
+        return [link for link in self.mesh.state.links if link.out or link.closed]
 
     def deadline(self) -> float:
         """When `wake` is due, in monotonic seconds."""
@@ -81,16 +101,17 @@ class Node:
         to_save = self._clock.to_save(now if self.mesh is None else max(now, self.mesh.state.now))
         if to_save is not None:
             effects.append(to_save)
-        links: list[Link] = []
         if self.mesh is not None:
             effects += self.mesh.drain()
-            links = [link for link in self.mesh.state.links if link.out or link.closed]
         outboxes, more = self.broker.drain()
-        return outboxes, links, effects + more
+        return outboxes, self.links(), effects + more
 
     def stop(self, now: float) -> None:
-        """A planned stop: the other gateways and the clients are told."""
+        """A planned stop: the clients are told. What they leave behind may still go its way."""
         self.broker.stop(now)
+
+    def leave(self, now: float) -> None:
+        """And then the other gateways."""
         if self.mesh is not None:
             self.mesh.stop(now)
 
@@ -99,6 +120,26 @@ class _BrokerSide:
     """The broker as the mesh sees it (`gateway/mesh/local.py`)."""
 
     broker: Broker
+
+    def stores(self) -> bool:
+        journal = self.broker.journal
+        return journal.keeping and not journal.refusing
+
+    def copied(self, number: int | None, now: float) -> None:
+        self.broker.copied(number, now)
+
+    def begin_copy(self, anew: bool) -> int:
+        self.broker.begin_copy(anew)
+        return self.broker.journal.begun()
+
+    def copy_slice(self, now: float) -> None:
+        self.broker.copy_slice(now)
+
+    def end_copy(self) -> None:
+        self.broker.journal.end_copy()
+
+    def copy_is_long(self) -> bool:
+        return self.broker.journal.copy_is_long()
 
     @property
     def retained(self) -> Retained:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.control import (
     NUMBER_MAX,
     BrokerStatus,
+    CopyStatus,
     GatewayState,
     GatewayStatus,
     Health,
@@ -88,6 +89,7 @@ class Reporter:
                 *self._subscription_problems(now),
                 *self._door_problems(now),
                 *self._store_problems(now),
+                *self._copy_problems(),
                 *self._trace_problems(),
                 *_port_problems(ports),
             ]
@@ -105,8 +107,26 @@ class Reporter:
             store=store,
             tls=tls,
             broker=self._broker(),
+            copies=self._copies(now),
             safe_to_unplug=self._safe_to_unplug(),
         )
+
+    def _copies(self, now: float) -> CopyStatus | None:
+        """None: the gateway stands alone, or keeps nothing."""
+        mesh = self._node.mesh
+        if mesh is None or not self._node.broker.journal.keeping:
+            return None
+        from gateway.copy_report import copy_status
+
+        return copy_status(mesh, now)
+
+    def _copy_problems(self) -> list[ProblemStatus]:
+        mesh = self._node.mesh
+        if mesh is None or not self._node.broker.journal.keeping:
+            return []
+        from gateway.copy_report import copy_problems
+
+        return copy_problems(mesh)
 
     def _safe_to_unplug(self) -> tuple[str, ...] | None:
         mesh = self._node.mesh

@@ -8,6 +8,7 @@ import pytest
 from gateway.broker.vitals import Vitals
 from gateway.control import (
     BrokerStatus,
+    CopyStatus,
     GatewayStatus,
     ProblemStatus,
     SerialPortStatus,
@@ -23,6 +24,7 @@ SECTIONS = [
     ("## Each of `gateways`", GatewayStatus),
     ("## Each of `serial_ports`", SerialPortStatus),
     ("## `store`", StoreStatus),
+    ("## `copies`", CopyStatus),
     ("## `tls`", TlsStatus),
     ("## Each of `problems`", ProblemStatus),
 ]

@@ -19,7 +19,7 @@ MEASURED = ("gateway", "bench", "demo", "firmware-clients")
 # Every module and package of gateway/ by floor. A new one must be given its place.
 FLOORS: dict[str, int] = {
     **dict.fromkeys(("errors", "limits", "ids", "tickets", "timers", "wording"), 0),
-    **dict.fromkeys(("arrival", "clock", "config", "digest", "effects"), 1),
+    **dict.fromkeys(("arrival", "clock", "config", "copy_place", "digest", "effects"), 1),
     **dict.fromkeys(("keyring", "table"), 1),
     **dict.fromkeys(("control", "control_commands", "control_lines"), 1),
     **dict.fromkeys(("config_checks", "config_file", "config_keys", "config_report"), 1),
@@ -28,7 +28,7 @@ FLOORS: dict[str, int] = {
     "mqtt": 2,
     "broker": 3,
     "mesh": 3,
-    "node": 4,
+    **dict.fromkeys(("node", "copy_report"), 4),
     **dict.fromkeys(("report", "metrics"), 5),
     "shell": 6,
 }

@@ -6,7 +6,15 @@ import pytest
 
 from gateway.broker.traces import Trace
 from gateway.config import ClusterSection, MqttSection
-from gateway.control import GatewayState, Health, PortState, Severity, Status, to_document
+from gateway.control import (
+    CopyState,
+    GatewayState,
+    Health,
+    PortState,
+    Severity,
+    Status,
+    to_document,
+)
 from gateway.control_lines import encode_answer
 from gateway.mesh.frames import Vitals
 from gateway.mqtt.encode import encode
@@ -75,7 +83,7 @@ def test_a_dead_gateway_is_an_error_with_its_address_and_its_ports_are_offline()
 def test_a_gateway_that_was_stopped_on_purpose_is_no_error() -> None:
     room = Room()
     a, b = room.linked("a", "b")
-    b.node.stop(room.now)
+    b.node.leave(room.now)
     room.settle()
     room.lines[0].cut()
     room.gates.remove(b)
@@ -326,3 +334,36 @@ def test_what_the_broker_holds_and_counts_is_in_the_document() -> None:
     assert broker.counters["dropped_shared"] == 3
     assert (broker.sessions, broker.subscriptions, broker.retained, broker.replays) == (0, 0, 0, 0)
     assert not [name for name in broker.counters if name.startswith(("_", "last_"))]
+
+
+def test_two_copies_of_everything_is_well_and_says_where() -> None:
+    room = Room()
+    a, b = room.linked("a", "b", disk=True)
+    room.wait(5)
+    document = status(a)
+    assert document.health is Health.HEALTHY and document.copies is not None
+    copies = document.copies
+    assert (copies.state, copies.stand_in, copies.reason) == (CopyState.TWO, "b", "")
+    assert copies.keeps == ("b",) and copies.made == 1
+    assert b.shelves.whole("a") is not None
+
+
+def test_one_copy_only_degrades_and_says_why_and_since_when() -> None:
+    room = Room()
+    a, _ = room.linked("a", "b", disk=True)
+    room.wait(5)
+    room.lines[0].cut()
+    room.wait(60)
+    document = status(a)
+    assert document.copies is not None
+    assert (document.copies.state, document.copies.reason) == (CopyState.ONE, "b is away")
+    assert 59 <= document.copies.since_s <= 61
+    assert "one copy only: b is away" in texts(document)
+    assert document.health is Health.DEGRADED
+
+
+def test_a_gateway_that_knows_no_other_has_one_copy_and_is_well() -> None:
+    document = status(Room().gate("a", disk=True))
+    assert document.copies is not None and document.copies.state is CopyState.ONE
+    assert document.health is Health.HEALTHY
+    assert status(Room().gate("a")).copies is None, "it keeps nothing"

@@ -21,6 +21,7 @@ from gateway.broker import (
 from gateway.broker.access import Access
 from gateway.broker.backlog import Bounds
 from gateway.broker.connection import Connection, Moves, State
+from gateway.broker.copying import Copying
 from gateway.broker.delivery import arrived, caught_up, publish
 from gateway.broker.draining import begin, send_away
 from gateway.broker.elsewhere import Elsewhere
@@ -33,8 +34,10 @@ from gateway.broker.outbox import Outbox
 from gateway.broker.people import People
 from gateway.broker.records import Record, Wish
 from gateway.broker.retained import Retained
+from gateway.broker.rewriting import Rewriting
 from gateway.broker.room import Room
 from gateway.broker.routes import Routes
+from gateway.broker.rows import living_rows
 from gateway.broker.state import BrokerState
 from gateway.broker.sys_topics import SysTopics
 from gateway.broker.traces import TRACES_MAX, Trace, Traces
@@ -416,6 +419,26 @@ class Broker:
         self.state.at(now)
         self._note_disk(why)
         self.state.journal.failed(why)
+
+    def copied(self, number: int | None, now: float) -> None:
+        """The second copy has all batches up to this one, or (None) is not waited for."""
+        self.state.at(now)
+        journal = self.state.journal
+        journal.copied(journal.on_disk if number is None else number)
+
+    def begin_copy(self, anew: bool) -> None:
+        """`Journal.copy_slice` is to ship all that lives; but for rows, if the copy has them."""
+
+        def all_that_lives() -> Copying:
+            rows = living_rows(self.state, self._online) if anew else iter(())
+            return Copying(rows, Rewriting(living(self.state)))
+
+        self.state.journal.begin_copy(all_that_lives)
+
+    def copy_slice(self, now: float) -> None:
+        """The next of it, as soon as that can be."""
+        self.state.at(now)
+        self.state.journal.copy_slice()
 
     def restore(
         self, rows: Mapping[tuple[str, str], bytes], batches: Iterable[list[Record]], now: float

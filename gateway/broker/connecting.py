@@ -393,7 +393,7 @@ def leave_will(broker: BrokerState, session: Session, will: Will, grace_s: float
 def delay_will(broker: BrokerState, client_id: str, message: Message, due: float) -> None:
     """Sends the will then, if its client is not back."""
     timer = broker.timers.set(due, lambda now: _will_due(broker, client_id, now))
-    broker.wills[client_id] = (timer, message)
+    broker.wills[client_id] = (timer, message, due)
     broker.room.hold(message)
 
 
@@ -403,7 +403,7 @@ def _will_due(broker: BrokerState, client_id: str, now: float) -> None:
 
 
 def _cancel_will(broker: BrokerState, client_id: str) -> Message | None:
-    timer, message = broker.wills.pop(client_id, (NO_TIMER, None))
+    timer, message, _ = broker.wills.pop(client_id, (NO_TIMER, None, 0.0))
     broker.timers.drop(timer)
     if message is not None:
         broker.room.let_go(message)

@@ -88,7 +88,7 @@ def publish_run(
     route: Route,
     ticket: Callable[[], Ticket] | None,
 ) -> None:
-    """Takes messages of one client, topic, length and QoS, not retained, to somewhere (`publish`)."""
+    """Takes messages of one client, topic, length and QoS, none retained, that go somewhere."""
     broker.vitals.messages_in += len(messages)
     broker.vitals.payload_bytes_in += len(messages) * len(messages[0].payload)
     deliver_run(broker, messages, route, ticket)

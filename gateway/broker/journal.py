@@ -6,21 +6,27 @@ subscriber before its batch begins leaves the batch, and its publisher is answer
 of healthy consumers never see the disk. What nobody waits for (acknowledgements, packet ids of QoS 1)
 begins no batch, it rides. A batch that failed is offered again; what waited for it is told.
 
+Batches are numbered as the disk numbers them. Where another gateway keeps a copy, a batch is shipped
+there as it begins, and what waits for it goes on when both have it; the next one begins before.
+
     urgent    somebody waits: begins as soon as the disk is free and has rested
     patient   everybody it is for is connected: begins after `patience`, if they have not acknowledged
     lazy      nobody waits: rides, or begins LAZY_S later
 
-A run of messages on its way into a batch is in `collected.py`, what is written again in `rewriting.py`.
+A run of messages on its way into a batch is in `collected.py`, what is written again in `rewriting.py`,
+the second copy in `copying.py`.
 Must not know files, connections or sessions' insides.
 """
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
 
 from gateway.broker.collected import Run, ranges, stored
+from gateway.broker.copying import Copier, Copying, Durability, NoCopier, encoded
 from gateway.broker.records import (
     BOOT_SHIFT,
     Done,
@@ -62,6 +68,7 @@ class Batch:
     rewrite: Rewrite
     tickets: list[Ticket]
     waiters: list[tuple[Waiter, int]]
+    number: int
 
 
 class Journal:
@@ -70,9 +77,16 @@ class Journal:
     `refusing` says why no message can be kept now, or nothing: the disk is full or has failed.
     """
 
-    def __init__(self, boot: int = 0, clock: MeshClock | None = None) -> None:
+    def __init__(
+        self,
+        boot: int = 0,
+        clock: MeshClock | None = None,
+        durability: Durability = Durability.MESH,
+    ) -> None:
         self.keeping = clock is not None
         self.refusing = ""
+        self.copier: Copier = NoCopier()
+        self.on_disk = 0  # the number of the last batch there
         self.now = 0.0
         self.never_written = 0  # messages that were acknowledged before their batch began
         self._clock = clock
@@ -92,6 +106,13 @@ class Journal:
         self._under_way: Batch | None = None
         self._offered = False
         self._rewriting: Rewriting | None = None
+        self._copying: Copying | None = None
+        self._copy_living: Callable[[], Copying] | None = None  # until its first slice
+        self._slice_wanted = False
+        self._told: list[Rewriting] = []
+        self._copy_balance = Balance()
+        self._durability = durability
+        self._uncopied: deque[Batch] = deque()  # on disk here, and awaited from the copy
         self.balance = Balance()
 
     # what the broker reports
@@ -121,7 +142,9 @@ class Journal:
         self._entries[run.place] = run
         self._runs.append(run)
         self._firsts.append(run.first)
-        if wait is not None:
+        if self._durability is Durability.MEMORY:
+            run.ticket = None
+        elif wait is not None:
             wait.hold()
         self._by(self.now + self._patience() if patient else self.now)
 
@@ -129,17 +152,20 @@ class Journal:
         """A message left the session's queue; for QoS 2 `await_commit` follows."""
         self._collect(Sent(session, mid, packet_id))
         self._want(None)
-        if self._rewriting is not None:
-            self._rewriting.sent(session, mid, packet_id)
+        for rewriting in self._told:
+            rewriting.sent(session, mid, packet_id)
 
     def wait(self, wait: Ticket) -> None:
-        """Holds the ticket until all that was reported so far is on disk.
+        """Holds the ticket until all that was reported so far is on disk, and in the copy.
 
         For what is asked a second time while the first is on its way: the answer must not overtake it.
         """
         collected = self._entries or self._rows or self._done
         if self.keeping and (self._under_way is not None or collected):
             self._want(wait)
+        elif self._uncopied:
+            wait.hold()
+            self._uncopied[-1].tickets.append(wait)
 
     def await_commit(self, waiter: Waiter, packet_id: int) -> None:
         """`waiter.committed` is called when all that was reported so far is on disk."""
@@ -149,14 +175,14 @@ class Journal:
     def received(self, session: int, mid: int, wait: Ticket) -> None:
         """PUBREC came for the message; PUBREL waits."""
         self._collect(Received(session, mid))
-        if self._rewriting is not None:
-            self._rewriting.received(session, mid)
+        for rewriting in self._told:
+            rewriting.received(session, mid)
         self._want(wait)
 
     def done(self, session: int, mids: Sequence[int]) -> None:
         """The session needs the messages no longer: they were acknowledged, or are given up."""
-        if self._rewriting is not None:
-            self._rewriting.done(session, mids)
+        for rewriting in self._told:
+            rewriting.done(session, mids)
         at, end = 0, len(mids)
         while at < end:
             begin, run = at, self._run(mids[at])
@@ -187,8 +213,8 @@ class Journal:
     def released(self, mid: int, wait: Ticket | None) -> None:
         """The stored message went its way; PUBCOMP waits."""
         self._collect(Released(mid))
-        if self._rewriting is not None:
-            self._rewriting.done(0, [mid])
+        for rewriting in self._told:
+            rewriting.done(0, [mid])
         self._want(wait)
 
     # what the shell asks
@@ -205,14 +231,18 @@ class Journal:
         if self.deadline() > now:
             return None
         if self._under_way is None:
-            self._under_way = self._close()
+            self._under_way = batch = self._close()
+            self._ship(batch.records, batch.number)
+            if self._rewriting is not None:
+                batch.rewrite = self._rewriting.slice(batch.records, self.mesh_ms)
+            self.balance.count(batch.records)
         self._offered = True
         return self._under_way
 
     def committed(
         self, seconds: float, rewrite_wanted: Callable[[], Iterator[Living]] | None, refusing: str
     ) -> None:
-        """The batch under way is on disk; what waited for it goes on before this returns.
+        """The batch under way is on disk; what waited for it, and not for the copy, goes on.
 
         `rewrite_wanted` gives all that lives, if it is to be written again. `refusing` says why no new
         message can be kept, though the disk still trims; empty: it can.
@@ -229,12 +259,58 @@ class Journal:
         elif rewrite_wanted is not None and self._rewriting is None:
             self._rewriting = Rewriting(rewrite_wanted())
             self.balance = Balance()
+        self._tell()
         if self._rewriting is not None:
             self._by(self.now)
-        for waiter, packet_id in batch.waiters:
-            waiter.committed(packet_id, self.now)
-        for ticket in batch.tickets:
-            ticket.release()
+        self.on_disk = batch.number
+        awaited = (batch.tickets or batch.waiters) and self._durability is Durability.MESH
+        if awaited and self.copier.owes(batch.number, self.now):
+            self._uncopied.append(batch)
+        else:
+            self._release(batch)
+
+    def copied(self, number: int) -> None:
+        """The copy has all batches up to this one, or is not waited for: who waited goes on."""
+        while self._uncopied and self._uncopied[0].number <= number:
+            self._release(self._uncopied.popleft())
+
+    def begun(self) -> int:
+        """The number of the last batch that has begun."""
+        return self.on_disk + 1 if self._under_way is not None else self.on_disk
+
+    def begin_copy(self, living: Callable[[], Copying]) -> None:
+        """All that lives is to be in the copy: what `living` gives, at the first slice."""
+        self.end_copy()
+        self._copy_living = living
+        self._copy_balance = Balance()
+
+    def copy_slice(self) -> None:
+        """The next slice is to be shipped, at once or behind the batch that was collected so far.
+
+        So no slice knows what no batch says: should this gateway crash, its disk and the copy agree.
+        """
+        self._slice_wanted = True
+        if self._entries or self._rows or self._done:
+            self._by(self.now)
+        else:
+            self._ship_slice()
+
+    def copy_is_long(self) -> bool:
+        """Whether writing all that lives to the end of the copy frees about as much as it writes."""
+        return Balance(self._copy_balance.logged, self.balance.alive).is_worth_it()
+
+    def end_copy(self) -> None:
+        """What was begun is over, or is not gone on with."""
+        self._copying = self._copy_living = None
+        self._slice_wanted = False
+        self._tell()
+
+    def hasten(self) -> bool:
+        """A planned stop: what nobody waits for is due as well. Whether there is still something."""
+        collected = self._entries or self._rows or self._done
+        if collected:
+            self._by(self.now)
+        return bool(collected) or self._under_way is not None or bool(self._uncopied)
 
     def failed(self, why: str) -> None:
         """The batch could not be written: it is offered again, and what waited for it is told."""
@@ -270,12 +346,25 @@ class Journal:
     def _collect(self, record: Record) -> None:
         self._entries[next(self._places)] = record
 
+    def _tell(self) -> None:
+        """Who must hear what becomes of messages from here on."""
+        self._told = [] if self._rewriting is None else [self._rewriting]
+        if self._copying is not None:
+            self._told.append(self._copying.messages)
+
+    def _release(self, batch: Batch) -> None:
+        for waiter, packet_id in batch.waiters:
+            waiter.committed(packet_id, self.now)
+        for ticket in batch.tickets:
+            ticket.release()
+
     def _want(self, wait: Ticket | None) -> None:
         if wait is None:
             self._lazy_due = min(self._lazy_due, self.now + LAZY_S)
             return
-        wait.hold()
-        self._tickets.append(wait)
+        if self._durability is not Durability.MEMORY:
+            wait.hold()
+            self._tickets.append(wait)
         self._by(self.now)
 
     def _by(self, when: float) -> None:
@@ -299,7 +388,8 @@ class Journal:
         self.never_written += len(run.messages)
         if run.ticket is not None:
             run.ticket.release()
-        if not (self._runs or self._tickets or self._waiters or self._rewriting):
+        awaited = self._runs or self._tickets or self._waiters
+        if not (awaited or self._rewriting or self._slice_wanted):
             self._due = FOREVER
 
     def _close(self) -> Batch:
@@ -316,12 +406,28 @@ class Journal:
             if entry.ticket is not None:
                 tickets.append(entry.ticket)
         records += [Done(session, ranges(mids)) for session, mids in self._done.items()]
-        rewrite = Rewrite.NONE
-        if self._rewriting is not None:
-            rewrite = self._rewriting.slice(records, self.mesh_ms)
-        self.balance.count(records)
-        batch = Batch(records, rewrite, tickets, self._waiters)
+        batch = Batch(records, Rewrite.NONE, tickets, self._waiters, self.on_disk + 1)
         self._entries, self._runs, self._firsts = {}, [], []
         self._rows, self._done, self._tickets, self._waiters = {}, {}, [], []
         self._due = self._lazy_due = FOREVER
         return batch
+
+    def _ship(self, records: list[Record], number: int) -> None:
+        """The copy gets what the batch has, and a slice that waited for it."""
+        if self.copier.takes():
+            self._copy_balance.count(records)
+            self.copier.ship(number, encoded(records), self.now)
+        if self._slice_wanted:
+            self._ship_slice()
+
+    def _ship_slice(self) -> None:
+        self._slice_wanted = False
+        if self._copy_living is not None:
+            self._copying, self._copy_living = self._copy_living(), None
+            self._tell()
+        assert self._copying is not None, "no copy was begun"
+        records, part = self._copying.slice(self.mesh_ms)
+        self._copy_balance.count(records)
+        if part in (Rewrite.END, Rewrite.WHOLE):
+            self.end_copy()
+        self.copier.ship_slice(encoded(records), part.value, self.now)

@@ -102,12 +102,17 @@ def keep_session(
     wait: Ticket | None = None,
 ) -> None:
     """The session as it is now."""
+    value = session_value(session, will, away_ms)
+    journal.put(SESSION, str(session.number), value, wait)
+
+
+def session_value(session: Session, will: Will | None, away_ms: int | None) -> bytes:
+    """Its row. `away_ms` is since when its client is away, as far as the disk is to know."""
     row = None
     if will is not None:
         properties = encode_properties(will.properties)
         row = WillRow(will.topic, will.payload, will.qos, will.retain, properties)
-    value = _encode(SessionRow(session.client_id, session.expiry_s, away_ms, row, session.user))
-    journal.put(SESSION, str(session.number), value, wait)
+    return _encode(SessionRow(session.client_id, session.expiry_s, away_ms, row, session.user))
 
 
 def forget_session(journal: Journal, session: Session, wait: Ticket | None = None) -> None:
@@ -124,16 +129,22 @@ def keep_subscription(
     unshown: bool = False,
 ) -> None:
     """One subscription, new or replaced, or with what is retained under it shown."""
-    value = SubscriptionRow(
-        subscription.qos,
-        subscription.no_local,
-        subscription.retain_as_published,
-        subscription.retain_handling,
-        subscription.identifier,
-        unshown,
-    )
     key = f"{session.number} {subscription.topic_filter}"
-    journal.put(SUBSCRIPTION, key, _encode(value), wait)
+    journal.put(SUBSCRIPTION, key, subscription_value(subscription, unshown), wait)
+
+
+def subscription_value(subscription: Subscription, unshown: bool) -> bytes:
+    """Its row."""
+    return _encode(
+        SubscriptionRow(
+            subscription.qos,
+            subscription.no_local,
+            subscription.retain_as_published,
+            subscription.retain_handling,
+            subscription.identifier,
+            unshown,
+        )
+    )
 
 
 def forget_subscription(
@@ -165,8 +176,12 @@ def forget_retained(journal: Journal, topic: str) -> None:
 def keep_will(journal: Journal, client_id: str, message: Message, due: float) -> None:
     """A will that waits until `due`, in monotonic seconds."""
     if journal.keeping:
-        row = _message_row(journal, message, (0, 0, ""), journal.mesh_ms(due) or 0)
-        journal.put(WILL, client_id, _encode(row))
+        journal.put(WILL, client_id, will_value(journal, message, due))
+
+
+def will_value(journal: Journal, message: Message, due: float) -> bytes:
+    """The row of a will that waits until `due`."""
+    return _encode(_message_row(journal, message, (0, 0, ""), journal.mesh_ms(due) or 0))
 
 
 def forget_will(journal: Journal, client_id: str) -> None:
@@ -181,7 +196,12 @@ def keep_row(journal: Journal, key: str, row: Row | None, wait: Ticket | None = 
 
 def keep_stream(journal: Journal, gateway: str, row: StreamRow) -> None:
     """How far it is; in the batch of what it counts."""
-    journal.put(STREAM, gateway, _encode(row))
+    journal.put(STREAM, gateway, stream_value(row))
+
+
+def stream_value(row: StreamRow) -> bytes:
+    """The row of how far the stream of another gateway is."""
+    return _encode(row)
 
 
 def message_of(journal: Journal, row: MessageRow) -> Message:

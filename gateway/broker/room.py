@@ -91,11 +91,16 @@ class Room:
         """Whether nothing at all may be added."""
         return self.used >= self.bytes_max
 
-    def takes(self, unacknowledged: int) -> bool:
-        """Whether a client that is here, with so many messages in its window, may get one more."""
+    def takes(self, unacknowledged: int, message: Message | None = None) -> bool:
+        """Whether a client that is here, with so many messages in its window, may get one more.
+
+        `message` is that one, where it may be large: a client that does not acknowledge keeps it.
+        """
         left = self.bytes_max - self.used
         if left > self.bytes_max * (1 - QUEUES):
             return True
+        if unacknowledged and message is not None and message.is_large():
+            left -= message.bytes_held()
         return left > 0 and left >= HERE * unacknowledged * PLACE_BYTES
 
     def left(self) -> int:

@@ -168,7 +168,7 @@ class Session:
         # [MQTT-3.3.4-10] [MQTT-4.9.0-2] [MQTT-4.9.0-3] [MQTT-4.6.0-5] [MQTT-4.6.0-6]
         if outbox is None or outbox.congested or not self._window_takes(message):
             return self._enqueue(message, qos, retain)
-        if self.backlog.line or not self.room.takes(len(self.inflight)):
+        if self.backlog.line or not self.room.takes(len(self.inflight), message):
             return self._enqueue(message, qos, retain)
         packet_id = self._send_acknowledged(outbox, (message, qos, retain), now)
         if packet_id != REFUSED:
@@ -369,7 +369,7 @@ class Session:
         for each in lost:
             self.vitals.dropped_queue_full += 1
             self._give_up(each)
-        if not taken and qos and self._is_only_late() and self.backlog.is_within(1, 0):
+        if not taken and qos and self._is_only_late(message) and self.backlog.is_within(1, 0):
             self.backlog.push(message, qos, retain)
             taken = True
         if taken:
@@ -381,11 +381,11 @@ class Session:
             self.vitals.dropped_queue_full += 1
         return REFUSED
 
-    def _is_only_late(self) -> bool:
+    def _is_only_late(self, message: Message) -> bool:
         """Whether a client that is here, and takes what it gets, is behind for a moment: with nothing
         waiting it gets a place of those that no queue may grow into."""
         here = self.outbox is not None and not self.backlog.line
-        return here and self.room.takes(len(self.inflight))
+        return here and self.room.takes(len(self.inflight), message)
 
     def _window_takes(self, message: Message) -> bool:
         """Whether the message may be sent, as far as what is not acknowledged goes."""

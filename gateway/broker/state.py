@@ -37,7 +37,7 @@ class BrokerState:
     """`now` is the time of the input at work; `touched` the outboxes that a turn must write.
 
     `holding` is the boot barrier: clients are accepted, and what they say waits.
-    `wills` are the delayed ones, by client id, of sessions whose client is away, with their timers;
+    `wills` are the delayed ones, by client id, of sessions whose client is away: timer, will, when due;
     `expiries` are the timers that end such sessions.
     `away` says since when a client is away whose session the disk keeps, `written_away` of which of
     them the disk knows it: who comes and goes within a minute is never written.
@@ -67,7 +67,7 @@ class BrokerState:
     timers: Timers = field(default_factory=Timers)
     touched: list[Outbox] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
-    wills: dict[str, tuple[int, Message]] = field(default_factory=dict)
+    wills: dict[str, tuple[int, Message, float]] = field(default_factory=dict)
     expiries: dict[str, int] = field(default_factory=dict)
     away: dict[str, float] = field(default_factory=dict)
     written_away: set[str] = field(default_factory=set)

@@ -23,6 +23,10 @@ class Streams:
         row = self._rows.get(gateway)
         return row.number if row is not None and row.start == start else 0
 
+    def rows(self) -> list[tuple[str, StreamRow]]:
+        """All of them, for a copy of the disk."""
+        return list(self._rows.items())
+
     def keep(self, gateway: str, start: str, number: int) -> None:
         """All up to `number` is on disk as soon as this is."""
         row = self._rows[gateway] = StreamRow(start, number)

@@ -5,6 +5,8 @@ explained in docs/operating.md. A state is always a word; colour only repeats it
 """
 
 from gateway.control import (
+    CopyState,
+    CopyStatus,
     GatewayState,
     GatewayStatus,
     Health,
@@ -60,6 +62,8 @@ def report(status: Status, width: int = WIDTH_MIN) -> list[Line]:
         lines += [[], *_gateways(status.gateways, width)]
     if status.store is not None:
         lines += [[], *_store(status.store, width)]
+    if status.copies is not None:
+        lines += [[], *_copies(status.copies, width)]
     if status.tls is not None:
         lines += [[], *_tls(status.tls, width)]
     if status.broker is not None:
@@ -100,6 +104,27 @@ def _store(store: StoreStatus, width: int) -> list[Line]:
     style = Style.GOOD if store.state is StoreState.OK else Style.BAD
     lines: list[Line] = [[Span("disk: "), Span(store.state, style), Span(first.removeprefix(head))]]
     return lines + [[Span(indent + text)] for text in more]
+
+
+def _copies(copies: CopyStatus, width: int) -> list[Line]:
+    """ "copies: two copies of everything, the second at gw2. ..."."""
+    two = copies.state is CopyState.TWO
+    head = f"copies: {'two copies of everything' if two else 'one copy only'}"
+    at = keep_ends(clean(copies.stand_in or ""), 32)
+    words = f", the second at {at}" if two else f" for {duration(copies.since_s)}"
+    words += f": {clean(copies.reason)}." if copies.reason else "."
+    if copies.behind_bytes:
+        words += f" {size(copies.behind_bytes)} on their way."
+    if copies.not_waited:
+        words += f" It was too slow to be waited for {count(copies.not_waited)} times."
+    if copies.keeps:
+        names = ", ".join(keep_ends(clean(name), 32) for name in copies.keeps)
+        words += f" Copies kept here: of {names}."
+    first, *more = wrap(head + words, width - 2)
+    style = Style.GOOD if two else Style.DOUBTFUL
+    rest = first.removeprefix(head)
+    state: Line = [Span("copies: "), Span(head.removeprefix("copies: "), style), Span(rest)]
+    return [state, *([Span(f"  {line}")] for line in more)]
 
 
 def _tls(tls: TlsStatus, width: int) -> list[Line]:

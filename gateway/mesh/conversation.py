@@ -7,8 +7,10 @@
     both sides          Digest                      what I retain; what stands in tables
     where they differ   Compare, Retained, Rows     until retained messages and tables are the same
     from then on        Entries and Taken, Clients, Interest and InterestTaken, Beat, ...
+    to a stand-in       CopyAsk, CopyFrom, then CopyPart; from it CopyHave, CopyKept
 
-The table at the end says which frame is legal in which state of the link. Must not know sockets.
+The table at the end says which frame is legal in which state of the link; those of copies are handled
+elsewhere (`MeshState.moves`). Must not know sockets.
 """
 
 from collections.abc import Callable
@@ -19,7 +21,16 @@ from gateway.effects import SaveMember
 from gateway.errors import LinkError
 from gateway.ids import Stamp
 from gateway.limits import GATEWAYS_MAX, SYNC_TIMEOUT_S
-from gateway.mesh import forgetting, keys, lock, membership, presence, reconcile, tables
+from gateway.mesh import (
+    forgetting,
+    keys,
+    lock,
+    membership,
+    presence,
+    reconcile,
+    standin,
+    tables,
+)
 from gateway.mesh.frames import (
     PROTOCOL,
     PROTOCOL_MIN,
@@ -93,9 +104,12 @@ def handle(state: MeshState, link: Link, frame: AnyFrame) -> None:
         _on_strange(state, link, frame)
         return
     move = _MOVES.get((link.state, type(frame)))
-    if move is None:
+    if move is not None:
+        move(state, link, frame)
+    elif link.state is LinkState.UP and type(frame) in state.moves:
+        state.moves[type(frame)](link, frame)
+    else:
         raise LinkError("malformed", f"{type(frame).__name__} while {link.state.value}")
-    move(state, link, frame)
 
 
 def _on_strange(state: MeshState, link: Link, frame: Strange) -> None:
@@ -355,6 +369,7 @@ def _on_rows(state: MeshState, link: Link, frame: Rows) -> None:
 
 def _on_beat(state: MeshState, link: Link, frame: Beat) -> None:
     membership.heard(state, state.peers[link.gateway], link, frame)
+    standin.choose(state)
 
 
 def _on_vitals(state: MeshState, link: Link, frame: Vitals) -> None:

@@ -20,6 +20,7 @@ from typing import Final, get_args
 
 import msgspec
 
+from gateway.copy_place import CopyPlace
 from gateway.errors import LinkError
 from gateway.keyring import Key
 from gateway.limits import LINK_FRAME_BYTES_MAX
@@ -217,7 +218,9 @@ class Beat(Frame, frozen=True, tag="beat"):
 
     `echo` is the `sent` of the last beat from the other side and `echo_held_ms` how long ago it came:
     together they give the round trip. `hears` are the gateways that the sender hears itself. `roots`
-    are the digests of its tables, each as one number.
+    are the digests of its tables, each as one number. `stores`: its disk takes what must be kept;
+    `stand_in` keeps the copy of its store, and has all of the store that is named as `copied`. `copies`
+    are the gateways of whose stores there is a copy at the sender.
     """
 
     sent_ms: float
@@ -226,6 +229,10 @@ class Beat(Frame, frozen=True, tag="beat"):
     mesh_time_ms: int
     hears: list[str]
     roots: dict[str, int] = {}
+    stores: bool = False
+    stand_in: str = ""
+    copied: str = ""
+    copies: list[str] = []
 
 
 class Vitals(Frame, frozen=True, tag="vitals"):
@@ -240,6 +247,55 @@ class Vitals(Frame, frozen=True, tag="vitals"):
     memory_percent: float | None = None
     disk_percent: float | None = None
     temperature_c: float | None = None
+
+
+class CopyAsk(Frame, frozen=True, tag="copy-ask"):
+    """You are my stand-in: what do you have of my store? Since protocol 2, as all of these."""
+
+
+class CopyHave(Frame, frozen=True, tag="copy-have"):
+    """The copies of your store here."""
+
+    places: list[CopyPlace]
+
+
+class CopyFrom(Frame, frozen=True, tag="copy-from"):
+    """What follows belongs into the copy that is at `place`: one that you have, or (`anew`) another.
+
+    `keep_old`: the one before has what I have lost.
+    """
+
+    place: CopyPlace
+    anew: bool
+    keep_old: bool = False
+
+
+class CopyPart(Frame, frozen=True, tag="copy-part"):
+    """Records as they stand in a log, or a piece of them: `more` follows. Then the copy is at `number`
+    and `slices`, and with `last` it is whole. `part`: what they are in writing again what lives."""
+
+    payload: bytes
+    more: bool = False
+    number: int = 0
+    slices: int = 0
+    part: int = 0
+    last: bool = False
+
+
+class CopyKept(Frame, frozen=True, tag="copy-kept"):
+    """`parts` of the frames that came on this link are off my hands, so that as many may follow. All up
+    to `number` and `slices` is on disk. `wish`: how much I want all that lives to be written again."""
+
+    parts: int
+    number: int
+    slices: int
+    wish: int = 0
+
+
+class CopyRefused(Frame, frozen=True, tag="copy-refused"):
+    """I cannot keep your copy now, and why."""
+
+    why: str
 
 
 class Keys(Frame, frozen=True, tag="keys"):
@@ -298,6 +354,12 @@ AnyFrame = (
     | Rows
     | Beat
     | Vitals
+    | CopyAsk
+    | CopyHave
+    | CopyFrom
+    | CopyPart
+    | CopyKept
+    | CopyRefused
     | Known
     | Lock
     | LockHeard

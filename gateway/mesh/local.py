@@ -56,6 +56,27 @@ class Local(Protocol):
     def retained(self) -> RetainedStore:
         """The retained messages here."""
 
+    def stores(self) -> bool:
+        """Whether the disk here takes what must be kept."""
+
+    def copied(self, number: int | None, now: float) -> None:
+        """The copy of the store has all batches up to this one; None: it is not waited for."""
+
+    def begin_copy(self, anew: bool) -> int:
+        """`copy_slice` is to ship all that lives; but for rows, if the copy has them (not `anew`).
+
+        Returns the number of the last batch that has begun.
+        """
+
+    def copy_slice(self, now: float) -> None:
+        """The next of it is to be shipped, as soon as that can be."""
+
+    def end_copy(self) -> None:
+        """What was begun is not gone on with."""
+
+    def copy_is_long(self) -> bool:
+        """Whether writing all that lives to the end of the copy frees about as much as it writes."""
+
     @property
     def tables(self) -> Mapping[str, Table]:
         """The tables that all gateways have, by name."""

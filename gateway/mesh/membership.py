@@ -58,17 +58,30 @@ def beat(state: MeshState, link: Link) -> None:
     held_ms = (state.now - link.echo_at) * 1000
     time_ms = state.clock.read(state.now)
     link.say(
-        Beat(state.now * 1000, link.echo_ms, held_ms, time_ms, state.hears(), tables.roots(state))
+        Beat(
+            state.now * 1000,
+            link.echo_ms,
+            held_ms,
+            time_ms,
+            state.hears(),
+            tables.roots(state),
+            state.local.stores(),
+            state.stand_in,
+            state.copied_store,
+            list(state.copies),
+        )
     )
 
 
 def heard(state: MeshState, peer: Peer, link: Link, frame: Beat) -> None:
-    """Takes in a heartbeat: the round trip, the mesh's time, whom the other side hears."""
+    """Takes in a heartbeat: the round trip, the mesh's time, whom the other side hears, its copy."""
     link.echo_ms, link.echo_at = frame.sent_ms, state.now
     if frame.echo_ms:
         peer.rtt_s = max(0.0, state.now - (frame.echo_ms + frame.echo_held_ms) / 1000)
     peer.hears = frozenset(frame.hears)
     peer.hears_us = state.identity.gateway in peer.hears
+    peer.stores, peer.stand_in = frame.stores, frame.stand_in
+    peer.copied, peer.copies = frame.copied, tuple(frame.copies)
     state.clock.seen(frame.mesh_time_ms, state.now)
     tables.heard(state, peer, frame.roots)
 
@@ -91,13 +104,15 @@ def _alive(state: MeshState, peer: Peer) -> None:
 def _suspect(state: MeshState, peer: Peer) -> None:
     if peer.life is Life.ALIVE:
         state.note("warning", f"{peer.name} is suspect: nothing heard from it")
-        peer.life = Life.SUSPECT
+        peer.life, peer.away_since = Life.SUSPECT, state.now
 
 
 def _dead(state: MeshState, peer: Peer) -> None:
     if peer.life is Life.DEAD:
         return
     state.note("warning", f"{peer.name} ({peer.gateway}) is dead: nothing heard from it")
+    if peer.life is Life.ALIVE:
+        peer.away_since = state.now
     bury(state, peer)
 
 

@@ -5,11 +5,13 @@ Fulfils the broker's `Elsewhere` and reaches the broker through `Local`. Frames 
 outgoing lists, effects in `drain`. Must not know sockets, TLS or mDNS, only what they found.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
+from typing import Any
 
 from gateway.clock import MeshClock
-from gateway.effects import Dial, Effect
+from gateway.copy_place import CopyPlace
+from gateway.effects import Dial, Effect, ReadCopy
 from gateway.errors import LinkError, ProtocolError
 from gateway.ids import Stamp
 from gateway.keyring import Keyring
@@ -20,11 +22,27 @@ from gateway.mesh import (
     lock,
     membership,
     presence,
+    standin,
     tables,
     unplugging,
 )
+from gateway.mesh.copier import Copier
+from gateway.mesh.copies import Copies
 from gateway.mesh.dialling import Dialling
-from gateway.mesh.frames import Bye, Member, Refuse, Synced, Taken, Vitals
+from gateway.mesh.frames import (
+    Bye,
+    CopyAsk,
+    CopyFrom,
+    CopyHave,
+    CopyKept,
+    CopyPart,
+    CopyRefused,
+    Member,
+    Refuse,
+    Synced,
+    Taken,
+    Vitals,
+)
 from gateway.mesh.identity import Identity
 from gateway.mesh.life import Life
 from gateway.mesh.link import Link, LinkState
@@ -49,12 +67,25 @@ class Mesh:
         self._next_beat = now
         self._outlets: dict[str, PeerOutlet] = {}
         self.losses = Losses()
+        self.copier = copier = Copier(self.state)
+        self.copies = copies = Copies(self.state)
+        self.state.copied = self._is_copied
+        self.state.moves |= {
+            CopyAsk: copies.on_ask,
+            CopyFrom: copies.on_from,
+            CopyPart: copies.on_part,
+            CopyHave: copier.on_have,
+            CopyKept: copier.on_kept,
+            CopyRefused: copier.on_refused,
+        }
 
-    def start(self, members: Iterable[Member], now: float) -> None:
+    def start(self, members: Iterable[Member], stand_in: str, now: float) -> None:
         """Clients wait until the gateways that the disk remembers have spoken, or are dead."""
         state = self.state
+        state.stand_in, state.meeting_until = stand_in, now + state.identity.cluster.dead_s
         for member in members:
             peer = Peer(member.gateway, member.name, member.address, member.port, known_since=now)
+            peer.away_since = now
             peer.store = member.store
             state.peers[member.gateway] = peer
             state.dialling.add((member.address, member.port), member.gateway, now)
@@ -163,7 +194,8 @@ class Mesh:
             for frame in link.take(data):
                 conversation.handle(self.state, link, frame)
                 if link.closed:
-                    return
+                    break
+            self.copier.look()
         except LinkError as error:
             self._refuse(link, error.code, error.detail)
         except (ProtocolError, UnicodeDecodeError) as error:
@@ -180,6 +212,34 @@ class Mesh:
         if peer is not None and peer.link is link:
             membership.unlink(self.state, peer)
             membership.judge(self.state)
+            self.copier.look()
+
+    def copies_found(self, owner: str, places: list[CopyPlace], why: str, now: float) -> None:
+        """What the disk has of another gateway's store; `why` it can keep none, or nothing."""
+        self.state.now = now
+        self.copies.found(owner, places, why)
+
+    def copy_written(self, owner: str, place: CopyPlace, wish: int, why: str, now: float) -> None:
+        """A copy is on disk up to this place; `why` it is not, or takes no more. `wish` of the disk."""
+        self.state.now = now
+        self.copies.written(owner, place, wish, why)
+
+    def _is_copied(self, gateway: str) -> bool:
+        """Whether what a gateway keeps is at another one that lives, too, or it keeps nothing."""
+        if gateway == self.state.identity.gateway:
+            return self.copier.two_copies or not self.copier.keeps
+        peer = self.state.peers[gateway]
+        keeper = self.state.peers.get(peer.stand_in)
+        here = peer.stand_in == self.state.identity.gateway
+        lives = here or (keeper is not None and keeper.life is Life.ALIVE)
+        return (lives and bool(peer.copied)) or (peer.stores is False and not peer.stand_in)
+
+    def read_copy(
+        self, owner: str, store: str, then: Callable[[Any, Any, str], None], now: float
+    ) -> None:
+        """Reads the copy of another gateway's store that is here, as the effect says."""
+        self.state.now = now
+        self.state.effects.append(ReadCopy(owner, store, then))
 
     def measured(self, vitals: Vitals, now: float) -> None:
         """How this gateway is; told to the others."""
@@ -208,6 +268,9 @@ class Mesh:
                 elif link.state is LinkState.WAITING and link.hello_by <= now:
                     self._refuse(link, "malformed", "said nothing")
         membership.judge(state)
+        standin.choose(state)
+        self.copier.look()
+        self.copies.look()
         forgetting.age(state)
         for reason, until in list(state.holding.items()):
             if until <= now:
@@ -225,6 +288,7 @@ class Mesh:
             membership.next_change(state),
             state.barriers.deadline(),
             state.dialling.deadline(state.linked()),
+            self.copier.deadline(),
             min(state.holding.values(), default=FOREVER),
         )
 
@@ -233,6 +297,7 @@ class Mesh:
         state = self.state
         if not self.crowded():
             state.local.uncrowd()  # a peer took what waited, or nobody waits for it any more
+        self.copies.tell()
         clients, interest = state.own_clients.delta(), state.own_interest.delta()
         for peer in state.peers.values():
             peer.outgoing.seal()

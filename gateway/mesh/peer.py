@@ -14,6 +14,7 @@ from gateway.mesh.stream import Outgoing
 
 NEVER = float("-inf")
 TABLES_AND_CLIENTS = 2  # since this version of the link protocol there are their frames
+COPIES = 2  # and those of copies
 INTEREST, RETAINED = "interest", "retained"  # what is awaited of a peer, beside tables
 
 
@@ -37,6 +38,9 @@ class Peer:
     its tables by name. `roots` are its tables as its last heartbeat has them, `differing_since` says for
     how long they are not as here. `dead_s` is for how long it has been dead while others lived,
     `dead_saved_s` what the disk has of that.
+    `away_since` is since when it is not alive. `stores`, `stand_in`,
+    `copied` and `copies` are as it said last (`Beat`); None: it has not said. It does not keep the copy
+    of this gateway's store before `refused_copy_until`.
     """
 
     gateway: str
@@ -44,6 +48,7 @@ class Peer:
     address: str = ""
     port: int = 0
     life: Life = Life.SUSPECT
+    away_since: float = 0.0
     heard_at: float = NEVER
     known_since: float = 0.0
     store: str = ""
@@ -70,6 +75,11 @@ class Peer:
     streaming: bool = False  # the other side has said what it has: messages may go
     taken_said: int = 0
     stopping: bool = False
+    stores: bool | None = None
+    stand_in: str = ""
+    copied: str = ""
+    copies: tuple[str, ...] = ()
+    refused_copy_until: float = 0.0
     wish: Wish | None = None
     refuses: bool = False  # it has forgotten this gateway: that it says so is no sign of life
 

@@ -3,11 +3,15 @@
 `now` is the time of the input at work. `holding` are the reasons why clients are held back (the boot
 barrier, a link that has not been synced yet), each with the time at which it ends by itself.
 `alone_since` is since when no other gateway lives; None: one does. `copied` says of a gateway whether
-what it has is at another one, too, that lives.
+what it has is at another one, too, that lives. `stand_in` is the gateway that keeps the copy of this
+one's store, or empty; before `meeting_until` none is chosen. `copied_store` is the store of which it has
+all, `copies` are the gateways of which there is a copy here. `moves` are the handlers of frames that
+have a memory of their own, legal while a link is up.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from gateway.clock import MeshClock
 from gateway.effects import Effect, Level, Note
@@ -53,6 +57,11 @@ class MeshState:
     keyring: Keyring = field(default_factory=Keyring)
     holding: dict[str, float] = field(default_factory=dict)
     vitals: Vitals | None = None
+    stand_in: str = ""
+    meeting_until: float = 0.0
+    copied_store: str = ""
+    copies: dict[str, None] = field(default_factory=dict)
+    moves: dict[type, Callable[[Link, Any], None]] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
 
     def note(self, level: Level, text: str) -> None:

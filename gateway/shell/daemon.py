@@ -16,6 +16,7 @@ import ssl
 import sys
 import time
 from collections.abc import Awaitable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from gateway.board import serial_number
 from gateway.config import ClusterSection, Config, ConfigError
 from gateway.config_document import to_document as config_document
 from gateway.config_loader import DEFAULT_PATH, load_config
-from gateway.control import ProblemStatus, Severity, Status, to_document
+from gateway.control import ProblemStatus, Severity, Status, StoreStatus, to_document
 from gateway.control_commands import CONFIG, STATUS
 from gateway.effects import Dial, Save, SaveKeys
 from gateway.ids import gateway_id
@@ -59,12 +60,15 @@ from gateway.shell.store import Store, StoreError
 from gateway.shell.watch import register as register_watch
 
 if TYPE_CHECKING:
+    from gateway.shell.copy_keeper import CopyKeeper
     from gateway.shell.discovery import Announcement, Discovery, Sighting
     from gateway.shell.link_keys import LinkKeys
     from gateway.shell.metrics import MetricsServer
     from gateway.shell.peers import Peers
 
 MEASURE_S = 1.0
+FINISH_MAX_S = 2.0  # that a planned stop waits for the disk and the copy
+FINISH_STEP_S = 0.005
 ACCOUNTS_S = 10.0  # how often the state file is brought up to date with the users
 CERTIFICATES_S = 2.0  # from one look at their files to the next
 LINK_PORT_DEFAULT = 7883
@@ -101,19 +105,22 @@ class Daemon:
             kept.members,
             self._gateway,
             kept.boot,
+            kept.stand_in,
         )
         if self.node.mesh is not None and self._keys is not None:
             self.node.mesh.recall(self._keys.keyring, kept.rows, kept.dead_s)
         settings = Settings(self._gateway, config.storage.free_bytes_min)
         self._keeper = Keeper(DurableStore(config.gateway.state_dir, settings, disk))
         self._accounts = Accounts(self._store)
-        self._keeper.restore(self.node.broker, now)
+        found = self._keeper.restore(self.node.broker, now)
+        self.node.found(found.store, found.number, not found.notes)
         self.node.broker.adopt_people(self._accounts.news(self.node.broker.people), now)
         self._peers: Peers | None = None
         self._runtime = Runtime(self.node, self._dial, self._save, self._keeper.commit)
         self._keeper.serve(self._runtime)
         self._checker = Checker(self._checked)
         self._runtime.check_password = self._checker.check
+        self._copies = self._keep_copies(settings, disk)
         self._measures: Measures | None = None
         self._set_aside: list[str] = []
         self._reporter = Reporter(self.node, config.gateway.name, self._gateway, __version__)
@@ -175,8 +182,8 @@ class Daemon:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self.node.stop(time.monotonic())
         self._runtime.stop()
+        await self._finish()
         self._runtime.turn()
         if self._peers is not None:
             await self._peers.close()
@@ -187,8 +194,35 @@ class Daemon:
         await self._write_accounts()
         await self._loop.run_in_executor(None, self._checker.close)
         await self._loop.run_in_executor(None, self._keeper.close)
+        if self._copies is not None:
+            await self._loop.run_in_executor(None, self._copies.close)
         await self._loop.run_in_executor(None, self._store.close)
         logging.getLogger().removeHandler(self._log)
+
+    async def _finish(self) -> None:
+        """Clients are told; what is left goes to the disk and to the copy, and then the others are told.
+
+        So after a planned stop both are at the same place, and nothing is copied again.
+        """
+        node, until = self.node, time.monotonic() + FINISH_MAX_S
+        node.stop(time.monotonic())
+        while node.broker.journal.hasten() and time.monotonic() < until:
+            self._runtime.turn()
+            await asyncio.sleep(FINISH_STEP_S)
+            node.wake(time.monotonic())
+        node.leave(time.monotonic())
+
+    def _keep_copies(self, settings: Settings, disk: Disk) -> CopyKeeper | None:
+        """A gateway alone has none."""
+        if self.node.mesh is None:
+            return None
+        from gateway.shell.copy_keeper import CopyKeeper
+
+        settings = replace(settings, ballast_bytes=0)
+        copies = CopyKeeper(self._config.gateway.state_dir, settings, disk)
+        copies.serve(self._runtime, self.node.mesh)
+        self._runtime.keep_copy = copies.do
+        return copies
 
     def _certificates(self) -> Renewal:
         gateway = self._config.gateway
@@ -395,6 +429,9 @@ class Daemon:
             mesh.seen(sighting.name, sighting.store, *place, now)
         self._runtime.schedule()
 
+    def _store_status(self) -> StoreStatus:
+        return self._keeper.status(0 if self._copies is None else self._copies.written_bytes())
+
     def _vitals(self) -> Vitals:
         broker, measures = self.node.broker, self._measures
         return Vitals(
@@ -415,7 +452,11 @@ class Daemon:
         return [ProblemStatus(Severity.WARNING, note, remedy) for note in notes]
 
     def _status(self) -> Status:
-        now, store, renewal = self._runtime.now(), self._keeper.status(), self._renewal
+        now, store, renewal = (
+            self._runtime.now(),
+            self._store_status(),
+            self._renewal,
+        )
         tls = None if renewal is None else renewal.status()
         found = self._found_at_the_start()
         earlier = set_aside.untold(self._set_aside, [problem.text for problem in found])

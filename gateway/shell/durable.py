@@ -13,6 +13,7 @@ Must not know what the records mean to a session.
 """
 
 import queue
+import shutil
 import sqlite3
 import threading
 import time
@@ -26,7 +27,7 @@ import msgspec
 
 from gateway.broker.records import Record, Rewrite, Row, Wish
 from gateway.shell.disk import Disk, FailureKind, StoreFailure, failure
-from gateway.shell.recovery import Recovery
+from gateway.shell.recovery import READING, Recovery, reading
 from gateway.shell.room import Room
 from gateway.shell.rows import Changes, RowFile, Rows
 from gateway.shell.segments import BEGIN, END, ROWS, SegmentLog
@@ -55,11 +56,14 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """`batches` reads files: use it up before the first commit."""
+    """`batches` reads files: use it up before the first commit, or leave it. `store` is the log's name
+    for itself, `number` that of its last batch; without `notes` nothing of it is missing."""
 
     rows: Rows
     batches: Iterator[list[Record]]
     notes: list[str]
+    store: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,9 @@ class StoreVitals:
 
 
 Tell = Callable[[Report | StoreFailure], object]
-_Work = tuple[list[Record] | None, Rewrite, Tell]  # no records: write rows, and stop
+Records = list[Record] | list[Record | msgspec.Raw]
+_Commit = tuple[Records | None, Rewrite, Tell]  # no records: write rows, and stop
+_Work = _Commit | Callable[[], None]  # or something else to do for the writer
 
 
 class DurableStore:
@@ -131,6 +137,7 @@ class DurableStore:
     def _recover(self) -> Recovered:
         log = self._directory / "log"
         log.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.rmtree(log / READING, ignore_errors=True)  # second names that a crash left
         self._log = SegmentLog(log, self._disk, self._settings.segment_bytes)
         notes: list[str] = []
         self._rows = RowFile(self._directory, notes)
@@ -158,11 +165,12 @@ class DurableStore:
         self._look()
         self._dirty_since = time.monotonic()
         self._thread.start()
-        return Recovered(rows, recovery.batches(segments), notes)
+        store = self._identity.store.hex()
+        return Recovered(rows, recovery.batches(segments), notes, store, self._number)
 
     # -- Commits ----------------------------------------------------------------------------------
 
-    def commit(self, records: list[Record], rewrite: Rewrite = Rewrite.NONE) -> "Future[Report]":
+    def commit(self, records: Records, rewrite: Rewrite = Rewrite.NONE) -> "Future[Report]":
         """As `submit`, for who can wait; the future ends on another thread."""
         future: Future[Report] = Future()
 
@@ -175,9 +183,33 @@ class DurableStore:
         self.submit(records, rewrite, tell)
         return future
 
-    def submit(self, records: list[Record], rewrite: Rewrite, tell: Tell) -> None:
+    def submit(self, records: Records, rewrite: Rewrite, tell: Tell) -> None:
         """`tell` is called on another thread when all of it is on disk, or could not be put there."""
         self._work.put((records, rewrite, tell))
+
+    def read(self) -> "Future[Recovered]":
+        """All that was committed so far, as `recover` would find it now; commits go on meanwhile.
+
+        The batches are read from names of their own, in `log/reading`, which go when they are used up.
+        """
+        future: Future[Recovered] = Future()
+
+        def read() -> None:
+            try:
+                future.set_result(self._read())
+            except (OSError, sqlite3.Error) as error:
+                future.set_exception(failure(error))
+
+        self._work.put(read)
+        return future
+
+    def forget_rewrite(self) -> None:
+        """What was begun of writing all that lives again will not be gone on with."""
+
+        def forget() -> None:
+            self._begin = None
+
+        self._work.put(forget)
 
     def close(self) -> None:
         """Waits for what is under way and writes the rows. Safe to leave out: the log has them."""
@@ -188,11 +220,15 @@ class DurableStore:
         while True:
             try:
                 pause = self._settings.checkpoint_s if self.vitals.state is None else 1.0
-                records, rewrite, tell = self._work.get(timeout=pause)
+                work = self._work.get(timeout=pause)
             except queue.Empty:
                 self._look()
                 self._checkpoint_when_due()
                 continue
+            if callable(work):
+                work()
+                continue
+            records, rewrite, tell = work
             if records is None:
                 break
             outcome: Report | StoreFailure
@@ -209,7 +245,21 @@ class DurableStore:
         with suppress(sqlite3.Error):
             self._rows.close()
 
-    def _commit(self, records: list[Record], rewrite: Rewrite) -> Report:
+    def _read(self) -> Recovered:
+        rows = self._rows.read()
+        for name, value in self._dirty.items():
+            if value is None:
+                rows.pop(name, None)
+            else:
+                rows[name] = value
+        replay_from = int(self._rows.about.get("replay_from", "0"))
+        store = self._identity.store
+        batches = reading(self._log, store, replay_from, self._number)
+        return Recovered(rows, batches, [], store.hex(), self._number)
+
+    def _commit(
+        self, records: list[Record] | list[Record | msgspec.Raw], rewrite: Rewrite
+    ) -> Report:
         began = time.perf_counter()
         payload = self._encoder.encode(records)
         rows = [record for record in records if type(record) is Row]

@@ -11,7 +11,7 @@ from gateway.broker.broker import Broker
 from gateway.broker.journal import Batch
 from gateway.control import StoreState, StoreStatus
 from gateway.shell.disk import StoreFailure
-from gateway.shell.durable import DurableStore, Report
+from gateway.shell.durable import DurableStore, Recovered, Report
 from gateway.shell.runtime import Runtime
 
 # A rule of thumb, for want of a card that says: consumer cards bear some hundred writes of all they
@@ -34,8 +34,11 @@ class Keeper:
         self.notes: list[str] = []
         self._runtime: Runtime | None = None
 
-    def restore(self, broker: Broker, now: float) -> None:
-        """Fills the broker with what the disk has. Raises StoreFailure if the disk cannot be used."""
+    def restore(self, broker: Broker, now: float) -> Recovered:
+        """Fills the broker with what the disk has. Raises StoreFailure if the disk cannot be used.
+
+        Of what is returned the batches are used up.
+        """
         gc.disable()  # nothing of this is garbage, and looking for some takes half of the time
         try:
             recovered = self.store.recover()
@@ -46,6 +49,7 @@ class Keeper:
         self.notes = recovered.notes
         for note in recovered.notes:
             logger.warning(note)
+        return recovered
 
     def serve(self, runtime: Runtime) -> None:
         """From here on batches may come."""
@@ -66,11 +70,11 @@ class Keeper:
             self.store.commit(last)
         self.store.close()
 
-    def status(self) -> StoreStatus:
-        """The disk, for `gwctl status`."""
+    def status(self, copies_bytes: int = 0) -> StoreStatus:
+        """The disk, for `gwctl status`; `copies_bytes` went to copies of others' stores."""
         assert self._runtime is not None, "not serving"
         vitals = self.store.vitals
-        written = vitals.log_written_bytes + vitals.rows_written_bytes
+        written = vitals.log_written_bytes + vitals.rows_written_bytes + copies_bytes
         up_s = time.monotonic() - vitals.started
         state = StoreState.OK if vitals.state is None else StoreState(vitals.state.value)
         return StoreStatus(

@@ -30,6 +30,8 @@ from gateway.shell.segments import (
     scan,
 )
 
+READING = "reading"  # the folder of second names of what is being read
+
 _decoder = msgspec.msgpack.Decoder(list[Record])
 _raw_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _one_decoder = msgspec.msgpack.Decoder(Record)
@@ -94,11 +96,10 @@ class Recovery:
     def changes(self, segments: list[Segment], complete_to: int) -> Changes:
         """What the log says of rows that `broker.db` does not have yet."""
         changes: Changes = {}
-        for batch, records in self._decoded(segments, ROWS):
-            if batch.number > complete_to:
-                for record in records:
-                    if type(record) is Row:
-                        changes[record.kind, record.key] = record.value
+        for _, records in self._decoded(segments, ROWS, complete_to):
+            for record in records:
+                if type(record) is Row:
+                    changes[record.kind, record.key] = record.value
         return changes
 
     def batches(self, segments: list[Segment]) -> Iterator[list[Record]]:
@@ -107,18 +108,17 @@ class Recovery:
             if others := [record for record in records if type(record) is not Row]:
                 yield others
 
-    def _decoded(self, segments: list[Segment], flags: int) -> Iterator[tuple[Batch, list[Record]]]:
+    def _decoded(
+        self, segments: list[Segment], flags: int, beyond: int = 0
+    ) -> Iterator[tuple[Batch, list[Record]]]:
         for segment in segments:
             unknown = 0
             for batch, payload in payloads(segment):
-                if flags and not batch.flags & flags:
+                if batch.number <= beyond or (flags and not batch.flags & flags):
                     continue
-                try:
-                    yield batch, _decoder.decode(payload)
-                except msgspec.DecodeError:
-                    records, strange = _tolerant(payload)
-                    unknown += strange
-                    yield batch, records
+                records, strange = decoded(payload)
+                unknown += strange
+                yield batch, records
             if unknown:
                 why = f"holds {unknown} records that this version does not know"
                 self._aside(segment.path, "unknown", why)
@@ -169,6 +169,65 @@ class Recovery:
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
+
+
+def reading(log: SegmentLog, store: bytes, replay_from: int, last: int) -> Iterator[list[Record]]:
+    """All but rows of the batches up to `last`, also while the log goes on and frees what it has.
+
+    The files get second names for it, as `SegmentLog.free` leaves such a file as it is. Raises OSError.
+    """
+    shelf = log.directory / READING
+    shelf.mkdir(mode=0o700, exist_ok=True)
+    names: list[tuple[Path, int, int]] = []
+    for segment in log.segments:
+        number = 1
+        while (other := shelf / f"{segment.path.name}.{number}").exists():
+            number += 1
+        os.link(segment.path, other)
+        names.append((other, segment.serial, segment.first))
+    return _read_names(names, store, replay_from, last)
+
+
+def _read_names(
+    names: list[tuple[Path, int, int]], store: bytes, replay_from: int, last: int
+) -> Iterator[list[Record]]:
+    firsts = [first for _, _, first in names[1:]]
+    for (path, serial, _), later in zip_longest(names, firsts):
+        segment = scan(path, serial, store)
+        end = last if not later else min(last, later - 1)
+        segment.batches = [b for b in segment.batches if replay_from <= b.number <= end]
+        for _, payload in payloads(segment):
+            records, _ = decoded(payload)
+            if others := [record for record in records if type(record) is not Row]:
+                yield others
+        path.unlink(missing_ok=True)
+
+
+def decoded(payload: bytes) -> tuple[list[Record], int]:
+    """The records of a batch that this version knows, and how many it does not."""
+    try:
+        return _decoder.decode(payload), 0
+    except msgspec.DecodeError:
+        return _tolerant(payload)
+
+
+def with_strangers(payload: bytes) -> list[Record] | list[Record | msgspec.Raw]:
+    """The records of a batch; those that this version does not know as they are.
+
+    Raises msgspec.DecodeError for what is no list at all.
+    """
+    try:
+        return _decoder.decode(payload)
+    except msgspec.DecodeError:
+        return [_one_or_raw(raw) for raw in _raw_decoder.decode(payload)]
+
+
+def _one_or_raw(raw: msgspec.Raw) -> Record | msgspec.Raw:
+    try:
+        record: Record = _one_decoder.decode(raw)
+    except msgspec.DecodeError:
+        return raw
+    return record
 
 
 def _tolerant(payload: bytes) -> tuple[list[Record], int]:

@@ -54,7 +54,7 @@ class Room:
 
     def make_ballast(self) -> None:
         """Takes the room, if it does not have it."""
-        if self._ballast.exists():
+        if not self._ballast_bytes or self._ballast.exists():
             return
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC

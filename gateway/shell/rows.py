@@ -116,6 +116,11 @@ class RowFile:
         self.bytes_written += 2 * journal.stat().st_size
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def read(self) -> Rows:
+        """The rows as they are in the file."""
+        assert self._database is not None
+        return _rows_of(self._database)
+
     def close(self) -> None:
         assert self._database is not None
         self._database.close()
@@ -138,8 +143,12 @@ class RowFile:
             numbers = (about.get(key, "0") for key in NUMBERS)
             if not all(number.isdecimal() for number in numbers):
                 raise sqlite3.DatabaseError("a number is none")
-            found = database.execute("SELECT kind, key, value FROM kept")
-            return database, about, {(kind, key): value for kind, key, value in found}
+            return database, about, _rows_of(database)
         except (sqlite3.Error, OSError):
             database.close()
             raise
+
+
+def _rows_of(database: sqlite3.Connection) -> Rows:
+    found = database.execute("SELECT kind, key, value FROM kept")
+    return {(kind, key): value for kind, key, value in found}

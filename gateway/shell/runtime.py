@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING
 
 from gateway.broker.journal import Batch
 from gateway.broker.outbox import Outbox
-from gateway.effects import CheckPassword, Dial, Effect, Note, Save
+from gateway.effects import (
+    BeginCopy,
+    CheckPassword,
+    Copies,
+    Dial,
+    DropCopies,
+    Effect,
+    FindCopies,
+    Note,
+    ReadCopy,
+    Save,
+    WriteCopy,
+)
 from gateway.node import Node
 from gateway.shell.unsent import Unsent
 from gateway.timers import FOREVER
@@ -55,6 +67,7 @@ class Runtime:
         self._save = save
         self._commit = commit
         self.check_password: Callable[[CheckPassword], None] | None = None
+        self.keep_copy: Callable[[Copies], None] | None = None
         self.scheduled = False
         bytes_max = node.broker.state.settings.unsent_bytes_max
         self.unsent = Unsent(bytes_max, self.now, self.loop.call_later)
@@ -76,8 +89,8 @@ class Runtime:
         self.scheduled = False
         self.unsent.turn()
         outboxes, links, effects = self.node.drain()
-        if self._commit is not None:
-            self._begin_commit(self._commit)
+        if self._commit is not None and self._begin_commit(self._commit):
+            links = self.node.links()  # the copy's share stands there by now
         for effect in effects:
             self._do(effect)
         machines: list[Outbox | Link] = [*outboxes, *links]
@@ -89,18 +102,20 @@ class Runtime:
                 except Exception:  # one connection's trouble must not keep the others waiting
                     logger.exception("a connection could not be written")
 
-    def _begin_commit(self, commit: Callable[[Batch], None]) -> None:
-        """Before anything is written: the disk works while the sockets do."""
+    def _begin_commit(self, commit: Callable[[Batch], None]) -> bool:
+        """Before anything is written: the disk works while the sockets do. Whether there was a batch."""
         journal = self.node.broker.journal
         due = journal.deadline()
         if due == FOREVER:
-            return
+            return False
         batch = journal.take(self.now())
         if batch is not None:
             commit(batch)
-        elif due < self._wake_at and self._timer is not None:
+            return True
+        if due < self._wake_at and self._timer is not None:
             self._timer.cancel()
             self._sleep(due)
+        return False
 
     def stop(self) -> None:
         """No more wakes."""
@@ -128,6 +143,9 @@ class Runtime:
                 logger.log(_LEVELS[effect.level], effect.text)
             case Dial():
                 self._dial(effect)
+            case FindCopies() | BeginCopy() | WriteCopy() | DropCopies() | ReadCopy():
+                assert self.keep_copy is not None, "nobody keeps copies"
+                self.keep_copy(effect)
             case CheckPassword():
                 assert self.check_password is not None, "there are users, and nobody to check them"
                 self.check_password(effect)

@@ -184,7 +184,7 @@ class SegmentLog:
     """The files, and the open one at the end. Everything raises OSError; then call `leave`."""
 
     def __init__(self, directory: Path, disk: Disk, segment_bytes: int) -> None:
-        self._directory = directory
+        self.directory = directory
         self._disk = disk
         self._segment_bytes = segment_bytes
         self._file = -1
@@ -199,11 +199,11 @@ class SegmentLog:
         return sum(segment.used for segment in self.segments)
 
     def files(self) -> list[tuple[int, Path]]:
-        found = self._directory.glob("*.seg")
+        found = self.directory.glob("*.seg")
         return sorted((int(path.stem), path) for path in found if path.stem.isdecimal())
 
     def spares(self) -> list[Path]:
-        return sorted(self._directory.glob("spare-*.seg"))
+        return sorted(self.directory.glob("spare-*.seg"))
 
     def append(
         self, identity: Identity, number: int, flags: int, payload: bytes, small: bool
@@ -245,7 +245,7 @@ class SegmentLog:
         fits = status.st_nlink == 1 and status.st_size == self._segment_bytes
         if fits and len(spares) < SPARES_MAX:
             self._disk.rename(
-                str(segment.path), str(self._directory / f"spare-{segment.serial}.seg")
+                str(segment.path), str(self.directory / f"spare-{segment.serial}.seg")
             )
         else:
             self._disk.unlink(str(segment.path))
@@ -256,7 +256,7 @@ class SegmentLog:
     def _start(self, first: int, need: int, small: bool) -> None:
         serial = self.next_serial
         self.next_serial += 1  # never used twice, whatever happens below
-        path = self._directory / f"{serial:012}.seg"
+        path = self.directory / f"{serial:012}.seg"
         spares = self.spares()
         size = max(need, min(self._segment_bytes, 1 << 20) if small else self._segment_bytes)
         if spares and need <= self._segment_bytes:
@@ -265,7 +265,7 @@ class SegmentLog:
         file = self._disk.open(str(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._disk.reserve(file, size)
-            self._disk.sync_directory(str(self._directory))
+            self._disk.sync_directory(str(self.directory))
             written = os.lseek(file, 0, os.SEEK_HOLE)
         except OSError:
             os.close(file)

@@ -1,6 +1,6 @@
 """What a gateway keeps on disk about itself and the mesh: one small SQLite file.
 
-    about    (key, value)                     store, boot, gateway, mesh_time_ms
+    about    (key, value)                     store, boot, gateway, mesh_time_ms, stand_in
     member   (gateway, name, address, port)   other gateways, and where each was last seen
     member_about  (gateway, store, dead_s)    its store, and for how long it has been dead
     mesh_row      (name, key, row)            rows of tables that are the mesh's own, as MessagePack
@@ -23,13 +23,13 @@ from typing import TypeVar
 
 import msgspec
 
-from gateway.effects import ForgetMember, SaveMember, SaveMeshTime, SaveRow
+from gateway.effects import ForgetMember, SaveMember, SaveMeshTime, SaveRow, SaveStandIn
 from gateway.mesh.frames import Member
 from gateway.shell.leaving import leave
 from gateway.table import Row
 
 T = TypeVar("T")
-Saved = SaveMeshTime | SaveMember | ForgetMember | SaveRow
+Saved = SaveMeshTime | SaveMember | ForgetMember | SaveRow | SaveStandIn
 
 FILE_NAME = "state.db"
 LOCK_NAME = "gatewayd.pid"  # holds the process id, and is locked while that process lives
@@ -72,6 +72,7 @@ class Kept:
     members: tuple[Member, ...]
     rows: tuple[tuple[str, str, Row], ...] = ()
     dead_s: dict[str, float] = field(default_factory=dict)
+    stand_in: str = ""
 
 
 class Store:
@@ -193,8 +194,9 @@ class Store:
         ).fetchall()
         members = tuple(Member(*row[:5]) for row in rows)
         dead_s = {row[0]: row[5] for row in rows if row[5]}
+        stand_in = values.get("stand_in", "")
         mesh_ms = int(values.get("mesh_time_ms", "0"))
-        return Kept(store, boot, mesh_ms, members, tuple(self._rows(database)), dead_s)
+        return Kept(store, boot, mesh_ms, members, tuple(self._rows(database)), dead_s, stand_in)
 
     def _rows(self, database: sqlite3.Connection) -> Iterator[tuple[str, str, Row]]:
         """A row that cannot be read stays where it is."""
@@ -211,6 +213,8 @@ class Store:
                 self._put(self._database, "mesh_time_ms", str(effect.time_ms))
             case SaveMember():
                 self._write_member(effect)
+            case SaveStandIn():
+                self._put(self._database, "stand_in", effect.gateway)
             case ForgetMember():
                 for table in ("member", "member_about"):
                     self._database.execute(

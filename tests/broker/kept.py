@@ -3,6 +3,7 @@
 What is committed goes through the encoding of the real store and back. A power cut loses what was not.
 """
 
+from collections import deque
 from random import Random
 
 import msgspec
@@ -16,6 +17,8 @@ from gateway.config import MqttSection
 from gateway.tickets import Ticket
 from tests.broker.world import World
 
+LOST_MAX = 6  # batches that a card may lose
+
 _RECORDS = msgspec.msgpack.Decoder(list[Record])
 
 
@@ -25,10 +28,22 @@ class Card:
     def __init__(self) -> None:
         self.log: list[bytes] = []
         self.rows: dict[tuple[str, str], bytes] = {}
+        self.number = 0  # of the last batch
+        self.sound = True  # nothing of it is missing
         self._begin = 0
+        self._before: deque[tuple[dict[tuple[str, str], bytes], list[bytes], int]] = deque(
+            maxlen=LOST_MAX
+        )
+
+    def lose(self, batches: int) -> None:
+        """The last of what was written is not there after all."""
+        for _ in range(min(batches, len(self._before))):
+            self.rows, self.log, self.number = self._before.pop()
 
     def write(self, batch: Batch) -> None:
         """All of the batch is on disk; what it makes superfluous is not any more."""
+        self._before.append((dict(self.rows), list(self.log), self.number))
+        self.number = batch.number
         self.log.append(msgspec.msgpack.encode(batch.records))
         if batch.rewrite in (Rewrite.BEGIN, Rewrite.WHOLE):
             self._begin = len(self.log) - 1
@@ -71,6 +86,7 @@ class KeptWorld(World):
         journal = Journal(self.boot, clock)
         self.broker = Broker(self._settings, Nowhere(clock), Random(self.boot), journal)
         self.card.restore(self.broker, self.now)
+        journal.on_disk = self.card.number
         self.broker.wake(self.now)
 
     def take(self) -> Batch | None:

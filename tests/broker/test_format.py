@@ -23,6 +23,7 @@ from gateway.broker.records import (
     Stored,
     Target,
 )
+from gateway.copy_place import CopyPlace
 from gateway.ids import Stamp
 from gateway.shell.segments import Identity, batch_bytes, gateway_digest, segment_header
 from tests.broker.kept import KeptWorld
@@ -67,6 +68,10 @@ ROWS: list[tuple[msgspec.Struct, str]] = [
     (table.Row(Stamp(1, 2, "g"), Stamp(3, 0, "h"), None), "93930102a167930300a168c0"),
     (StreamRow("s/1/n", 300), "92a5732f312f6ecd012c"),
     (UserValue("$s", ["a"], (4096, b"s", b"k", b"v")), "93a2247391a16194cd1000c40173c4016bc40176"),
+    (
+        CopyPlace("1000-1", "store", "run", 7, 2, True),
+        "96a6313030302d31a573746f7265a372756e0702c3",
+    ),
 ]
 # As earlier versions wrote them, and how they are read.
 OLDER: list[tuple[msgspec.Struct, str]] = [

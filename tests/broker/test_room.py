@@ -2,9 +2,10 @@
 
 import pytest
 
-from gateway.broker.room import PLACE_BYTES
+from gateway.broker.room import PLACE_BYTES, Room
 from gateway.broker.session import LARGE_IN_WINDOW_BYTES_MAX
 from gateway.config import MqttSection
+from gateway.mqtt.message import Message
 from gateway.mqtt.packets import ConnAck, Disconnect, PubAck, Publish, PubRec, Will
 from gateway.mqtt.reasons import Reason
 from tests.broker.kept import KeptWorld
@@ -138,6 +139,17 @@ def test_who_takes_what_it_gets_is_served_beside_many_who_acknowledge_nothing() 
         assert good.acknowledge() == [b"%d" % number]
         assert room.used < room.bytes_max
     assert room.left() <= 2 * PLACE_BYTES, "the deaf have all that they can get"
+
+
+def test_the_last_room_is_not_for_a_large_body_that_nobody_acknowledges() -> None:
+    room = Room(ROOM)
+    small, large = (Message("t", b"\0\1t", bytes(size), 1) for size in (10, 50_000))
+    room.used = ROOM - 40_000  # more than queues may fill
+    assert room.takes(1, small) and not room.takes(1, large)
+    assert room.takes(0, large), "who has acknowledged all gets it, and gives it back"
+    assert not room.takes(11, small)
+    room.used = ROOM
+    assert not room.takes(0, small)
 
 
 def test_it_is_noted_once_an_episode() -> None:

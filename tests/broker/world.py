@@ -106,7 +106,7 @@ class World:
             if isinstance(session.replay, Replay):
                 for walk in session.replay.walks():
                     places += [None] * len(walk.overtaken)
-        places += [message for _, message in self.broker.state.wills.values()]
+        places += [message for _, message, _ in self.broker.state.wills.values()]
         for connection in self.broker._online.values():
             aliases = connection.outbox.aliases
             places += [None] * (aliases.remembered() if isinstance(aliases, Aliases) else 0)

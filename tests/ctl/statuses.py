@@ -5,6 +5,8 @@ from typing import Any
 from gateway.broker.vitals import Vitals
 from gateway.control import (
     BrokerStatus,
+    CopyState,
+    CopyStatus,
     GatewayState,
     GatewayStatus,
     Health,
@@ -74,6 +76,7 @@ DISK = StoreStatus(
     *(99_000_000, 8_000_000, 7_100_000_000, 4000.0),
 )
 BROKER = BrokerStatus(12, 40, 0, 120, 0, {"messages_in": 4_711, "dropped_expired": 0})
+TWO_COPIES = CopyStatus(CopyState.TWO, 86_400.0, "gw2", "", 0, 4_711, 0, 1, ("gw3",))
 OWN_CERTIFICATE = TlsStatus("2f77f3eb" * 8, "9999-12-31T23:59:59Z", 2_912_807.5, True, "off")
 CERTIFICATE = TlsStatus("ab01cd23" * 8, "2027-01-31T23:59:59Z", 67.4, False, "required")
 GW1 = gateway("gw1", "192.168.1.11", self=True, rtt_ms=None)
@@ -117,6 +120,27 @@ SITUATIONS = {
         broker=BrokerStatus(
             *(1, 1, 1, 1, 1),
             dict.fromkeys(Vitals().counters(), 1),
+        ),
+    ),
+    "two-copies": status(GW1, GW2, store=DISK, copies=TWO_COPIES),
+    "one-copy-only": status(
+        GW1,
+        GW2,
+        health=Health.DEGRADED,
+        copies=TWO_COPIES._replace(
+            state=CopyState.ONE,
+            since_s=187.0,
+            reason="gw2 is away",
+            behind_bytes=3_200_000,
+            not_waited=2,
+        ),
+        problems=(
+            ProblemStatus(
+                Severity.WARNING,
+                "one copy only: gw2 is away",
+                "nothing is lost while this disk works; see to that gateway, or wait until another"
+                " one is chosen (cluster.copy_after_s)",
+            ),
         ),
     ),
     "temperatures": status(GW1._replace(temperature_c=52.4), GW2._replace(temperature_c=-3.0), GW3),

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.control import (
     BrokerStatus,
+    CopyState,
+    CopyStatus,
     GatewayState,
     GatewayStatus,
     Health,
@@ -93,6 +95,15 @@ STORES = st.builds(
 COUNTERS = st.dictionaries(st.sampled_from(["dropped_expired", "refused_own"]) | TEXTS, WHOLE)
 BROKERS = st.builds(BrokerStatus, *[WHOLE] * 5, COUNTERS)
 CERTIFICATES = st.builds(TlsStatus, TEXTS, TEXTS, st.floats(-9e14, 9e14), st.booleans(), TEXTS)
+COPIES = st.builds(
+    CopyStatus,
+    st.sampled_from(CopyState),
+    st.floats(0, 9e14),
+    st.none() | TEXTS,
+    TEXTS,
+    *[WHOLE] * 4,
+    st.lists(TEXTS, max_size=3).map(tuple),
+)
 STATUSES = st.builds(
     Status,
     version=TEXTS,
@@ -106,6 +117,7 @@ STATUSES = st.builds(
     store=st.none() | STORES,
     broker=st.none() | BROKERS,
     tls=st.none() | CERTIFICATES,
+    copies=st.none() | COPIES,
 )
 
 

@@ -11,17 +11,24 @@ from typing import Any
 import msgspec
 
 from gateway.broker.connection import Connection
+from gateway.broker.journal import Batch
 from gateway.broker.records import Wish
 from gateway.config import ClusterSection, MqttSection
 from gateway.effects import (
+    BeginCopy,
     Dial,
+    DropCopies,
     Effect,
+    FindCopies,
     ForgetMember,
     Note,
+    ReadCopy,
     SaveKeys,
     SaveMember,
     SaveMeshTime,
     SaveRow,
+    SaveStandIn,
+    WriteCopy,
 )
 from gateway.keyring import Key, Keyring
 from gateway.mesh.frames import AnyFrame, Frame, Member, encode, split
@@ -48,6 +55,7 @@ from gateway.mqtt.properties import Properties
 from gateway.node import Node
 from gateway.table import Row
 from tests.broker.kept import Card
+from tests.shelves import MemoryShelves
 
 PORT = 7883
 STEP_S = 0.1
@@ -57,13 +65,22 @@ CLUSTER = ClusterSection("room", "not used here", PORT, discovery=False)
 
 class Gate:
     """One gateway. Its id is its name; a smaller letter is a lower id. With a `card` it has a disk,
-    which writes when `sync` is called."""
+    which writes when `sync` is called; with `disk` one that writes by itself, also copies."""
 
     def __init__(self, room: "Room", name: str, card: Card | None = None, **identity: Any) -> None:
         self.room = room
         self.name = name
         self.card = card
         said = {"store": f"store-{name}", "boot": 1, "nonce": f"nonce-{name}-1", "cluster": CLUSTER}
+        self.disk = bool(identity.pop("disk", False))
+        if self.disk:
+            self.card = Card()
+        self.stand_in = ""
+        self.shelves = MemoryShelves()
+        self.writing: Batch | None = None
+        self.disk_works = self.copies_work = True  # if not, nothing becomes of what is written
+        self.copies_slow = False  # one thing at a time, of what is to be done with copies
+        self._copies_at = 0.0
         self.said = {**said, **identity}
         self.saved_ms = 0
         self.members: dict[str, Member] = {}
@@ -84,14 +101,20 @@ class Gate:
         )
         settings = MqttSection(allow_anonymous="everywhere")
         members = tuple(self.members.values())
-        boot = 0 if self.card is None else said["boot"]
         self.node = Node(
-            *(settings, identity, Random(1), self.room.now, self.saved_ms, members), boot=boot
+            *(settings, identity, Random(1), self.room.now, self.saved_ms, members),
+            boot=0 if self.card is None else said["boot"],
+            stand_in=self.stand_in,
         )
         rows = [(*key, row) for key, row in self.rows.items()]
         self.mesh.recall(Keyring(self.keys), rows, self.dead_s)
+        self.writing = None
+        self.shelves.crash()
         if self.card is not None:
             self.card.restore(self.node.broker, self.room.now)
+            self.node.found(said["store"], self.card.number, self.card.sound)
+        for owner in self.shelves.copies:
+            self.mesh.copies.here(owner, True)
 
     def restart(self) -> None:
         """The process ends and begins anew: its links are over."""
@@ -125,16 +148,37 @@ class Gate:
         """How it sees another one."""
         return self.mesh.state.peers[name]
 
+    def work(self) -> bool:
+        """What the disk does in a turn; whether it did anything."""
+        journal = self.node.broker.journal
+        if not self.disk:
+            return False
+        if self.writing is None and self.card is not None:
+            self.writing = journal.take(self.room.now)
+        done = False
+        if self.writing is not None and self.card is not None and self.disk_works:
+            batch, self.writing, done = self.writing, None, True
+            self.card.write(batch)
+            self.node.broker.committed(0.001, Wish.NONE, self.room.now)
+        if self.copies_work and not (self.copies_slow and self._copies_at == self.room.now):
+            self._copies_at = self.room.now
+            done |= self.shelves.work(self.mesh, self.room.now)
+        return done
+
     def do(self, effects: Iterable[Effect]) -> None:
         """What a shell would do, but that nobody is dialled."""
         for effect in effects:
             match effect:
+                case FindCopies() | BeginCopy() | WriteCopy() | DropCopies() | ReadCopy():
+                    self.shelves.do(effect)
                 case Note():
                     self.notes.append(effect.text)
                 case Dial():
                     self.dials.append(effect)
                 case SaveMeshTime():
                     self.saved_ms = effect.time_ms
+                case SaveStandIn():
+                    self.stand_in = effect.gateway
                 case SaveKeys() if not self.disk_fails:
                     self.keys = effect.keys
                     self.mesh.keys_saved(effect.version, self.room.now)
@@ -216,9 +260,9 @@ class Room:
         self.gates.append(gate)
         return gate
 
-    def linked(self, *names: str) -> list[Gate]:
+    def linked(self, *names: str, **identity: Any) -> list[Gate]:
         """Gateways that are all linked with each other, after their first words."""
-        gates = [self.gate(name) for name in names]
+        gates = [self.gate(name, **identity) for name in names]
         for number, gate in enumerate(gates):
             for other in gates[number + 1 :]:
                 self.line(gate, other)
@@ -241,7 +285,10 @@ class Room:
     def settle(self) -> None:
         """Turns, until nothing is said any more."""
         for _ in range(TURNS_MAX):
-            done = [effects for gate in self.gates if (effects := self._turn(gate))]
+            done = []
+            for gate in self.gates:
+                done += self._turn(gate)
+                done += [None] * gate.work()
             moved = [line.carry() for line in list(self.lines)]
             if not any(moved) and not done:
                 return
@@ -296,6 +343,10 @@ class Client:
     def send(self, packet: Packet) -> None:
         """Says a packet."""
         self.connection.receive(encode_packet(packet, self.version), self.gate.room.now)
+
+    def leave(self) -> None:
+        """Drops the connection without a word."""
+        self.connection.lost(self.gate.room.now)
 
     def subscribe(self, topic_filter: str, qos: int = 1) -> None:
         """Says SUBSCRIBE."""

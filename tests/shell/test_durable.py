@@ -268,7 +268,7 @@ def test_a_rewrite_frees_the_log_and_loses_nothing_at_any_call(tmp_path: Path) -
 def test_where_writing_again_did_not_end_it_is_not_begun_at_once_after_the_next_start(
     tmp_path: Path,
 ) -> None:
-    patient = replace(SETTINGS, rewrite_after_s=0.3)
+    patient = replace(SETTINGS, rewrite_after_s=0.3, segment_bytes=1 << 20)
     store = opened(tmp_path, changed=patient)
     content(store.recover())
     assert store.commit([message(1, 40_000)]).result().rewrite is Wish.NOW

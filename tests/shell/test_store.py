@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.effects import ForgetMember, SaveMember, SaveMeshTime, SaveRow
+from gateway.effects import ForgetMember, SaveMember, SaveMeshTime, SaveRow, SaveStandIn
 from gateway.ids import Stamp
 from gateway.mesh.frames import Member
 from gateway.shell.store import FILE_NAME, Kept, Store, StoreError
@@ -45,10 +45,13 @@ def test_what_was_saved_is_found_at_the_next_start(tmp_path: Path) -> None:
     store.save(SaveMember("b", "gw2", "192.0.2.2", 7883))
     store.save(SaveMember("a", "gw3", "192.0.2.3", 7883))
     store.save(SaveMember("b", "gw2", "192.0.2.9", 7884))
+    store.save(SaveStandIn("a"))
+    store.save(SaveStandIn("b"))
     store.save(SaveMeshTime(120_000)).result(10)
     store.close()
     kept, _ = begin(tmp_path)
     assert kept.mesh_time_ms == 120_000
+    assert kept.stand_in == "b"
     assert kept.members == (
         Member("a", "gw3", "192.0.2.3", 7883),
         Member("b", "gw2", "192.0.2.9", 7884),

@@ -13,7 +13,19 @@ from gateway.broker.connection import Connection
 from gateway.broker.journal import Batch
 from gateway.broker.records import Wish
 from gateway.config import ClusterSection, MqttSection
-from gateway.effects import Dial, Effect, Note, SaveMember, SaveMeshTime
+from gateway.effects import (
+    BeginCopy,
+    Dial,
+    DropCopies,
+    Effect,
+    FindCopies,
+    Note,
+    ReadCopy,
+    SaveMember,
+    SaveMeshTime,
+    SaveStandIn,
+    WriteCopy,
+)
 from gateway.ids import gateway_id
 from gateway.limits import HELLO_TIMEOUT_S
 from gateway.mesh.frames import Member
@@ -21,6 +33,7 @@ from gateway.mesh.identity import Identity
 from gateway.mesh.link import Link
 from gateway.node import Node
 from tests.broker.kept import Card
+from tests.shelves import MemoryShelves
 from tests.sim.network import Network, Wire
 from tests.sim.world import World
 
@@ -28,7 +41,9 @@ LINK_PORT = 7883
 COMMIT_MIN_S, COMMIT_MAX_S = 0.002, 0.06  # good cards and ordinary ones
 REWRITES = 0.1  # share of the commits after which all that lives is written again
 WAKE_MAX_S = 0.1  # the shell looks at the deadline this often
-CLUSTER = ClusterSection("sim", "a key that is not used here", LINK_PORT, discovery=False)
+CLUSTER = ClusterSection(
+    "sim", "a key that is not used here", LINK_PORT, discovery=False, copy_after_s=5.0
+)
 
 
 @dataclass
@@ -45,6 +60,8 @@ class Disk:
     boot: int = 0
     mesh_time_ms: int = 0
     members: dict[str, Member] = field(default_factory=dict)
+    stand_in: str = ""
+    shelves: MemoryShelves = field(default_factory=MemoryShelves)
 
     def copy(self) -> "Disk":
         """A backup."""
@@ -73,9 +90,13 @@ class Box:
         self.asleep = False
         self.doomed = False  # it loses its power in the middle of its next commit
         self.on_fall: Callable[[], None] = lambda: None
+        self.before_copy: Callable[[], None] = lambda: (
+            None
+        )  # something is about to be in a copy here
         self.wires: dict[Wire, int] = {}  # the side that this box holds
         self._late: list[Callable[[], None]] = []
         self._writing: Batch | None = None
+        self._copying = False  # something is done with copies
         self._offset = 0.0
         self._generation = 0
         self._turning = False
@@ -109,10 +130,16 @@ class Box:
         self.node = Node(
             *(settings, identity, self.world.random, now, self.disk.mesh_time_ms, members),
             boot=boot,
+            stand_in=self.disk.stand_in,
         )
-        if self.disk.card is not None:
-            self.disk.card.restore(self.node.broker, now)
         assert self.node.mesh is not None
+        if self.disk.card is not None:
+            card = self.disk.card
+            card.restore(self.node.broker, now)
+            self.node.found(self.disk.store, card.number, card.sound)
+        for owner in self.disk.shelves.copies:
+            self.node.mesh.copies.here(owner, True)
+        self._copying = False
         for peer in self.peers:
             self.node.mesh.found("", peer, LINK_PORT, now)
         self.network.down.pop(self.name, None)
@@ -128,6 +155,7 @@ class Box:
             assert self.disk.card is not None
             self.disk.card.write(writing)  # all of it, but nobody was told
         self.node, self.asleep, self._late = None, False, []
+        self.disk.shelves.crash()
         self._generation += 1
         self._turning, self._wake_at = False, float("inf")
         wires, self.wires = self.wires, {}
@@ -138,6 +166,17 @@ class Box:
                 wire.abandon(side)
             else:
                 wire.close(side)
+
+    def new_disk(self) -> None:
+        """Its card is replaced by an empty one."""
+        self.say("has an empty card")
+        self.disk = Disk(f"{self.world.random.getrandbits(128):032x}", Card())
+
+    def lose_writes(self) -> None:
+        """The last of what its card had is not there: some batches of the log, and rows."""
+        assert self.disk.card is not None
+        self.say("lost what was written")
+        self.disk.card.lose(self.world.random.randint(2, 6))
 
     def sleep(self) -> None:
         """The process is stopped; its sockets stay, and what comes waits in them."""
@@ -210,13 +249,14 @@ class Box:
     def _turn(self) -> None:
         assert self.node is not None
         self._turning = False
-        outboxes, links, effects = self.node.drain()
+        outboxes, _, effects = self.node.drain()
         for effect in effects:
             self._do(effect)
-        for writer in (*outboxes, *links):
+        self._commit()
+        self._work_on_copies()
+        for writer in (*outboxes, *self.node.links()):
             if writer.owner is not None:
                 writer.owner.flush()
-        self._commit()
         self._plan_wake()
 
     def _commit(self) -> None:
@@ -230,6 +270,26 @@ class Box:
             self.world.after(took_s, self._guarded(lambda: self._written(took_s)))
             if self.doomed:
                 self.world.after(took_s / 2, self._guarded(self._fall))
+
+    def _work_on_copies(self) -> None:
+        """One thing at a time, as long as a commit takes."""
+        shelves = self.disk.shelves
+        if self._copying or not shelves.waiting():
+            return
+        self._copying = True
+        took_s = self.disk.stalls_s or self.world.random.uniform(COMMIT_MIN_S, COMMIT_MAX_S)
+
+        def done() -> None:
+            assert self.node is not None and self.node.mesh is not None
+            self._copying = False
+            self.before_copy()
+            shelves.fails = "the disk fails" if self.disk.fails else ""
+            if self.world.random.random() < REWRITES:
+                shelves.wishes = dict.fromkeys(shelves.copies, Wish.NOW.value)
+            shelves.work(self.node.mesh, self.clock())
+            self._turn_soon()
+
+        self.world.after(took_s, self._guarded(done))
 
     def _fall(self) -> None:
         if self.doomed:
@@ -254,7 +314,12 @@ class Box:
         at = self.world.now + due + self.world.random.uniform(0.0, 0.01)
         if at < self._wake_at:
             self._wake_at = at
-            self.world.after(at - self.world.now, self._guarded(self._wake))
+            self.world.after(at - self.world.now, self._guarded(lambda: self._wake_planned(at)))
+
+    def _wake_planned(self, at: float) -> None:
+        """Unless an earlier time was planned since."""
+        if at == self._wake_at:
+            self._wake()
 
     def _wake(self) -> None:
         assert self.node is not None
@@ -274,6 +339,10 @@ class Box:
             case SaveMember():
                 where = (effect.name, effect.address, effect.port, effect.store)
                 self.disk.members[effect.gateway] = Member(effect.gateway, *where)
+            case FindCopies() | BeginCopy() | WriteCopy() | DropCopies() | ReadCopy():
+                self.disk.shelves.do(effect)
+            case SaveStandIn():
+                self.disk.stand_in = effect.gateway
             case SaveMeshTime():
                 assert effect.time_ms >= self.disk.mesh_time_ms, "mesh time went back"
                 self.disk.mesh_time_ms = effect.time_ms

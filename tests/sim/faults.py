@@ -10,6 +10,7 @@ from tests.sim.network import Network
 from tests.sim.world import World
 
 End = Callable[[], None]
+LOST_MAX = 1  # disks of a run: what two lose at once is promised by nobody
 
 
 class Faults:
@@ -17,6 +18,9 @@ class Faults:
 
     def __init__(self, world: World, network: Network, boxes: list[Box]) -> None:
         self._world, self._network, self._boxes = world, network, boxes
+        self._lost = 0
+        self.before_loss: Callable[[], None] = lambda: None
+        self.on_loss: Callable[[Box], None] = lambda box: None
         self._kinds: list[Callable[[], End]] = [
             self._killed,
             self._power_lost,
@@ -29,6 +33,7 @@ class Faults:
         ]
         if any(box.disk.card for box in boxes):
             self._kinds += [self._disk_fails, self._disk_stalls, *(self._power_lost_in_commit,) * 4]
+            self._kinds += [self._disk_destroyed, self._writes_lost]
         else:
             self._kinds.append(
                 self._restored
@@ -53,7 +58,7 @@ class Faults:
         if box is None:
             return nothing
         box.kill(power)
-        return box.start
+        return lambda: _switch_on(box)
 
     def _restored(self) -> End:
         """Its card is replaced by a copy that was made a start ago."""
@@ -64,7 +69,7 @@ class Faults:
         backup.boot -= 1
         box.kill(power=True)
         box.disk = backup
-        return box.start
+        return lambda: _switch_on(box)
 
     def _disk_fails(self) -> End:
         disk = self._world.random.choice(self._boxes).disk
@@ -84,8 +89,7 @@ class Faults:
 
         def end() -> None:
             box.doomed = False
-            if box.node is None:
-                box.start()
+            _switch_on(box)
 
         return end
 
@@ -98,6 +102,25 @@ class Faults:
             disk.stalls_s = 0.0
 
         return end
+
+    def _disk_destroyed(self) -> End:
+        """Another card is put in, an empty one."""
+        return self._disk_lost(lambda box: box.new_disk())
+
+    def _writes_lost(self) -> End:
+        """What the card said to be written was not."""
+        return self._disk_lost(lambda box: box.lose_writes())
+
+    def _disk_lost(self, lose: Callable[[Box], None]) -> End:
+        box = self._running()
+        if box is None or self._lost >= LOST_MAX:
+            return nothing
+        self._lost += 1
+        self.before_loss()
+        box.kill(power=True)
+        lose(box)
+        self.on_loss(box)
+        return lambda: _switch_on(box)
 
     def _asleep(self) -> End:
         box = self._running()
@@ -148,6 +171,12 @@ class Faults:
             self._network.slow_s = 0.0
 
         return end
+
+
+def _switch_on(box: Box) -> None:
+    """Unless another fault's end did it."""
+    if box.node is None:
+        box.start()
 
 
 def nothing() -> None:

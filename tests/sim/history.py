@@ -68,7 +68,10 @@ class KeptDelivery:
 
 @dataclass
 class Kept:
-    """A session that its gateway keeps on disk. `lost_at`: when it was told that there is none."""
+    """A session that its gateway keeps on disk. `lost_at`: when it was told that there is none.
+
+    `ended_at`: its gateway's disk was lost; from then on another record goes on.
+    """
 
     client: str
     box: str
@@ -76,6 +79,7 @@ class Kept:
     granted: list[Granted] = field(default_factory=list)
     deliveries: list[KeptDelivery] = field(default_factory=list)
     lost_at: list[float] = field(default_factory=list)
+    ended_at: float = NEVER
 
 
 @dataclass(eq=False)
@@ -112,8 +116,11 @@ class History:
     requests: list[Request] = field(default_factory=list)
     awake: list[Awake] = field(default_factory=list)
     calm: list[tuple[float, float]] = field(default_factory=list)
+    disks_lost: dict[str, None] = field(default_factory=dict)  # boxes
+    not_copied: list[str] = field(default_factory=list)  # found while it ran
+    copies_read: int = 0
     settled_at: float = NEVER
-    ended_at: float = 0.0
+    ended_at: float = NEVER
 
     def is_released_again(self, publication: Publication, box: str) -> bool:
         """Whether subscribers at this other gateway may get a QoS 2 message once more: its own had it

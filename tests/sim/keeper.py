@@ -47,7 +47,7 @@ class Keeper:
         self.box = box
         self.kept = Kept(name, box.name)
         history.kept.append(self.kept)
-        self._world, self._network = world, network
+        self._world, self._network, self._history = world, network, history
         self._version = world.random.choice((Version.MQTT311, Version.MQTT5))
         self._wanted = wanted
         self._asked: dict[int, Granted] = {}
@@ -61,6 +61,14 @@ class Keeper:
     def away(self) -> bool:
         """Whether it has no connection, not even one under way."""
         return self._wire is None
+
+    def begin_anew(self) -> None:
+        """Its gateway has lost its session."""
+        self.kept.ended_at = self._world.now
+        self.kept = Kept(self.name, self.box.name)
+        self._history.kept.append(self.kept)
+        self._known = False
+        self._held.clear()
 
     def connect(self) -> None:
         """Opens a connection to its gateway, if that one listens."""

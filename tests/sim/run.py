@@ -3,7 +3,7 @@
 import traceback
 from dataclasses import dataclass
 
-from tests.sim.checks import arrived, bounded, kept, once, order, retained, serving
+from tests.sim.checks import arrived, bounded, copies, kept, once, order, retained, serving
 from tests.sim.scenario import Scenario
 
 
@@ -26,6 +26,7 @@ def run(seed: int, disks: bool = False) -> Outcome:
     """One seed, of gateways with or without disks; what the machines assert is a problem like others."""
     scenario = Scenario(seed, disks)
     history = scenario.history
+    scenario.on_look = lambda: copies.look(history, scenario.boxes, scenario.world.now)
     try:
         scenario.run()
         problems = [
@@ -35,6 +36,7 @@ def run(seed: int, disks: bool = False) -> Outcome:
             *arrived.check(history),
             *retained.check(history, scenario.boxes),
             *kept.check(history),
+            *history.not_copied,
             *bounded.check(scenario.boxes),
         ]
     except Exception:  # whatever escapes a node is a find

@@ -29,6 +29,7 @@ PEACE_S = 5.0
 QUIET_S = 4.0
 SIZES = (2, 3, 3, 5)
 PERIOD_S = 0.1  # between two looks at the whole
+READS = 0.3  # share of the writes of copies before which each copy is looked into
 ASKED_MAX = 12  # subscriptions of one session
 GIVES_UP_S = 3.0  # a client whose gateway lost its power
 
@@ -62,6 +63,11 @@ class Scenario:
         self._home: dict[str, Box] = {}
         self._topics: dict[str, list[str]] = {}
         self._faults = Faults(self.world, self.network, self.boxes)
+        self.on_look: Callable[[], None] = lambda: None  # now and then, and before a disk is lost
+        self._faults.before_loss = lambda: self.on_look()
+        self._faults.on_loss = self._lost
+        for box in self.boxes:
+            box.before_copy = self._perhaps_look
         self._going: list[Callable[[], None]] = []
         self._working = True
         self._asked = 0
@@ -229,6 +235,17 @@ class Scenario:
         for box in self.boxes:
             self._note_awake(box)
         self.world.after(PERIOD_S, self._watch)
+
+    def _perhaps_look(self) -> None:
+        if self.world.random.random() < READS:
+            self.on_look()
+
+    def _lost(self, box: Box) -> None:
+        """The disk is gone, and with it all sessions there: nothing goes on elsewhere yet."""
+        self.history.disks_lost[box.name] = None
+        for keeper in self.keepers:
+            if keeper.box is box:
+                keeper.begin_anew()
 
     def _note_awake(self, box: Box) -> None:
         latest = next((a for a in reversed(self.history.awake) if a.box == box.name), None)

@@ -24,7 +24,8 @@ def check(history: History) -> list[str]:
     published = {each.ident: each for each in history.publications if each.ident}
     for kept in history.kept:
         problems += [f"{kept.client} lost its session at {at:.4f}" for at in kept.lost_at]
-        problems += _missing(history, kept)
+        if kept.ended_at > history.ended_at:
+            problems += _missing(history, kept)
         problems += _again(history, kept, published)
         problems += _order(kept, published)
     return problems
@@ -36,11 +37,12 @@ def _missing(history: History, kept: Kept) -> list[str]:
         f"{kept.client} at {kept.box} never got {each.ident} (QoS {each.qos}, {each.topic}),"
         f" sent at {each.sent_at:.4f} to {each.box}"
         for each in history.publications
-        if each.ident and each.ident not in got and _promised(history, kept, each)
+        if each.ident and each.ident not in got and promised(history, kept, each)
     ]
 
 
-def _promised(history: History, kept: Kept, publication: Publication) -> bool:
+def promised(history: History, kept: Kept, publication: Publication) -> bool:
+    """Whether the session must get it."""
     if publication.qos == 0 or publication.refused or publication.acked_at > history.ended_at:
         return False
     if publication.topic in SHARED_TOPICS:
@@ -68,8 +70,11 @@ def _again(history: History, kept: Kept, published: dict[str, Publication]) -> l
     problems = []
     seen: dict[object, None] = {}
     for delivery in kept.deliveries:
-        if history.is_released_again(published[delivery.ident], kept.box):
+        publication = published[delivery.ident]
+        if history.is_released_again(publication, kept.box):
             continue
+        if delivery.qos == 1 and publication.box in history.disks_lost:
+            continue  # that gateway has forgotten what it had sent on
         once = delivery.ident if delivery.qos == 2 else (delivery.ident, delivery.connection)
         if delivery.qos and once in seen:
             text = f"got {delivery.ident} (QoS {delivery.qos}) again at {delivery.at:.4f}"
