@@ -116,7 +116,8 @@ def _copies(copies: CopyStatus, width: int) -> list[Line]:
     if copies.behind_bytes:
         words += f" {size(copies.behind_bytes)} on their way."
     if copies.not_waited:
-        words += f" It was too slow to be waited for {count(copies.not_waited)} times."
+        often = f"{count(copies.not_waited)} {agreed(copies.not_waited, 'time[s]')}"
+        words += f" It was too slow to be waited for {often}."
     if copies.keeps:
         names = ", ".join(keep_ends(clean(name), 32) for name in copies.keeps)
         words += f" Copies kept here: of {names}."

@@ -122,6 +122,7 @@ SITUATIONS = {
             dict.fromkeys(Vitals().counters(), 1),
         ),
     ),
+    "one-copy-late-once": status(GW1, GW2, copies=TWO_COPIES._replace(not_waited=1)),
     "two-copies": status(GW1, GW2, store=DISK, copies=TWO_COPIES),
     "one-copy-only": status(
         GW1,
