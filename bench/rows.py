@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from bench import account, idle, starts
+from bench import account, idle, starts, takeover
 from bench.beside import Kept, KeptRun, quiet_beside_flood
 from bench.brokers import Cores, Product, Running, SlowDisk
 from bench.many import Many, ManyRun
@@ -134,6 +134,21 @@ def _connection(running: Running, _: Timing) -> Round:
     return idle.connection_kb(running.pids[0], running.doors[0])
 
 
+def _takeover(queued: int) -> Row:
+    def measure(running: Running, _: Timing) -> Round:
+        return takeover.resumed_ms(running.doors[0], running.doors[-1], queued)
+
+    return Row(
+        f"takeover-{queued}",
+        f"session moves, {queued:,} queued",
+        measure,
+        brokers=2,
+        unit="ms",
+        at_most=1_000,
+        theirs=None,
+    )
+
+
 def _on_disk(sync_ms: float, stall_ms: float = 0.0) -> Row:
     name = "stall" if stall_ms else f"{sync_ms:g}"
     stalls = f", once {stall_ms / 1e3:g} s" if stall_ms else ""
@@ -166,7 +181,7 @@ ROWS = (
     ),
     Row(
         "kept-twice",
-        "QoS 1 to a kept session, away, two copies",
+        "QoS 1, kept and away, two copies",
         _two_copies,
         brokers=2,
         share_of="kept-away",
@@ -179,6 +194,9 @@ ROWS = (
     Row("two-qos0", "QoS 0 across two brokers", _stream(Stream(0)), brokers=2, at_least=1),
     Row("two-qos1", "QoS 1 across two brokers", _stream(Stream(1)), brokers=2, at_least=2),
     Row("two-qos2", "QoS 2 across two brokers", _stream(Stream(2)), brokers=2, at_least=1),
+    _takeover(0),
+    _takeover(1_000),
+    _takeover(10_000),
     Row(
         "never-written",
         "never written, acknowledged at once",

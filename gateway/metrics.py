@@ -82,6 +82,23 @@ def _holdings(broker: Broker) -> list[Family]:
             "Sessions whose client did not come back in time.",
             vitals.sessions_expired,
         ),
+        Family(
+            "gatewayd_sessions_moved_total",
+            "counter",
+            "Sessions that came from other gateways or went there.",
+            {
+                (("way", "came"),): vitals.sessions_came,
+                (("way", "went"),): vitals.sessions_went,
+                (("way", "bare"),): vitals.sessions_bare,
+                (("way", "merged"),): vitals.sessions_merged,
+            },
+        ),
+        _plain(
+            "gatewayd_takeovers_slowed_total",
+            "counter",
+            "CONNECTs answered late: two clients with one id took the session from each other.",
+            vitals.takeovers_slowed,
+        ),
         _plain("gatewayd_subscriptions", "gauge", "Subscriptions of all sessions.", subscriptions),
         _plain(
             "gatewayd_shared_subscriptions",

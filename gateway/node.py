@@ -17,11 +17,14 @@ from gateway.broker.copying import Durability
 from gateway.broker.elsewhere import Nowhere
 from gateway.broker.journal import Journal
 from gateway.broker.outbox import Outbox
+from gateway.broker.passage import HERE
+from gateway.broker.registry import Registry
 from gateway.broker.retained import Retained
 from gateway.clock import MeshClock
 from gateway.config import MqttSection
 from gateway.effects import Effect
 from gateway.ids import Stamp
+from gateway.moves import Move
 from gateway.mqtt.message import Message
 from gateway.table import Row, Table
 
@@ -67,7 +70,10 @@ class Node:
         self.mesh = Mesh(identity, side, random, self._clock, now)
         self.broker = side.broker = Broker(settings, self.mesh, random, journal)
         if journal.keeping:
+            from gateway.broker.moving import Mover
+
             journal.copier = self.mesh.copier
+            self.broker.join(Registry(gateway, self.mesh, journal), Mover)
         self.mesh.start(members, stand_in, now)
 
     def found(self, store: str, number: int, sound: bool) -> None:
@@ -163,6 +169,29 @@ class _BrokerSide:
 
     def caught_up(self, message: Message, stamp: Stamp, now: float) -> None:
         self.broker.caught_up(message, stamp, now)
+
+    def from_gateway(self, gateway: str) -> None:
+        self.broker.state.origin = gateway or HERE
+
+    def heard(self, gateway: str, move: Move, now: float) -> None:
+        self.broker.state.at(now)
+        if self.broker.moving is not None:
+            self.broker.moving.heard(gateway, move)
+
+    def gateway_came(self, gateway: str, now: float) -> None:
+        self.broker.state.at(now)
+        if self.broker.moving is not None:
+            self.broker.moving.gateway_came(gateway)
+
+    def gateway_gone(self, gateway: str, now: float) -> None:
+        self.broker.state.at(now)
+        if self.broker.moving is not None:
+            self.broker.moving.gateway_gone(gateway)
+
+    def turn(self, now: float) -> None:
+        if self.broker.moving is not None:
+            self.broker.state.at(max(now, self.broker.state.now))
+            self.broker.moving.turn()
 
     def silent_s(self, client_id: str, now: float) -> float:
         return self.broker.silent_s(client_id, now)

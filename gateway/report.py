@@ -200,6 +200,12 @@ class Reporter:
             text = f"clients published too fast and were slowed {times(vitals.publishers_slowed)}"
             remedy = "nothing is lost; the rate is mqtt.publish_rate_max"
             problems.append(ProblemStatus(Severity.NOTICE, text, remedy))
+        moving = self._node.broker.moving
+        for quarrel in moving.quarrels(now) if moving is not None else ():
+            places = " and ".join(quarrel.places)
+            text = f"two clients are called {quarrel.client_id}, at {places}"
+            remedy = "give one of them another client id: they take the session from each other"
+            problems.append(ProblemStatus(Severity.WARNING, text, remedy))
         if vitals.comebacks_slowed:
             often = times(vitals.comebacks_slowed)
             text = f"clients that were cut off came back at once and had to wait {often}"

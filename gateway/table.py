@@ -6,10 +6,16 @@
 
 So a row that is deleted on one side of a cut stays deleted, whatever the other side changed in it, and
 comes back only by being made anew by somebody who knew of the deletion. Rows are safe to apply twice, in
-any order. Must not know what the values mean, links or disks.
+any order.
+
+Deleted rows are bounded. When there are too many the oldest are forgotten, and the stamp up to which
+that was done is a row of its own, the floor: it goes to all gateways like any other, each forgets as
+much, and the newest floor wins. So two gateways that had to forget at different times are the same
+again. A deletion from below the floor still deletes; only it leaves nothing behind. Must not know what
+the values mean, links or disks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import reduce
 from operator import xor
 
@@ -17,6 +23,8 @@ import msgspec
 
 from gateway.digest import Digest
 from gateway.ids import NEVER, Stamp
+
+FLOOR = ""  # the key of the floor; no other row has an empty one
 
 
 class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -35,20 +43,42 @@ class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return mine > (other.born, other.value is None, other.stamp)
 
 
+_pack = msgspec.msgpack.Encoder().encode
+_row = msgspec.msgpack.Decoder(Row).decode
+
+
 class Table:
-    """At most `rows_max` rows that are not deleted, and as many that are: those are forgotten, the
-    oldest first."""
+    """At most `rows_max` rows that are not deleted, and `deleted_max` that are.
 
-    __slots__ = ("_deleted", "_digest", "_rows", "_rows_max")
+    `forgotten` is told the key of each deleted row that leaves the table.
+    """
 
-    def __init__(self, rows_max: int) -> None:
+    __slots__ = (
+        "_deleted",
+        "_deleted_max",
+        "_digest",
+        "_floor",
+        "_forgotten",
+        "_rows",
+        "_rows_max",
+    )
+
+    def __init__(
+        self,
+        rows_max: int,
+        deleted_max: int | None = None,
+        forgotten: Callable[[str], None] | None = None,
+    ) -> None:
         self._rows_max = rows_max
-        self._rows: dict[str, Row] = {}
-        self._deleted = 0
+        self._deleted_max = rows_max if deleted_max is None else deleted_max
+        self._forgotten = forgotten
+        self._rows: dict[str, bytes] = {}  # packed: a third of what their objects would take
+        self._deleted: dict[str, None] = {}
+        self._floor = NEVER
         self._digest = Digest()
 
     def __len__(self) -> int:
-        return len(self._rows) - self._deleted
+        return len(self._rows) - len(self._deleted) - (self._floor is not NEVER)
 
     def put(self, key: str, row: Row) -> bool:
         """Takes a row in; False if one that beats it, or the same, is there.
@@ -56,14 +86,20 @@ class Table:
         Rows of other gateways are taken beyond the bound, or the tables would never be the same; each
         gateway keeps to it with what it adds itself (`is_full`).
         """
-        old = self._rows.get(key)
+        old = self.get(key)
         if old is not None and not row.beats(old):
             return False
-        self._digest.change(key, None if old is None else old.stamp, row.stamp)
-        self._rows[key] = row
-        self._deleted += (row.value is None) - (old is not None and old.value is None)
-        if self._deleted > self._rows_max:
-            self._forget_oldest()
+        if row.value is None and row.stamp <= self._floor:
+            if old is None:
+                return False
+            self._forget(key, old.stamp)
+            return True
+        self._set(key, old, row)
+        if key == FLOOR:
+            self._floor = row.stamp
+            self._forget_below()
+        elif len(self._deleted) > self._deleted_max:
+            self._raise_floor()
         return True
 
     def changed(self, key: str, value: bytes | None, stamp: Stamp) -> Row:
@@ -71,7 +107,7 @@ class Table:
 
         `stamp` must be newer than every one before.
         """
-        old = self._rows.get(key)
+        old = self.get(key)
         if value is not None and (old is None or old.value is None):
             return Row(stamp, stamp, value)
         return Row(NEVER if old is None else old.born, stamp, value)
@@ -82,13 +118,16 @@ class Table:
 
     def get(self, key: str) -> Row | None:
         """What stands under the key, deleted or not."""
-        return self._rows.get(key)
+        packed = self._rows.get(key)
+        return None if packed is None else _row(packed)
 
     def values(self) -> Iterator[tuple[str, bytes]]:
         """Keys and values of what is not deleted, in the order in which the keys were first seen."""
-        for key, row in self._rows.items():
-            if row.value is not None:
-                yield key, row.value
+        for key, packed in self._rows.items():
+            if key not in self._deleted and key != FLOOR:
+                value = _row(packed).value
+                assert value is not None, "deleted, and not known to be"
+                yield key, value
 
     def digest(self) -> list[int]:
         """One number a bucket; equal where two tables hold the same."""
@@ -101,11 +140,31 @@ class Table:
     def bucket(self, number: int) -> Iterator[tuple[str, Row]]:
         """Keys and rows of one bucket, deleted ones included."""
         for key in self._digest.names(number):
-            yield key, self._rows[key]
+            yield key, _row(self._rows[key])
 
-    def _forget_oldest(self) -> None:
-        dead = sorted((row.stamp, key) for key, row in self._rows.items() if row.value is None)
-        for stamp, key in dead[: len(dead) // 10 + 1]:
-            self._digest.change(key, stamp, None)
-            del self._rows[key]
-            self._deleted -= 1
+    def _set(self, key: str, old: Row | None, row: Row) -> None:
+        self._digest.change(key, None if old is None else old.stamp, row.stamp)
+        self._rows[key] = _pack(row)
+        if row.value is None:
+            self._deleted[key] = None
+        else:
+            self._deleted.pop(key, None)
+
+    def _raise_floor(self) -> None:
+        """A tenth of what is deleted is forgotten, here and everywhere."""
+        stamps = sorted(row.stamp for key in self._deleted if (row := self.get(key)) is not None)
+        floor = stamps[len(stamps) // 10]
+        self.put(FLOOR, Row(floor, floor, b""))
+
+    def _forget_below(self) -> None:
+        for key in list(self._deleted):
+            row = self.get(key)
+            if row is not None and row.stamp <= self._floor:
+                self._forget(key, row.stamp)
+
+    def _forget(self, key: str, stamp: Stamp) -> None:
+        self._digest.change(key, stamp, None)
+        del self._rows[key]
+        self._deleted.pop(key, None)
+        if self._forgotten is not None:
+            self._forgotten(key)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.ids import Stamp
-from gateway.table import Row, Table
+from gateway.table import FLOOR, Row, Table
 
 
 def stamp(time_ms: int, gateway: str = "a") -> Stamp:
@@ -68,9 +68,56 @@ def test_deleted_rows_are_bounded_and_the_oldest_are_forgotten_first() -> None:
     for number in range(30):
         set_at(table, f"user{number}", b"", stamp(2 * number + 1))
         set_at(table, f"user{number}", None, stamp(2 * number + 2))
-    kept = [key for bucket in range(256) for key, _ in table.bucket(bucket)]
+    kept = keys(table)
     assert 1 <= len(kept) <= 10
     assert "user29" in kept and "user0" not in kept
+    assert len(table) == 0 and list(table.values()) == []
+
+
+def keys(table: Table) -> list[str]:
+    """Of all rows, deleted ones too, but the floor."""
+    return [key for bucket in range(256) for key, _ in table.bucket(bucket) if key != FLOOR]
+
+
+def tell_all(source: Table, target: Table) -> None:
+    for bucket in range(256):
+        for key, row in list(source.bucket(bucket)):
+            target.put(key, row)
+
+
+def test_two_tables_that_forgot_different_deletions_are_the_same_again() -> None:
+    here, there = Table(1000, deleted_max=10), Table(1000, deleted_max=10)
+    for number in range(40):
+        gateway, table = ("a", here) if number % 3 else ("b", there)
+        set_at(table, f"user{number}", b"", stamp(2 * number + 1, gateway))
+        set_at(table, f"user{number}", None, stamp(2 * number + 2, gateway))
+    assert here.digest() != there.digest()
+    for _ in range(2):
+        tell_all(here, there)
+        tell_all(there, here)
+    assert here.digest() == there.digest()
+    assert 1 <= len(keys(here)) <= 10
+
+
+def test_a_deletion_from_below_the_floor_still_deletes_and_leaves_nothing_behind() -> None:
+    here, there = Table(1000, deleted_max=4), Table(1000)
+    there.put("ann", set_at(here, "ann", b"1", stamp(1)))
+    gone = set_at(there, "ann", None, stamp(2, "b"))
+    for number in range(10):
+        set_at(here, f"user{number}", b"", stamp(10 * number + 11))
+        set_at(here, f"user{number}", None, stamp(10 * number + 12))
+    assert here.put("ann", gone)
+    assert not here.put("ann", gone)
+    assert here.get("ann") is None and "ann" not in dict(here.values())
+
+
+def test_who_keeps_rows_on_disk_is_told_what_was_forgotten() -> None:
+    told: list[str] = []
+    table = Table(1000, deleted_max=3, forgotten=told.append)
+    for number in range(4):
+        set_at(table, f"user{number}", b"", stamp(2 * number + 1))
+        set_at(table, f"user{number}", None, stamp(2 * number + 2))
+    assert told == ["user0"]
 
 
 def test_a_table_says_when_it_is_full_and_takes_what_others_have() -> None:

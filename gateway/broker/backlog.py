@@ -2,6 +2,7 @@
 
     line     QoS 1 and 2, in their order. What was sent on an earlier connection, and is too much for
              the window of this one, stands at its head with its packet id, and is never dropped
+    behind   QoS 1 and 2 that came while the line itself is still coming from another gateway
     plain    QoS 0, with DROP_QOS0_FIRST only, and in memory only
 
 There is no order between the two: what is plain leaves as soon as the client reads. Must not know
@@ -37,23 +38,33 @@ class Bounds:
 
 
 class Backlog:
-    """`line` may be read by anybody; `bytes` is what both parts hold."""
+    """`line` and `behind` may be read by anybody; `bytes` is what all parts hold.
 
-    __slots__ = ("_plain", "_room", "bounds", "bytes", "line")
+    `behind` is None but between `hold_back` and `join`.
+    """
+
+    __slots__ = ("_plain", "_room", "behind", "bounds", "bytes", "line")
 
     def __init__(self, bounds: Bounds, room: Room) -> None:
         self.bounds = bounds
         self._room = room
         self.line: deque[Waiting] = _NOTHING
+        self.behind: deque[Waiting] | None = None
         self.bytes = 0
         self._plain: deque[Delivery] = _NOTHING
 
     def __len__(self) -> int:
-        return len(self.line) + len(self._plain)
+        return len(self.line) + len(self._plain) + len(self.behind or ())
 
     def __iter__(self) -> Iterator[Waiting]:
         yield from self._plain
         yield from self.line
+        yield from self.behind or ()
+
+    @property
+    def has_line(self) -> bool:
+        """Whether a message of QoS 1 or 2 has to wait, whatever the window is."""
+        return bool(self.line) or self.behind is not None
 
     @property
     def has_plain(self) -> bool:
@@ -72,7 +83,7 @@ class Backlog:
 
     def is_within(self, messages: int, size: int) -> bool:
         """Whether its own bounds leave room for so many messages, and bytes."""
-        full = len(self.line) + len(self._plain) + messages > self.bounds.messages_max
+        full = len(self) + messages > self.bounds.messages_max
         return not full and self.bytes + size <= self.bounds.bytes_max
 
     def takes(self, message: Message, qos: int) -> bool:
@@ -113,11 +124,29 @@ class Backlog:
             self._plain = deque()
         self._plain.append((message, 0, retain))
 
+    def hold_back(self) -> None:
+        """From here on what comes waits behind a line that is not whole yet; `precede` adds to that."""
+        self.behind = deque()
+
+    def precede(self, message: Message, qos: int, retain: bool) -> None:
+        """Takes one that stands before all that is held back, room or not."""
+        behind, self.behind = self.behind, None
+        self.push(message, qos, retain)
+        self.behind = behind
+
+    def join(self) -> None:
+        """The line is whole: what was held back stands at its end."""
+        behind, self.behind = self.behind, None
+        if behind:
+            self._to_append().extend(behind)
+
     def put_back(self, sent: Sequence[Redelivery]) -> None:
         """What was sent goes before everything else; beyond the bounds, for nobody may drop it."""
         if not sent:
             return  # most sessions never have a line, and an empty one takes 700 bytes
-        self._to_append().extendleft(reversed(sent))
+        if self.line is _NOTHING:
+            self.line = deque()
+        self.line.extendleft(reversed(sent))
         self.bytes += sum(each[0].bytes_held() for each in sent)
 
     def pop(self) -> Waiting:
@@ -138,6 +167,8 @@ class Backlog:
         if gone:
             self.line = deque(each for each in self.line if each[0] not in messages) or _NOTHING
             self._plain = deque(each for each in self._plain if each[0] not in messages) or _NOTHING
+            if self.behind is not None:
+                self.behind = deque(each for each in self.behind if each[0] not in messages)
             self.bytes -= sum(message.bytes_held() for message in gone)
         return gone
 
@@ -176,6 +207,8 @@ class Backlog:
         return next((at for at, waiting in enumerate(self.line) if len(waiting) == 3), None)
 
     def _to_append(self) -> deque[Waiting]:
+        if self.behind is not None:
+            return self.behind
         if self.line is _NOTHING:
             self.line = deque()
         return self.line

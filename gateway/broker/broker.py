@@ -20,6 +20,7 @@ from gateway.broker import (
 )
 from gateway.broker.access import Access
 from gateway.broker.backlog import Bounds
+from gateway.broker.connecting import Online
 from gateway.broker.connection import Connection, Moves, State
 from gateway.broker.copying import Copying
 from gateway.broker.delivery import arrived, caught_up, publish
@@ -31,8 +32,10 @@ from gateway.broker.keeping import PEOPLE, forget_retained, keep_row
 from gateway.broker.living import living, restore
 from gateway.broker.logins import Logins, User
 from gateway.broker.outbox import Outbox
+from gateway.broker.passage import Moving
 from gateway.broker.people import People
 from gateway.broker.records import Record, Wish
+from gateway.broker.registry import SESSIONS, Registry
 from gateway.broker.retained import Retained
 from gateway.broker.rewriting import Rewriting
 from gateway.broker.room import Room
@@ -89,6 +92,7 @@ class Broker:
         self._sweep_at = 0.0
         self._troubles: list[str] = []  # of the disk, as noted
         self._episodes = 0  # of a full room that were noted
+        self.moving: Moving | None = None
         self._moves = self._make_moves()
         self.state.timers.set(0.0, self._tick)
 
@@ -184,6 +188,13 @@ class Broker:
         for resume in waiting.values():
             resume()
 
+    def join(
+        self, registry: Registry, make: Callable[[BrokerState, Registry, Online], Moving]
+    ) -> None:
+        """This gateway is one of a mesh: its sessions are found at all doors."""
+        self.state.registry = registry
+        self.state.fetching = self.moving = make(self.state, registry, self._online)
+
     @property
     def people(self) -> People:
         """Users and rules."""
@@ -192,7 +203,10 @@ class Broker:
     @property
     def tables(self) -> dict[str, Table]:
         """What is the same on all gateways, by name."""
-        return {PEOPLE: self.state.people.table}
+        tables = {PEOPLE: self.state.people.table}
+        if self.state.registry is not None:
+            tables[SESSIONS] = self.state.registry.table
+        return tables
 
     def change_people(
         self, changes: Mapping[str, bytes | None], done: Callable[[str], None], now: float
@@ -229,6 +243,9 @@ class Broker:
     def rows_came(self, table: str, rows: Sequence[tuple[str, Row]], now: float) -> None:
         """Rows that another gateway has."""
         self.state.at(now)
+        if table == SESSIONS and self.moving is not None:
+            self.moving.rows_came(rows)
+            return
         assert table == PEOPLE, "no other table"
         news = self.state.people.take(rows)
         for key, row in news:
@@ -448,6 +465,8 @@ class Broker:
         restore(self.state, rows, batches)
         self.state.people.read()
         self._people_changed()
+        if self.moving is not None:
+            self.moving.restored()
 
     def _note_disk(self, trouble: str) -> None:
         """Each trouble once, however many commits have it, until there is none."""

@@ -15,6 +15,7 @@ from gateway.broker.connection import Connection, State
 from gateway.broker.delivery import publish, reserved
 from gateway.broker.identity import identify
 from gateway.broker.keeping import forget_session, forget_will, keep_session, keep_will
+from gateway.broker.passage import Wish
 from gateway.broker.publishing import NO_ROOM, is_mislabelled
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
@@ -30,6 +31,7 @@ from gateway.tickets import Ticket
 from gateway.timers import NO_TIMER
 
 AWAY_WRITTEN_S = 60.0
+LINE_SHIFT = 14  # bits for sessions that begin within a millisecond
 NEVER_EXPIRES = 0xFFFFFFFF  # session expiry interval, section 3.1.2.11.2
 RECEIVE_MAXIMUM_DEFAULT = 65_535  # section 3.1.2.11.3
 
@@ -52,10 +54,14 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
         """Who was cut off for want of room, and is back at once, has to wait."""
         broker = connection.broker
         due = broker.comebacks.due(packet.client_id, connection.address, broker.now)
+        broker.vitals.comebacks_slowed += due > broker.now
+        if broker.fetching is not None:
+            quiet = broker.fetching.due(packet.client_id, broker.now)
+            broker.vitals.takeovers_slowed += quiet > broker.now
+            due = max(due, quiet)
         if due <= broker.now:
             enter(connection, packet)
             return
-        broker.vitals.comebacks_slowed += 1
         broker.vitals.last_slowed_at = broker.now
         connection.opening()
         broker.timers.set(due, lambda now: enter_late(connection, packet, now))
@@ -78,9 +84,26 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
         if client_id in online:  # [MQTT-3.1.4-3]
             online[client_id].refuse(Reason.SESSION_TAKEN_OVER, "its client connected anew")
         named = replace(packet, client_id=client_id)
+        fetching = connection.broker.fetching
+        if packet.client_id and fetching is not None:
+            wish = _wish(connection, named, lambda: _open(online, connection, named, False))
+            if fetching.fetch(wish):
+                if connection.state is not State.CLOSED:
+                    connection.opening()
+                return
         _open(online, connection, named, assigned=not packet.client_id)
 
     return handle
+
+
+def _wish(connection: Connection, packet: Connect, go: Callable[[], None]) -> Wish:
+    """That the session of this CONNECT be brought here, if it is elsewhere."""
+
+    def is_wanted() -> bool:
+        return connection.state is not State.CLOSED
+
+    about = (packet.client_id, packet.clean_start, connection.user, connection.address)
+    return Wish(*about, is_wanted, go, connection.refuse)
 
 
 def on_disconnect(connection: Connection, packet: Packet) -> None:
@@ -95,6 +118,7 @@ def on_disconnect(connection: Connection, packet: Packet) -> None:
         session.expiry_s = _expiry_s(connection.broker, expiry_s)
         if session.number:
             keep_session(connection.broker.journal, session, None, None)
+            connection.broker.changed(session.client_id)
     connection.close(with_will=packet.reason != Reason.NORMAL_DISCONNECTION)  # [MQTT-3.14.4-3]
 
 
@@ -120,9 +144,7 @@ def on_closed(online: Online) -> Callable[[Connection, bool], None]:
         broker.room.let_will_go(connection.will)
         # [MQTT-3.1.2-23] [MQTT-4.1.0-1] [MQTT-4.1.0-2]
         if session.expiry_s:
-            expire_at(broker, session, broker.now + session.expiry_s)
-            broker.away[session.client_id] = broker.now
-            sharing.left(broker, session)
+            leave_alone(broker, session)
         else:
             end_session(broker, session)
 
@@ -144,11 +166,49 @@ def end_session(broker: BrokerState, session: Session, ticket: Ticket | None = N
         unsubscribe(broker, session, topic_filter)
     if session.number:
         forget_session(broker.journal, session, ticket)
+        broker.changed(session.client_id)
     session.give_room()
     session.replay = None
     sharing.ended(broker, session)  # [MQTT-4.8.2-5]
     for message in session.unreleased.values():
         release(broker, message)
+
+
+def part_with(broker: BrokerState, session: Session, ticket: Ticket | None = None) -> None:
+    """The session is another gateway's, with all that it has: here it leaves nothing. The ticket is held
+    until the disk has forgotten it, too."""
+    client_id = session.client_id
+    if broker.sessions.get(client_id) is session:
+        del broker.sessions[client_id]
+        rest(broker, session)
+    for topic_filter in list(session.subscriptions):
+        unsubscribe(broker, session, topic_filter)
+    forget_session(broker.journal, session, ticket)
+    handed_on = session.passage is not None and session.passage.handed_on
+    for message in session.unreleased.values():
+        if not handed_on:
+            release(broker, message)
+        elif message.mid:
+            broker.journal.released(message.mid, None)
+    session.give_room()
+    session.replay = None
+    broker.timers.drop(broker.silent.pop(session, NO_TIMER))
+    if broker.registry is not None:
+        broker.registry.leave(client_id)
+
+
+def rest(broker: BrokerState, session: Session) -> None:
+    """Nobody is waited for here any more: the session does not expire here, its will is not sent."""
+    broker.timers.drop(broker.expiries.pop(session.client_id, NO_TIMER))
+    _is_back(broker, session.client_id)
+    _cancel_will(broker, session.client_id)
+
+
+def leave_alone(broker: BrokerState, session: Session) -> None:
+    """The session waits for its client from now on."""
+    expire_at(broker, session, broker.now + session.expiry_s)
+    broker.away[session.client_id] = broker.now
+    sharing.left(broker, session)
 
 
 def release(broker: BrokerState, message: Message) -> None:
@@ -205,11 +265,20 @@ def _forbidden(connection: Connection, packet: Connect) -> str:
         rights = broker.access.rights(connection.user, packet.client_id)
         if rights is not None and not rights.decide(Action.WRITE, packet.will.topic)[0]:
             return f"a will to {packet.will.topic}, which a rule forbids"
-    session = broker.sessions.get(packet.client_id)
-    belongs = broker.settings.session_belongs_to_user
-    if belongs and session is not None and session.user != connection.user:
-        return f"the session {packet.client_id} is another user's"
+    if broker.settings.session_belongs_to_user:
+        user = _user_of_session(broker, packet.client_id)
+        if user is not None and user != connection.user:
+            return f"the session {packet.client_id} is another user's"
     return ""
+
+
+def _user_of_session(broker: BrokerState, client_id: str) -> str | None:
+    """Whose session this is, wherever it is; None: there is none."""
+    session = broker.sessions.get(client_id)
+    if session is not None:
+        return session.user
+    entry = None if broker.registry is None else broker.registry.entry(client_id)
+    return None if entry is None else entry.user
 
 
 def _asks_to_be_kept(packet: Connect) -> bool:
@@ -242,6 +311,8 @@ def _open(online: Online, connection: Connection, packet: Connect, assigned: boo
     online[session.client_id] = connection
     broker.vitals.clients_max = max(broker.vitals.clients_max, len(online))
     broker.elsewhere.connected(session.client_id, ticket, broker.now)
+    if broker.registry is not None and broker.registry.is_changed(session.client_id):
+        broker.elsewhere.hold_until_known(ticket, broker.now)
     if ticket.waiting > 1:
         connection.opening()
     ticket.release()
@@ -301,15 +372,25 @@ def _find_session(
         session.expiry_s = expiry_s
         if (_is_back(broker, packet.client_id) or news) and session.number:
             keep_session(broker.journal, session, None, None, ticket if news else None)
+            broker.changed(session.client_id)
         if session.number and not session.on_disk:  # its client did not wait for the first CONNACK
             broker.journal.wait(ticket)
         return session, True
     session = new_session(broker, packet.client_id, expiry_s, user)
     if expiry_s and broker.journal.keeping:
-        session.number = broker.journal.number()
-        keep_session(broker.journal, session, None, None, ticket)
-        broker.journal.await_commit(session, 0)
+        begin_to_keep(broker, session, ticket)
     return session, False
+
+
+def begin_to_keep(broker: BrokerState, session: Session, ticket: Ticket | None) -> None:
+    """The session is to outlive its connection; the ticket waits for the disk."""
+    session.number = broker.journal.number()
+    if not session.line:
+        stamp = broker.elsewhere.stamp(broker.now)
+        session.line = stamp.time_ms << LINE_SHIFT | stamp.counter & (1 << LINE_SHIFT) - 1
+    keep_session(broker.journal, session, None, None, ticket)
+    broker.journal.await_commit(session, 0)
+    broker.changed(session.client_id)
 
 
 def _hand_over(session: Session, user: str) -> None:

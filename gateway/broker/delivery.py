@@ -138,6 +138,8 @@ def _give_run(
     copies: dict[tuple[int, ...], list[Message]] = {}
     for target in targets:
         session = target.session
+        if session.passage is not None and broker.origin in session.passage.barred:
+            continue
         if target.picky and session.client_id == publisher:
             if target.own is None:
                 continue  # [MQTT-3.8.3-3]
@@ -168,6 +170,8 @@ def deliver(
     copies: dict[tuple[int, ...], Message] = {(): message}
     for target in route.targets:
         session = target.session
+        if session.passage is not None and broker.origin in session.passage.barred:
+            continue
         if target.picky and session.client_id == message.publisher:
             if target.own is None:
                 continue  # [MQTT-3.8.3-3]
@@ -205,7 +209,7 @@ def give_one(
 ) -> None:
     """Gives the message to one member of a shared subscription, under an id of its own: the session
     may have it for itself, too."""
-    target = group.choose(message)
+    target = group.choose(message, origin=broker.origin)
     if target is None:
         if message.qos or group.is_here():  # else nobody was promised it
             broker.vitals.dropped_shared += 1

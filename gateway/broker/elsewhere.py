@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from gateway.clock import MeshClock
-from gateway.ids import Stamp
+from gateway.ids import NEVER, Stamp
+from gateway.moves import Move
 from gateway.mqtt.message import Message
 from gateway.table import Row
 from gateway.tickets import Ticket
@@ -50,8 +51,33 @@ class Elsewhere(Protocol):
     def rows_changed(self, table: str, rows: Sequence[tuple[str, Row]]) -> None:
         """Rows of a table that all gateways have were changed here."""
 
+    def touched(self) -> None:
+        """Something is about to be told by `rows_changed` that `hold_until_known` must wait for."""
+
     def hold_until_known(self, ticket: Ticket, now: float) -> None:
-        """Holds the ticket until every live peer knows the subscriptions as they are now."""
+        """Holds the ticket until every live peer knows subscriptions, clients and rows as they are."""
+
+    def hold_until_taken(self, ticket: Ticket) -> None:
+        """Holds the ticket until every live peer has taken what it was offered so far."""
+
+    def gateways(self) -> Sequence[str]:
+        """The other gateways that can be told of moves, and are not dead."""
+
+    def reaches(self, gateway: str) -> bool:
+        """Whether the gateway lives, as far as is known here, and is linked."""
+
+    def name_of(self, gateway: str) -> str:
+        """What a person calls the gateway."""
+
+    def tell(self, gateway: str, move: Move) -> None:
+        """Says something in the order of the messages to that gateway, once, over broken links too;
+        nothing comes of it if the gateway is dead, or dies."""
+
+    def is_connected(self, client_id: str, gateway: str) -> bool:
+        """Whether the client is connected at that gateway, as it says."""
+
+    def connected_since(self, client_id: str) -> Stamp:
+        """When a client that is connected here came; NEVER: it is not."""
 
 
 class Nowhere:
@@ -87,5 +113,29 @@ class Nowhere:
     def rows_changed(self, table: str, rows: Sequence[tuple[str, Row]]) -> None:
         return None
 
+    def touched(self) -> None:
+        return None
+
     def hold_until_known(self, ticket: Ticket, now: float) -> None:
         return None
+
+    def hold_until_taken(self, ticket: Ticket) -> None:
+        return None
+
+    def gateways(self) -> Sequence[str]:
+        return ()
+
+    def reaches(self, gateway: str) -> bool:
+        return False
+
+    def name_of(self, gateway: str) -> str:
+        return gateway
+
+    def tell(self, gateway: str, move: Move) -> None:
+        return None
+
+    def is_connected(self, client_id: str, gateway: str) -> bool:
+        return False
+
+    def connected_since(self, client_id: str) -> Stamp:
+        return NEVER

@@ -140,8 +140,11 @@ class Journal:
         """Messages of one publisher and topic, numbered in a row, were given to these sessions."""
         run = Run(next(self._places), messages, targets, wait)
         self._entries[run.place] = run
-        self._runs.append(run)
-        self._firsts.append(run.first)
+        at = len(self._firsts)
+        if at and run.first < self._firsts[-1]:  # its numbers were given out some time ago
+            at = bisect_right(self._firsts, run.first)
+        self._runs.insert(at, run)
+        self._firsts.insert(at, run.first)
         if self._durability is Durability.MEMORY:
             run.ticket = None
         elif wait is not None:

@@ -5,6 +5,7 @@
     retained       by topic         message and stamp; without a payload, the tombstone
     will           by client id     a will whose delay runs
     people         by key           a row of the table of users and rules (`gateway/table.py`)
+    registry       by client id     a row of the table of all sessions of the mesh (`registry.py`)
 
 Values are MessagePack arrays: fields are added at the end, with a default, so that the version before
 reads them. Must not know files, or when rows reach the disk.
@@ -31,6 +32,7 @@ from gateway.tickets import Ticket
 
 SESSION, SUBSCRIPTION, RETAINED, WILL = "session", "subscription", "retained", "will"
 PEOPLE, STREAM = "people", "stream"
+REGISTRY = "registry"
 
 
 class WillRow(msgspec.Struct, frozen=True, array_like=True):
@@ -44,13 +46,20 @@ class WillRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SessionRow(msgspec.Struct, frozen=True, array_like=True):
-    """`away_ms` is since when its client is away, in mesh time; None: it is here, or just left."""
+    """`away_ms` is since when its client is away, in mesh time; None: it is here, or just left.
+
+    `epoch`, `line`, `halves` and `owed` as in `registry.py` and `passage.py`.
+    """
 
     client_id: str
     expiry_s: float
     away_ms: int | None = None
     will: WillRow | None = None
     user: str = ""
+    epoch: int = 0
+    line: int = 0
+    owed: tuple[str, int] = ("", 0)
+    halves: int = 0
 
 
 class SubscriptionRow(msgspec.Struct, frozen=True, array_like=True):
@@ -85,6 +94,8 @@ class StreamRow(msgspec.Struct, frozen=True, array_like=True):
     number: int
 
 
+NOTHING_OWED = ("", 0)
+
 T = TypeVar("T")
 _encode = msgspec.msgpack.encode
 
@@ -112,7 +123,9 @@ def session_value(session: Session, will: Will | None, away_ms: int | None) -> b
     if will is not None:
         properties = encode_properties(will.properties)
         row = WillRow(will.topic, will.payload, will.qos, will.retain, properties)
-    return _encode(SessionRow(session.client_id, session.expiry_s, away_ms, row, session.user))
+    owed = NOTHING_OWED if session.passage is None else session.passage.owed
+    about = (session.user, session.epoch, session.line, owed, session.halves)
+    return _encode(SessionRow(session.client_id, session.expiry_s, away_ms, row, *about))
 
 
 def forget_session(journal: Journal, session: Session, wait: Ticket | None = None) -> None:
@@ -135,16 +148,7 @@ def keep_subscription(
 
 def subscription_value(subscription: Subscription, unshown: bool) -> bytes:
     """Its row."""
-    return _encode(
-        SubscriptionRow(
-            subscription.qos,
-            subscription.no_local,
-            subscription.retain_as_published,
-            subscription.retain_handling,
-            subscription.identifier,
-            unshown,
-        )
-    )
+    return _encode(subscription_row(subscription, unshown))
 
 
 def forget_subscription(
@@ -164,7 +168,7 @@ def keep_retained(
     if message is None:
         row = MessageRow(topic, None, 0, True, "", b"", None, plain)
     else:
-        row = _message_row(journal, message, plain, 0)
+        row = message_row(journal, message, plain, 0)
     journal.put(RETAINED, topic, _encode(row), wait)
 
 
@@ -181,7 +185,7 @@ def keep_will(journal: Journal, client_id: str, message: Message, due: float) ->
 
 def will_value(journal: Journal, message: Message, due: float) -> bytes:
     """The row of a will that waits until `due`."""
-    return _encode(_message_row(journal, message, (0, 0, ""), journal.mesh_ms(due) or 0))
+    return _encode(message_row(journal, message, (0, 0, ""), journal.mesh_ms(due) or 0))
 
 
 def forget_will(journal: Journal, client_id: str) -> None:
@@ -189,9 +193,27 @@ def forget_will(journal: Journal, client_id: str) -> None:
     journal.put(WILL, client_id, None)
 
 
-def keep_row(journal: Journal, key: str, row: Row | None, wait: Ticket | None = None) -> None:
-    """A row of the users and rules; None: there is none."""
-    journal.put(PEOPLE, key, None if row is None else _encode(row), wait)
+def keep_row(journal: Journal, key: str, row: Row | None, kind: str = PEOPLE) -> None:
+    """A row of a table that all gateways have, users and rules if nothing else is said; None: none."""
+    journal.put(kind, key, None if row is None else _encode(row))
+
+
+def subscription_of(topic_filter: str, row: SubscriptionRow) -> Subscription:
+    """The subscription that a row describes."""
+    options = (row.no_local, row.retain_as_published, row.retain_handling, row.identifier)
+    return Subscription(topic_filter, row.qos, *options)
+
+
+def subscription_row(subscription: Subscription, unshown: bool) -> SubscriptionRow:
+    """What a subscription grants, as a row."""
+    return SubscriptionRow(
+        subscription.qos,
+        subscription.no_local,
+        subscription.retain_as_published,
+        subscription.retain_handling,
+        subscription.identifier,
+        unshown,
+    )
 
 
 def keep_stream(journal: Journal, gateway: str, row: StreamRow) -> None:
@@ -233,9 +255,10 @@ def properties_of(data: bytes) -> Properties:
     return decode_properties(data, 0, len(data), Carrier.PUBLISH)[0]
 
 
-def _message_row(
+def message_row(
     journal: Journal, message: Message, stamp: tuple[int, int, str], due_ms: int
 ) -> MessageRow:
+    """The message as a row; `stamp` of a retained one, `due_ms` in mesh time of a will."""
     return MessageRow(
         message.topic,
         message.payload,

@@ -15,7 +15,9 @@ import msgspec
 from gateway.broker.backlog import Delivery, Waiting
 from gateway.broker.connecting import delay_will, expire_at, leave_will, new_session, release
 from gateway.broker.keeping import (
+    NOTHING_OWED,
     PEOPLE,
+    REGISTRY,
     RETAINED,
     SESSION,
     STREAM,
@@ -29,8 +31,10 @@ from gateway.broker.keeping import (
     message_of,
     properties_of,
     read,
+    subscription_of,
     will_of,
 )
+from gateway.broker.passage import Passage
 from gateway.broker.records import (
     Done,
     Enqueued,
@@ -60,8 +64,8 @@ Rows = Mapping[tuple[str, str], bytes]
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """One message of one session. `packet_id` 0: it was not sent yet."""
+class Written:
+    """One message of one session, as records say. `packet_id` 0: it was not sent yet."""
 
     message: Message
     qos: int
@@ -76,7 +80,7 @@ class _Reading:
 
     broker: BrokerState
     sessions: dict[int, Session]
-    waiting: dict[int, dict[int, _Waiting]] = field(default_factory=dict)
+    waiting: dict[int, dict[int, Written]] = field(default_factory=dict)
     stored: dict[int, tuple[int, int, Message]] = field(default_factory=dict)
     unshown: list[tuple[Session, Subscription]] = field(default_factory=list)
 
@@ -108,13 +112,12 @@ def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) ->
         replay_again(broker, session, subscription, known)
     balance.alive = sum(map(len, reading.waiting.values())) + len(reading.stored)
     for number, messages in reading.waiting.items():
-        _fill(sessions[number], [messages[mid] for mid in sorted(messages)])
+        for mid in sorted(messages):
+            fill(sessions[number], messages[mid])
     for mid in sorted(reading.stored):
         number, packet_id, message = reading.stored[mid]
         if number in sessions:
-            sessions[number].storing()[packet_id] = message
-            sessions[number].unreleased_bytes += message.bytes_held()
-            broker.room.hold(message)
+            fill_unreleased(sessions[number], packet_id, message)
         else:  # its session ended with the boot before
             release(broker, message)
 
@@ -125,11 +128,12 @@ def living(broker: BrokerState) -> Iterator[Living]:
     Only what stands where is noted here, and looked at when its turn comes: a queue may hold a million
     messages, and clients wait meanwhile.
     """
-    lines = [_stored_of(session) for session in broker.sessions.values() if session.unreleased]
+    lines = [stored_of(session) for session in broker.sessions.values() if session.unreleased]
     for session in broker.sessions.values():
-        if session.number and (session.inflight or session.backlog.line):
-            sent, line = list(session.inflight.items()), list(session.backlog.line)
-            lines.append(_held_by(session.number, dict(session.received_mids), sent, line))
+        if session.number and (session.inflight or session.backlog.has_line):
+            lines.append(sent_by(session))
+            line = [*session.backlog.line, *(session.backlog.behind or ())]
+            lines.append(waiting_for(session.number, line))
     return _joined(merge(*lines, key=_by_mid))
 
 
@@ -137,8 +141,9 @@ def _by_mid(item: Living) -> int:
     return item.mid
 
 
-def _stored_of(session: Session) -> Iterator[Living]:
-    """A message that is released gets a new mid: these are made at once."""
+def stored_of(session: Session) -> Iterator[Living]:
+    """What its client handed over and has not released. A message that is released gets a new mid:
+    these are made at once."""
     return iter(
         [
             Living(message.mid, message, stored=(session.number, packet_id))
@@ -148,11 +153,14 @@ def _stored_of(session: Session) -> Iterator[Living]:
     )
 
 
-def _held_by(
-    number: int,
-    received_mids: dict[int, int],
-    sent: list[tuple[int, Delivery | None]],
-    line: list[Waiting],
+def sent_by(session: Session) -> Iterator[Living]:
+    """What was sent to its client and is not done, as it is now."""
+    sent, received_mids = list(session.inflight.items()), dict(session.received_mids)
+    return _sent_by(session.number, received_mids, sent)
+
+
+def _sent_by(
+    number: int, received_mids: dict[int, int], sent: list[tuple[int, Delivery | None]]
 ) -> Iterator[Living]:
     for packet_id, delivery in sent:
         if delivery is not None:
@@ -160,6 +168,10 @@ def _held_by(
         elif packet_id in received_mids:
             target = Target(number, 2, packet_ids=[packet_id])
             yield Living(received_mids[packet_id], _NO_WORDS, [target], received_by=(number,))
+
+
+def waiting_for(number: int, line: Iterable[Waiting]) -> Iterator[Living]:
+    """What waits for the client of the session with this number."""
     for waiting in line:
         yield _living(number, *waiting)
 
@@ -193,6 +205,9 @@ def _session(reading: _Reading, key: str, value: bytes) -> None:
     row, broker = read(value, SessionRow), reading.broker
     session = new_session(broker, row.client_id, row.expiry_s, row.user)
     session.number, session.on_disk = int(key), True
+    session.epoch, session.line, session.halves = row.epoch, row.line, row.halves
+    if row.owed != NOTHING_OWED:
+        session.passage = Passage(own=True, owed=row.owed)
     reading.sessions[session.number] = session
     since = broker.journal.monotonic_s(row.away_ms)
     if since is not None:
@@ -210,14 +225,7 @@ def _subscription(reading: _Reading, key: str, value: bytes) -> None:
     number, topic_filter = key.split(" ", 1)
     row = read(value, SubscriptionRow)
     session = reading.sessions[int(number)]
-    subscription = Subscription(
-        topic_filter,
-        row.qos,
-        row.no_local,
-        row.retain_as_published,
-        row.retain_handling,
-        row.identifier,
-    )
+    subscription = subscription_of(topic_filter, row)
     route_to(reading.broker, session, subscription)
     if row.unshown:
         reading.unshown.append((session, subscription))
@@ -239,6 +247,11 @@ def _person(reading: _Reading, key: str, value: bytes) -> None:
     reading.broker.people.table.put(key, read(value, Row))
 
 
+def _registered(reading: _Reading, key: str, value: bytes) -> None:
+    if reading.broker.registry is not None:
+        reading.broker.registry.table.put(key, read(value, Row))
+
+
 def _stream(reading: _Reading, key: str, value: bytes) -> None:
     reading.broker.streams.restore(key, read(value, StreamRow))
 
@@ -249,6 +262,7 @@ _READERS = {  # sessions first: subscriptions speak of them
     RETAINED: _retained,
     WILL: _will,
     PEOPLE: _person,
+    REGISTRY: _registered,
     STREAM: _stream,
 }
 
@@ -275,7 +289,7 @@ def _enqueued(reading: _Reading, record: Enqueued) -> None:
                 copy = message
                 if target.identifiers or target.shared:
                     copy = message.copy_for(target.identifiers, target.shared)
-                waiting = _Waiting(copy, target.qos, target.retain, max(packet_id, 0))
+                waiting = Written(copy, target.qos, target.retain, max(packet_id, 0))
                 reading.waiting.setdefault(target.session, {})[message.mid] = waiting
 
 
@@ -327,18 +341,36 @@ _APPLY: dict[type, Callable[[_Reading, Any], None]] = {
 }
 
 
-def _fill(session: Session, messages: list[_Waiting]) -> None:
-    """The messages of one session, oldest first: sent ones are in flight, the others wait."""
-    for waiting in messages:
-        message, packet_id = waiting.message, waiting.packet_id
-        if not packet_id:
-            session.backlog.push(message, waiting.qos, waiting.retain)
-            session.room.hold(message)
-        elif waiting.received:
-            session.sending()[packet_id] = None
-            session.room.free(-1)
-            session.remember(packet_id, message.mid)
-        else:
-            session.sending()[packet_id] = (message, waiting.qos, waiting.retain)
-            session.large |= message.is_large()
-            session.room.hold(message)
+def read_records(
+    broker: BrokerState, session: Session, number: int, records: Iterable[Record]
+) -> tuple[dict[int, Written], list[tuple[int, Message]]]:
+    """What records say of one session that is called `number` there: its messages, and what its client
+    has handed over and not released, with packet ids. Raises ProtocolError, UnicodeDecodeError."""
+    reading = _Reading(broker, {number: session})
+    for record in records:
+        _APPLY[type(record)](reading, record)
+    stored = [(packet_id, message) for _, packet_id, message in reading.stored.values()]
+    return reading.waiting.get(number, {}), stored
+
+
+def fill(session: Session, written: Written) -> None:
+    """The next message of the session: what was sent is in flight, anything else waits."""
+    message, packet_id = written.message, written.packet_id
+    if not packet_id:
+        session.backlog.precede(message, written.qos, written.retain)
+        session.room.hold(message)
+    elif written.received:
+        session.sending()[packet_id] = None
+        session.room.free(-1)
+        session.remember(packet_id, message.mid)
+    else:
+        session.sending()[packet_id] = (message, written.qos, written.retain)
+        session.large |= message.is_large()
+        session.room.hold(message)
+
+
+def fill_unreleased(session: Session, packet_id: int, message: Message) -> None:
+    """The client handed this over under this packet id, and has not released it."""
+    session.storing()[packet_id] = message
+    session.unreleased_bytes += message.bytes_held()
+    session.room.hold(message)

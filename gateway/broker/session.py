@@ -16,13 +16,17 @@ from gateway.broker.backlog import Backlog, Bounds, Delivery
 from gateway.broker.journal import Journal
 from gateway.broker.nothing import NOTHING
 from gateway.broker.outbox import Outbox
+from gateway.broker.passage import Passage
 from gateway.broker.room import Room
 from gateway.broker.vitals import Vitals
 from gateway.mqtt.message import Message
 from gateway.mqtt.packets import Subscription
 from gateway.tickets import Ticket
 
-PACKET_ID_MAX = 65_535
+# Halves of the packet ids to the client, first and last: a gateway that knows nothing of what the one
+# before it sent goes on with the other half, and uses no id that the client may still hold.
+PACKET_IDS = ((1, 32_767), (32_768, 65_535))
+WINDOW_MAX = 32_000  # fewer than there are ids
 _DUP = 0x08
 
 # What is sent and not acknowledged is bounded in number; of payloads larger than this in bytes, too.
@@ -73,20 +77,25 @@ class Session:
     written to the client that is here now: a message may be if True, and is on its way to the disk if
     False; a PUBREL is on its way to the disk, and owed to this client if True. `large`: `inflight`
     may have a large message, of which the room is to hear when it goes. `on_disk`: the disk has the
-    session, if it is to keep it.
+    session, if it is to keep it. `epoch`, `line` and `halves` as in `registry.py`; `passage` is None
+    while the session does not move.
     """
 
     __slots__ = (
-        "_next_id",
+        "_last_id",
         "backlog",
         "client_id",
+        "epoch",
         "expiry_s",
+        "halves",
         "inflight",
         "journal",
         "large",
+        "line",
         "number",
         "on_disk",
         "outbox",
+        "passage",
         "received_mids",
         "replay",
         "rights",
@@ -123,7 +132,11 @@ class Session:
         self.unreleased_bytes = 0
         self.window = 0
         self.expiry_s = 0.0
-        self._next_id = 1
+        self.epoch = 0
+        self.line = 0
+        self.halves = 0
+        self.passage: Passage | None = None
+        self._last_id = 0
 
     def attach(self, outbox: Outbox, window: int, now: float) -> None:
         """A client is here: sends again what it has not acknowledged, then what waits.
@@ -132,7 +145,7 @@ class Session:
         is smaller than before holds for these too [MQTT-3.3.4-9]: the rest goes back to the backlog.
         """
         self.outbox = outbox
-        self.window = window
+        self.window = window = min(window, WINDOW_MAX)
         sent = [each for each in self.inflight.items() if each[1] is not None]
         too_many = [(*delivery, packet_id) for packet_id, delivery in sent[window:] if delivery]
         for waiting in too_many:
@@ -144,6 +157,15 @@ class Session:
             else:  # [MQTT-4.3.2-3] [MQTT-4.3.3-3] [MQTT-4.3.3-7]
                 self._send_again(outbox, packet_id, delivery, now)
         self.send_waiting(now)
+
+    def send_again(self, packet_id: int, now: float) -> None:
+        """What is under this packet id, which another gateway has sent before, to the client here."""
+        assert self.outbox is not None, "its client is away"
+        delivery = self.inflight[packet_id]
+        if delivery is None:
+            self._release(self.outbox, packet_id)
+        else:
+            self._send_again(self.outbox, packet_id, delivery, now)
 
     def detach(self) -> None:
         """The client is gone; what was sent stays unacknowledged."""
@@ -168,7 +190,7 @@ class Session:
         # [MQTT-3.3.4-10] [MQTT-4.9.0-2] [MQTT-4.9.0-3] [MQTT-4.6.0-5] [MQTT-4.6.0-6]
         if outbox is None or outbox.congested or not self._window_takes(message):
             return self._enqueue(message, qos, retain)
-        if self.backlog.line or not self.room.takes(len(self.inflight), message):
+        if self.backlog.has_line or not self.room.takes(len(self.inflight), message):
             return self._enqueue(message, qos, retain)
         packet_id = self._send_acknowledged(outbox, (message, qos, retain), now)
         if packet_id != REFUSED:
@@ -187,7 +209,7 @@ class Session:
             return self._enqueue_run(messages, qos)
         if outbox is None or outbox.congested or outbox.packet_bytes_max or outbox.aliases:
             return [self.deliver(message, qos, False, now) for message in messages]
-        if qos and (self.backlog.line or room < len(messages)):
+        if qos and (self.backlog.has_line or room < len(messages)):
             return [self.deliver(message, qos, False, now) for message in messages]
         too_large = len(messages[0].payload) >= LARGE_BYTES
         if qos and (too_large or not self.room.takes(unacknowledged + len(messages))):
@@ -205,20 +227,21 @@ class Session:
                 pieces += message.parts(dialect, 0, False, now)
             return []
         self.vitals.payload_bytes_out += len(messages) * len(messages[0].payload)
-        inflight, packet_id, key = self.sending(), self._next_id, dialect << 3 | qos << 1
+        inflight, packet_id, key = self.sending(), self._last_id, dialect << 3 | qos << 1
+        first, last = PACKET_IDS[self.halves & 1]
         if self.room.hold_run(messages):
             self.large = True
         for message in messages:
+            packet_id = packet_id + 1 if first <= packet_id < last else first
             while packet_id in inflight:
-                packet_id = packet_id % PACKET_ID_MAX + 1
+                packet_id = packet_id + 1 if packet_id < last else first
             inflight[packet_id] = (message, qos, False)
             if message.key == key:
                 head, tail = message.encoded
             else:
                 head, tail = message.parts(dialect, qos, False, now)
             pieces += (head, packet_id.to_bytes(2, "big"), tail)
-            packet_id = packet_id % PACKET_ID_MAX + 1
-        self._next_id = packet_id
+        self._last_id = packet_id
         return list(islice(reversed(inflight), len(messages)))[::-1] if self.number else []
 
     def acknowledged(self, packet_ids: Sequence[int], now: float) -> None:
@@ -314,7 +337,7 @@ class Session:
         outbox = self.outbox
         if outbox is None or outbox.congested or (qos and not self.room.takes(len(self.inflight))):
             return False
-        return not qos or (not self.backlog.line and len(self.inflight) < self.window)
+        return not qos or (not self.backlog.has_line and len(self.inflight) < self.window)
 
     def take_back(self, given: set[Message]) -> None:
         """Its client is away, and these messages are not for it any more."""
@@ -449,10 +472,11 @@ class Session:
     def _send_acknowledged(self, outbox: Outbox, delivery: Delivery, now: float) -> int:
         """Sends under a new packet id; a QoS 2 message of a kept session once that is on disk."""
         # [MQTT-2.2.1-4] [MQTT-4.3.2-1] [MQTT-4.3.3-1] [MQTT-4.3.2-2] [MQTT-4.3.3-2]
-        packet_id = self._next_id
+        first, last = PACKET_IDS[self.halves & 1]
+        packet_id = self._last_id + 1 if first <= self._last_id < last else first
         while packet_id in self.inflight:
-            packet_id = packet_id % PACKET_ID_MAX + 1
-        self._next_id = packet_id % PACKET_ID_MAX + 1
+            packet_id = packet_id + 1 if packet_id < last else first
+        self._last_id = packet_id
         if self.number and delivery[1] == 2:
             self._not_sent(packet_id)
         elif not self._write(outbox, packet_id, delivery, now):

@@ -12,6 +12,7 @@ elsewhere are another one. Must not know connections, or how routes are found.
 
 from collections.abc import Iterator
 
+from gateway.broker.passage import HERE
 from gateway.broker.session import Session
 from gateway.broker.target import Target
 from gateway.mqtt.message import Message
@@ -57,9 +58,14 @@ class Group:
         return any(target.qos and target.session.number for target in self._ring)
 
     def choose(
-        self, message: Message, but: Session | None = None, here: bool = False
+        self,
+        message: Message,
+        but: Session | None = None,
+        here: bool = False,
+        origin: str = HERE,
     ) -> Target | None:
-        """The member that gets the message; None: nobody can.
+        """The member that gets the message, which a client of the gateway `origin` published; None:
+        nobody can.
 
         `but` is a member that had it and gives it up. `here`: only a connected one will do.
         """
@@ -70,6 +76,8 @@ class Group:
             target, session = ring[at], ring[at].session
             qos = min(target.qos, message.qos)  # [MQTT-4.8.2-3]
             if session is but or not _may_read(session, message.topic):
+                continue
+            if session.passage is not None and origin in session.passage.barred:
                 continue
             if session.is_ready(qos):
                 self._next = at + 1

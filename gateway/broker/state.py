@@ -15,8 +15,10 @@ from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.journal import Journal
 from gateway.broker.logins import Logins
 from gateway.broker.outbox import Outbox
+from gateway.broker.passage import HERE, Fetching
 from gateway.broker.people import People
 from gateway.broker.referral import Referral
+from gateway.broker.registry import Registry
 from gateway.broker.retained import Retained
 from gateway.broker.room import Room
 from gateway.broker.routes import Routes
@@ -47,6 +49,8 @@ class BrokerState:
     get what they have of these, or NO_TIMER once that is so.
     `crowding` is whom to tell, by client id, when the other gateways can take more again.
     `traces` is whom to tell what becomes of messages, while somebody watches.
+    `origin` is the gateway whose messages are at work, `registry` and `fetching` are for a gateway that
+    is one of a mesh.
     `draining` is where clients are sent, while this gateway takes none.
     """
 
@@ -79,6 +83,9 @@ class BrokerState:
     people: People = field(default_factory=People)
     comebacks: Comebacks = field(default_factory=Comebacks)
     traces: Traces | None = None
+    origin: str = HERE
+    registry: Registry | None = None
+    fetching: Fetching | None = None
     draining: Referral | None = None
     slices: Slices = field(init=False)
     streams: Streams = field(init=False)
@@ -99,6 +106,11 @@ class BrokerState:
         if self.journal.refusing or self.settings.queue_full == DROP_OLDEST:
             return self.journal.refusing
         return self.room.refusing()
+
+    def changed(self, client_id: str) -> None:
+        """A session that outlives its connection began, changed or ended."""
+        if self.registry is not None:
+            self.registry.touch(client_id)
 
     def note(self, level: Level, text: str) -> None:
         """Says something to the log. Clients choose names: they must not break its lines."""

@@ -100,6 +100,7 @@ def subscribe(
         replay = session.replay
         unshown = replay is not None and replay.is_unshown(subscription.topic_filter)
         keep_subscription(broker.journal, session, subscription, ticket, unshown)
+        broker.changed(session.client_id)
     route_to(broker, session, subscription)
     if split_share(subscription.topic_filter)[0]:
         joined(broker, subscription.topic_filter)
@@ -117,6 +118,7 @@ def unsubscribe(
     """Ends a subscription that the session has; the ticket is held as for `subscribe`."""
     if session.number:
         forget_subscription(broker.journal, session, topic_filter, ticket)
+        broker.changed(session.client_id)
     if broker.routes.remove(session, topic_filter):
         broker.elsewhere.unsubscribed(split_share(topic_filter)[1])
     if session.replay is not None:

@@ -49,6 +49,8 @@ class Target:
         outbox = session.outbox
         if self.picky or self.identifiers or session.replay is not None:
             return False
+        if session.passage is not None:
+            return False
         if outbox is None:
             return not session.backlog.keeps_plain
         return not (outbox.congested or outbox.packet_bytes_max or outbox.aliases)

@@ -52,6 +52,11 @@ class Vitals:
     internal_errors: int = 0  # connections ended by a mistake of ours
     publishers_slowed: int = 0  # times that a client was not read, for it published too fast
     comebacks_slowed: int = 0  # times that CONNECT was answered late, after a client was cut off
+    takeovers_slowed: int = 0  # times that CONNECT was answered late: two clients with one id
+    sessions_came: int = 0  # from other gateways
+    sessions_went: int = 0  # to other gateways
+    sessions_bare: int = 0  # begun with their subscriptions only: their gateway could not be asked
+    sessions_merged: int = 0  # that had a queue at two gateways
     clients_max: int = 0  # connected at once
     sessions_expired: int = 0  # whose client did not come back in time
     messages_in_per_s: float = 0.0

@@ -6,7 +6,7 @@
     both sides          Clients, Interest           who is connected here; what my sessions want
     both sides          Digest                      what I retain; what stands in tables
     where they differ   Compare, Retained, Rows     until retained messages and tables are the same
-    from then on        Entries and Taken, Clients, Interest and InterestTaken, Beat, ...
+    from then on        Entries, Said and Taken, Clients, Interest and InterestTaken, Beat, ...
     to a stand-in       CopyAsk, CopyFrom, then CopyPart; from it CopyHave, CopyKept
 
 The table at the end says which frame is legal in which state of the link; those of copies are handled
@@ -53,6 +53,7 @@ from gateway.mesh.frames import (
     Refuse,
     Retained,
     Rows,
+    Said,
     Start,
     Strange,
     Synced,
@@ -133,8 +134,12 @@ def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
         peer.outgoing.park(state.now)  # what it had in memory went with its last start
         start = "/".join(map(str, _start_of(hello)))
         peer.incoming = Incoming(state.local.position(peer.gateway, start), start)
+        membership.gone(state, peer)
         peer.wish = None
     _remember(state, peer, link, hello)
+    if peer.speaks(TABLES_AND_CLIENTS) and not peer.came:
+        peer.came = True
+        state.local.gateway_came(peer.gateway, state.now)
     if not peer.refuses:
         state.hold(peer.gateway, state.now + SYNC_TIMEOUT_S)
     membership.judge(state)
@@ -257,7 +262,15 @@ def _on_start(state: MeshState, link: Link, frame: Start) -> None:
 
 def _on_entries(state: MeshState, link: Link, frame: Entries) -> None:
     """Messages of one client and topic that follow each other go to the broker together."""
-    peer, now = state.peers[link.gateway], state.now
+    state.local.from_gateway(link.gateway)
+    try:
+        _take(state, state.peers[link.gateway], frame)
+    finally:
+        state.local.from_gateway("")
+
+
+def _take(state: MeshState, peer: Peer, frame: Entries) -> None:
+    now = state.now
     run: list[Message] = []
     late = False
     fresh = peer.incoming.take(frame)
@@ -291,6 +304,12 @@ def _give(
     state.local.arrived(run, arrival, state.now)
     if promise.close():
         state.local.keep_position(peer.gateway, peer.incoming.start, last)
+
+
+def _on_said(state: MeshState, link: Link, frame: Said) -> None:
+    peer = state.peers[link.gateway]
+    if peer.incoming.is_new(frame):
+        state.local.heard(peer.gateway, frame.move, state.now)
 
 
 def _alike(one: Message, other: Message) -> bool:
@@ -350,10 +369,14 @@ def _on_compare(state: MeshState, link: Link, frame: Compare) -> None:
 
 
 def _on_retained(state: MeshState, link: Link, frame: Retained) -> None:
-    for kept in frame.kept:
-        message, stamp = reconcile.kept_message(kept, state.now)
-        state.clock.seen(stamp.time_ms, state.now, stamp.counter)
-        state.local.caught_up(message, stamp, state.now)
+    state.local.from_gateway(link.gateway)
+    try:
+        for kept in frame.kept:
+            message, stamp = reconcile.kept_message(kept, state.now)
+            state.clock.seen(stamp.time_ms, state.now, stamp.counter)
+            state.local.caught_up(message, stamp, state.now)
+    finally:
+        state.local.from_gateway("")
     if frame.last:
         _retained_in(state, state.peers[link.gateway])
 
@@ -433,6 +456,7 @@ _MOVES: dict[tuple[LinkState, type], Move] = {
     (LinkState.GREETED, Beat): _on_beat,
     (LinkState.GREETED, Refuse): _on_refuse,
     (LinkState.UP, Entries): _on_entries,
+    (LinkState.UP, Said): _on_said,
     (LinkState.UP, Taken): _on_taken,
     (LinkState.UP, Synced): _on_synced,
     (LinkState.UP, Clients): _on_clients,

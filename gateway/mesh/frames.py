@@ -24,6 +24,7 @@ from gateway.copy_place import CopyPlace
 from gateway.errors import LinkError
 from gateway.keyring import Key
 from gateway.limits import LINK_FRAME_BYTES_MAX
+from gateway.moves import Move
 from gateway.table import Row
 
 PROTOCOL: Final = 2  # what this version speaks
@@ -113,6 +114,13 @@ class Entries(Frame, frozen=True, tag="entries"):
 
     number: int
     entries: list[Entry]
+
+
+class Said(Frame, frozen=True, tag="said"):
+    """About a session that moves, as entry `number` of the same stream. Since protocol 2."""
+
+    number: int
+    move: Move
 
 
 class Taken(Frame, frozen=True, tag="taken", omit_defaults=True):
@@ -343,6 +351,7 @@ AnyFrame = (
     | Received
     | Start
     | Entries
+    | Said
     | Taken
     | Synced
     | Interest

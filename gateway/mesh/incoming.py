@@ -8,7 +8,7 @@ what a message is for.
 from dataclasses import dataclass, field
 
 from gateway.errors import LinkError
-from gateway.mesh.frames import Entries, Entry, Ranges
+from gateway.mesh.frames import Entries, Entry, Ranges, Said
 from gateway.tickets import Ticket
 
 
@@ -35,12 +35,22 @@ class Incoming:
 
     def take(self, frame: Entries) -> list[Entry]:
         """The entries of the frame that are new here. Raises LinkError if some are missing."""
-        skip = self.number + 1 - frame.number
-        if skip < 0:
-            raise LinkError("malformed", f"entry {frame.number} follows entry {self.number}")
-        fresh = frame.entries[skip:]
+        fresh = frame.entries[self._known_from(frame.number) :]
         self.number += len(fresh)
         return fresh
+
+    def is_new(self, frame: Said) -> bool:
+        """Takes what is said about a move; whether it is new here. Raises LinkError as `take`."""
+        if self._known_from(frame.number):
+            return False
+        self.number += 1
+        return True
+
+    def _known_from(self, number: int) -> int:
+        """How many entries from this one on were taken before."""
+        if number > self.number + 1:
+            raise LinkError("malformed", f"entry {number} follows entry {self.number}")
+        return self.number + 1 - number
 
     def waiting(self) -> Ranges:
         """All that wait. On a new link this says it all: what was to be said before is settled by it."""

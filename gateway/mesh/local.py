@@ -8,6 +8,7 @@ from typing import Protocol
 
 from gateway.arrival import Arrival
 from gateway.ids import Stamp
+from gateway.moves import Move
 from gateway.mqtt.message import Message
 from gateway.table import Row, Table
 
@@ -96,6 +97,21 @@ class Local(Protocol):
 
     def caught_up(self, message: Message, stamp: Stamp, now: float) -> None:
         """Another gateway has this retained (or, empty, deleted): news here, or not."""
+
+    def from_gateway(self, gateway: str) -> None:
+        """What arrives from here on was accepted by that gateway; empty: it is over."""
+
+    def heard(self, gateway: str, move: Move, now: float) -> None:
+        """Another gateway says something about a session that moves."""
+
+    def gateway_came(self, gateway: str, now: float) -> None:
+        """A stream of that gateway begins, and nothing of it has come."""
+
+    def gateway_gone(self, gateway: str, now: float) -> None:
+        """Its stream is over, and so is ours to it: it is dead, or is not what it was."""
+
+    def turn(self, now: float) -> None:
+        """A turn ends: what is to be told of it to other gateways has to be said."""
 
     def silent_s(self, client_id: str, now: float) -> float:
         """For how long nothing was heard from a client that is connected here."""

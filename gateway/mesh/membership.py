@@ -122,9 +122,17 @@ def bury(state: MeshState, peer: Peer) -> None:
     peer.hears = frozenset()
     peer.outgoing.park(state.now)
     peer.clients.clear()
+    gone(state, peer)
     state.peers_interest.drop(peer)
     state.local.interest_changed()
     state.release(peer.gateway)
+
+
+def gone(state: MeshState, peer: Peer) -> None:
+    """Its stream is over, whether it was noticed to be dead or has started anew."""
+    if peer.came:
+        peer.came = False
+        state.local.gateway_gone(peer.gateway, state.now)
 
 
 def unlink(state: MeshState, peer: Peer) -> None:

@@ -13,7 +13,7 @@ from gateway.clock import MeshClock
 from gateway.copy_place import CopyPlace
 from gateway.effects import Dial, Effect, ReadCopy
 from gateway.errors import LinkError, ProtocolError
-from gateway.ids import Stamp
+from gateway.ids import NEVER, Stamp
 from gateway.keyring import Keyring
 from gateway.mesh import (
     conversation,
@@ -52,6 +52,7 @@ from gateway.mesh.outlet import PeerOutlet
 from gateway.mesh.peer import TABLES_AND_CLIENTS, Peer
 from gateway.mesh.refusals import Refusal
 from gateway.mesh.state import BOOT, MeshState
+from gateway.moves import Move
 from gateway.table import Row
 from gateway.tickets import Ticket
 from gateway.timers import FOREVER
@@ -134,6 +135,44 @@ class Mesh:
     def rows_changed(self, table: str, rows: Sequence[tuple[str, Row]]) -> None:
         """Rows of a table that all gateways have were changed here."""
         tables.tell(self.state, table, rows)
+
+    def touched(self) -> None:
+        """Rows are about to be told: whoever holds for what is known holds for them, too."""
+        self.state.own_interest.touch()
+
+    def hold_until_taken(self, ticket: Ticket) -> None:
+        """Holds the ticket until every live peer has taken what it was offered so far."""
+        for peer in self.state.alive():
+            peer.outgoing.hold(ticket)
+
+    def gateways(self) -> list[str]:
+        """The other gateways that can be told of moves, and are not dead."""
+        return [peer.gateway for peer in self.state.peers.values() if peer.came]
+
+    def reaches(self, gateway: str) -> bool:
+        """Whether the gateway lives and is linked."""
+        peer = self.state.peers.get(gateway)
+        return peer is not None and peer.came and peer.life is Life.ALIVE
+
+    def name_of(self, gateway: str) -> str:
+        """What a person calls the gateway."""
+        peer = self.state.peers.get(gateway)
+        return gateway if peer is None else peer.name
+
+    def tell(self, gateway: str, move: Move) -> None:
+        """Says something about a session that moves, in the order of the messages."""
+        peer = self.state.peers.get(gateway)
+        if peer is not None and peer.came:
+            peer.outgoing.say(move)
+
+    def is_connected(self, client_id: str, gateway: str) -> bool:
+        """Whether the client is connected at that gateway, as it says."""
+        peer = self.state.peers.get(gateway)
+        return peer is not None and client_id in peer.clients
+
+    def connected_since(self, client_id: str) -> Stamp:
+        """When a client that is connected here came; NEVER: it is not."""
+        return self.state.own_clients.stamps.get(client_id, NEVER)
 
     def hold_until_known(self, ticket: Ticket, now: float) -> None:
         """Holds the ticket until every linked peer has our interest as it is now."""
@@ -295,6 +334,7 @@ class Mesh:
     def drain(self) -> list[Effect]:
         """Closes the turn: what changed in it stands in the links afterwards; effects are returned."""
         state = self.state
+        state.local.turn(state.now)
         if not self.crowded():
             state.local.uncrowd()  # a peer took what waited, or nobody waits for it any more
         self.copies.tell()

@@ -35,12 +35,12 @@ class Peer:
     `knows` is the version of our interest that it has taken, `filters` are its own interest,
     `clients` who is connected there, since when.
     `awaiting` is what must come on this link before clients go on: its interest, its retained messages,
-    its tables by name. `roots` are its tables as its last heartbeat has them, `differing_since` says for
-    how long they are not as here. `dead_s` is for how long it has been dead while others lived,
-    `dead_saved_s` what the disk has of that.
-    `away_since` is since when it is not alive. `stores`, `stand_in`,
-    `copied` and `copies` are as it said last (`Beat`); None: it has not said. It does not keep the copy
-    of this gateway's store before `refused_copy_until`.
+    its tables by name. `came`: moves of sessions reckon with it. `roots` are its tables as its last
+    heartbeat has them, `differing_since` says for how long they are not as here. `dead_s` is for how
+    long it has been dead while others lived, `dead_saved_s` what the disk has of that.
+    `away_since` is since when it is not alive. `stores`, `stand_in`, `copied` and `copies` are as it
+    said last (`Beat`); None: it has not said. It does not keep the copy of this gateway's store before
+    `refused_copy_until`.
     """
 
     gateway: str
@@ -69,6 +69,7 @@ class Peer:
     awaiting: set[str] = field(default_factory=set)
     roots: dict[str, int] = field(default_factory=dict)
     differing_since: dict[str, float] = field(default_factory=dict)
+    came: bool = False
     waited_for: bool = (
         True  # answers wait for it: it is alive, or has been silent for a moment only
     )

@@ -1,12 +1,14 @@
 """The numbered stream of messages from one gateway to another: the sending end.
 
-Each entry has a number; the receiver says up to which it has taken them, and which of those are for
-sessions that it keeps and wait for its disk. A ticket is held until its entries are taken, and those
-that wait are kept. What is not yet so is sent again when the link was broken and is back.
+Each entry has a number, and so has what is said about a session that moves; the receiver says up to
+which it has taken them, and which of those are for sessions that it keeps and wait for its disk. A
+ticket is held until its entries are taken, and those that wait are kept. What is not yet so is sent
+again when the link was broken and is back.
 
 When the receiver starts anew or is dead, its memory is gone or out of reach. Then what is of QoS 1 or 2
 and is not known to be kept is parked: when it is back it is offered once more, as far as its disk does
-not have it, for the sessions that its disk has. Must not know links or what a message is for.
+not have it, for the sessions that its disk has. What was said of moves is forgotten. Must not know
+links or what a message is for.
 """
 
 from collections import deque
@@ -24,7 +26,8 @@ from gateway.limits import (
     UNTAKEN_BYTES_LOW,
     UNTAKEN_BYTES_MAX,
 )
-from gateway.mesh.frames import Entries, Entry, Ranges, encode, split
+from gateway.mesh.frames import Entries, Entry, Frame, Ranges, Said, encode, split
+from gateway.moves import Move
 from gateway.tickets import Ticket
 
 ENTRY_OVERHEAD_BYTES = 32  # of the envelope of one entry, near enough
@@ -102,11 +105,29 @@ class Outgoing:
         if not self._entries:
             return
         first = self.number - len(self._entries) + 1
-        frame = encode(Entries(first, self._entries))
-        self._untaken.append(_Batch(first, self.number, frame, self._held))
-        self._bytes += len(frame)
-        self.unsent.append(frame)
-        self._entries, self._entries_bytes, self._held = [], 0, []
+        self._append(first, Entries(first, self._entries))
+        self._entries, self._entries_bytes = [], 0
+
+    def say(self, move: Move) -> None:
+        """Appends what is said about a session that moves. Whoever says it bounds it."""
+        self.seal()
+        self.number += 1
+        self._append(self.number, Said(self.number, move))
+
+    def hold(self, ticket: Ticket) -> None:
+        """Holds the ticket until the other side has taken, or keeps, all that was added so far."""
+        self.seal()
+        if self._untaken:
+            ticket.hold()
+            last = self._untaken[-1]
+            last.held.append(_Held(ticket, last.first, last.last))
+
+    def _append(self, first: int, frame: Frame) -> None:
+        data = encode(frame)
+        self._untaken.append(_Batch(first, self.number, data, self._held))
+        self._held = []
+        self._bytes += len(data)
+        self.unsent.append(data)
         if self._bytes > UNTAKEN_BYTES_HIGH:
             self._crowded = True
 
@@ -186,14 +207,19 @@ class Outgoing:
 
     def release_tickets(self) -> None:
         """Nobody waits any longer for it to take or keep what it was sent; that stays."""
+        held = [each for batch in self._untaken for each in batch.held] + self._held
         for batch in self._untaken:
-            _release_all(batch.held)
-        _release_all(self._held)
-        for entries, batch in self._unkept.items():
-            _release(batch.waits[entries])
-        for each in self._parked:
-            _release(each.tickets)
+            batch.held = []
+        self._held = []
+        tickets = [ticket for at, batch in self._unkept.items() for ticket in batch.waits[at]]
+        for at, batch in self._unkept.items():
+            batch.waits[at] = []
+        for parked in self._parked:
+            tickets += parked.tickets
+            parked.tickets = []
         self._crowded = False
+        _release_all(held)  # who waited may say something, which comes behind all this
+        _release(tickets)
 
     def full(self) -> bool:
         """Whether more waits than may: what can be dropped should be."""
@@ -210,6 +236,9 @@ class Outgoing:
     def _park(self, batch: _Batch, now: float) -> None:
         """Keeps what the batch promised and is not known to be kept."""
         (entries,), _ = split(batch.frame)
+        if isinstance(entries, Said):
+            _release_all(batch.held)
+            return
         assert isinstance(entries, Entries)
         for (first, last), tickets in (batch.waits or {(batch.first, batch.last): []}).items():
             for number in range(first, last + 1):

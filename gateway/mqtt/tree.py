@@ -7,21 +7,23 @@ Knows nothing of what the values are.
 
 from collections.abc import Hashable
 from operator import itemgetter
-from typing import Generic, TypeVar
+from sys import intern
+from typing import Any, Generic, TypeVar
 
 from gateway.mqtt.topics import levels
 
 T = TypeVar("T")
 
 _serial = itemgetter(0)
+_NOTHING: Any = {}  # nothing is ever put there: most nodes have no children, or no values
 
 
 class _Node(Generic[T]):
     __slots__ = ("children", "entries")
 
     def __init__(self) -> None:
-        self.children: dict[str, _Node[T]] = {}
-        self.entries: dict[Hashable, tuple[int, T]] = {}
+        self.children: dict[str, _Node[T]] = _NOTHING
+        self.entries: dict[Hashable, tuple[int, T]] = _NOTHING
 
 
 class TopicTree(Generic[T]):
@@ -44,9 +46,13 @@ class TopicTree(Generic[T]):
         for level in levels(topic_filter):
             child = node.children.get(level)
             if child is None:
-                child = node.children[level] = _Node()
+                if node.children is _NOTHING:
+                    node.children = {}
+                child = node.children[intern(level)] = _Node()  # many filters end alike
                 self.nodes += 1
             node = child
+        if node.entries is _NOTHING:
+            node.entries = {}
         before = node.entries.get(key)
         if before is not None:
             node.entries[key] = (before[0], value)
@@ -66,8 +72,9 @@ class TopicTree(Generic[T]):
                 return False
             path.append((node, level))
             node = child
-        if node.entries.pop(key, None) is None:
+        if key not in node.entries:
             return False
+        del node.entries[key]
         self._count -= 1
         for parent, level in reversed(path):
             child = parent.children[level]

@@ -49,8 +49,8 @@ RECORDS: list[tuple[Record, str]] = [
 ]
 ROWS: list[tuple[msgspec.Struct, str]] = [
     (
-        SessionRow("c", 60.0, 1000, WillRow("w", b"x", 1, True, b"\0"), "ann"),
-        "95a163cb404e000000000000cd03e895a177c4017801c3c40100a3616e6e",
+        SessionRow("c", 60.0, 1000, WillRow("w", b"x", 1, True, b"\0"), "ann", 3, 9, ("g", 7), 3),
+        "99a163cb404e000000000000cd03e895a177c4017801c3c40100a3616e6e030992a1670703",
     ),
     (SubscriptionRow(1, True, False, 2, 7, True), "9601c3c20207c3"),
     (
@@ -78,6 +78,10 @@ OLDER: list[tuple[msgspec.Struct, str]] = [
     (SubscriptionRow(1, True, False, 2), "9401c3c202"),
     (SubscriptionRow(1, True, False, 2, 7), "9501c3c20207"),
     (SessionRow("c", 60.0), "92a163cb404e000000000000"),
+    (
+        SessionRow("c", 60.0, 1000, WillRow("w", b"x", 1, True, b"\0"), "ann"),
+        "95a163cb404e000000000000cd03e895a177c4017801c3c40100a3616e6e",
+    ),
     (Target(6, 2, True, (7,), [3, 4]), "950602c39107920304"),
 ]
 

@@ -59,18 +59,20 @@ from tests.shelves import MemoryShelves
 
 PORT = 7883
 STEP_S = 0.1
+SOON_S = 0.05  # what waits for as long as this is on disk at once
 TURNS_MAX = 1_000
 CLUSTER = ClusterSection("room", "not used here", PORT, discovery=False)
 
 
 class Gate:
     """One gateway. Its id is its name; a smaller letter is a lower id. With a `card` it has a disk,
-    which writes when `sync` is called; with `disk` one that writes by itself, also copies."""
+    which writes when `sync` is called, or, in a room with disks, by itself; with `disk` one that writes
+    by itself, also copies."""
 
     def __init__(self, room: "Room", name: str, card: Card | None = None, **identity: Any) -> None:
         self.room = room
         self.name = name
-        self.card = card
+        self.card = Card() if room.disks else card
         said = {"store": f"store-{name}", "boot": 1, "nonce": f"nonce-{name}-1", "cluster": CLUSTER}
         self.disk = bool(identity.pop("disk", False))
         if self.disk:
@@ -82,6 +84,7 @@ class Gate:
         self.copies_slow = False  # one thing at a time, of what is to be done with copies
         self._copies_at = 0.0
         self.said = {**said, **identity}
+        self.disk_fails = False
         self.saved_ms = 0
         self.members: dict[str, Member] = {}
         self.notes: list[str] = []
@@ -147,6 +150,19 @@ class Gate:
     def peer(self, name: str) -> Peer:
         """How it sees another one."""
         return self.mesh.state.peers[name]
+
+    def commit(self) -> bool:
+        """What is due reaches the disk, or is refused by it; True if there was something."""
+        broker, now = self.node.broker, self.room.now
+        batch = broker.journal.take(now + SOON_S) if self.room.disks else None
+        if batch is None or self.card is None:
+            return False
+        if self.disk_fails:
+            broker.commit_failed("the disk fails", now)
+        else:
+            self.card.write(batch)
+            broker.committed(0.0, Wish.NONE, now)
+        return True
 
     def work(self) -> bool:
         """What the disk does in a turn; whether it did anything."""
@@ -246,9 +262,10 @@ class Line:
 
 
 class Room:
-    """`frames` is what was said, by whom to whom."""
+    """`frames` is what was said, by whom to whom. `disks`: the gateways keep sessions."""
 
-    def __init__(self) -> None:
+    def __init__(self, disks: bool = False) -> None:
+        self.disks = disks
         self.now = 1000.0
         self.lines: list[Line] = []
         self.gates: list[Gate] = []
@@ -290,6 +307,7 @@ class Room:
                 done += self._turn(gate)
                 done += [None] * gate.work()
             moved = [line.carry() for line in list(self.lines)]
+            moved += [gate.commit() for gate in self.gates]
             if not any(moved) and not done:
                 return
         raise AssertionError("they talk without end")

@@ -35,12 +35,13 @@ class Delivery:
 
 @dataclass
 class Granted:
-    """One subscription; granted when SUBACK came."""
+    """One subscription; granted when SUBACK came, `ended_at` when its session was found to be lost."""
 
     topic_filter: str
     qos: int
     sent_at: float
     granted_at: float = NEVER
+    ended_at: float = NEVER
 
 
 @dataclass
@@ -68,8 +69,10 @@ class KeptDelivery:
 
 @dataclass
 class Kept:
-    """A session that its gateway keeps on disk. `lost_at`: when it was told that there is none.
+    """A session that is kept on disk; `box` is empty for one that moves.
 
+    `lost_at`: when its client had been told that there is one, and then that there is none. `unheard`:
+    when it gave a CONNECT up before it was answered: it may have been told there that there is none.
     `ended_at`: its gateway's disk was lost; from then on another record goes on.
     """
 
@@ -78,7 +81,8 @@ class Kept:
     connections: int = 0
     granted: list[Granted] = field(default_factory=list)
     deliveries: list[KeptDelivery] = field(default_factory=list)
-    lost_at: list[float] = field(default_factory=list)
+    unheard: list[float] = field(default_factory=list)
+    lost_at: list[tuple[float, float]] = field(default_factory=list)
     ended_at: float = NEVER
 
 

@@ -1,8 +1,10 @@
 """A client with a session that its gateway keeps: it subscribes, and comes back to what waited for it.
 
-Always at the same gateway, for a session does not move yet. Writes down what it sees, over all of its
-connections. Must not know what is checked.
+Some always come back to the same gateway, others to any, and some of these before the gateway where they
+were knows that they left. Writes down what it sees, over all connections. Must not know what is checked.
 """
+
+from collections.abc import Sequence
 
 from gateway.mqtt.decode import decode
 from gateway.mqtt.encode import encode
@@ -24,7 +26,7 @@ from gateway.mqtt.packets import (
 from gateway.mqtt.properties import NO_PROPERTIES, Properties
 from tests.sim.box import Box, ClientEnd
 from tests.sim.client import FAILURE, PACKET_BYTES_MAX, void
-from tests.sim.history import Granted, History, Kept, KeptDelivery
+from tests.sim.history import NEVER, Granted, History, Kept, KeptDelivery
 from tests.sim.network import Network, Wire
 from tests.sim.world import World
 
@@ -42,10 +44,13 @@ class Keeper:
         box: Box,
         name: str,
         wanted: list[tuple[str, int]],
+        doors: Sequence[Box] = (),
     ) -> None:
+        """`doors` are the boxes it may come to, if not always to the same."""
         self.name = name
         self.box = box
-        self.kept = Kept(name, box.name)
+        self.doors = doors
+        self.kept = Kept(name, "" if doors else box.name)
         history.kept.append(self.kept)
         self._world, self._network, self._history = world, network, history
         self._version = world.random.choice((Version.MQTT311, Version.MQTT5))
@@ -54,6 +59,7 @@ class Keeper:
         self._wire: Wire | None = None
         self._buffer = b""
         self._connected = False
+        self._known_at = 0.0
         self._known = False  # CONNACK came once: the session is the gateway's to keep
         self._held: dict[int, None] = {}
 
@@ -65,7 +71,7 @@ class Keeper:
     def begin_anew(self) -> None:
         """Its gateway has lost its session."""
         self.kept.ended_at = self._world.now
-        self.kept = Kept(self.name, self.box.name)
+        self.kept = Kept(self.name, "" if self.doors else self.box.name)
         self._history.kept.append(self.kept)
         self._known = False
         self._held.clear()
@@ -73,7 +79,9 @@ class Keeper:
     def connect(self) -> None:
         """Opens a connection to its gateway, if that one listens."""
         assert self._wire is None
-        if self.box.node is None:
+        if self.doors:
+            self.box = self._world.random.choice(self.doors)
+        if self.box.node is None or self.box.name in self._network.down:
             return
         self._buffer = b""
         self.kept.connections += 1
@@ -90,9 +98,18 @@ class Keeper:
         if self._wire is not None:
             self._wire.close(0)
 
+    def hurry(self) -> None:
+        """Connects anew at once; whoever has the old connection is not told."""
+        wire, self._wire = self._wire, None
+        self._give_up()
+        self._asked.clear()
+        if wire is not None:
+            wire.abandon(0)
+            self.connect()
+
     def ask(self) -> None:
         """Sends SUBSCRIBE for what it has not got yet."""
-        granted = {each.topic_filter for each in self.kept.granted}
+        granted = {each.topic_filter for each in self.kept.granted if each.ended_at == NEVER}
         for number, (name, qos) in enumerate(self._wanted, 1):
             if self._connected and name not in granted and number not in self._asked:
                 self._asked[number] = Granted(name, qos, self._world.now)
@@ -109,15 +126,25 @@ class Keeper:
 
     def lost(self) -> None:
         """The connection is over; the session is not."""
-        self._connected, self._wire = False, None
+        self._wire = None
+        self._give_up()
         self._asked.clear()
         self._world.say(f"{self.name} lost its connection")
+
+    def _give_up(self) -> None:
+        if not self._connected:
+            self.kept.unheard.append(self._world.now)
+        self._connected = False
 
     def _handle(self, packet: Packet) -> None:
         match packet:
             case ConnAck() if packet.reason < FAILURE:
+                now = self._world.now
                 if self._known and not packet.session_present:
-                    self.kept.lost_at.append(self._world.now)
+                    self.kept.lost_at.append((self._known_at, now))
+                    for granted in self.kept.granted:
+                        granted.ended_at = min(granted.ended_at, now)
+                self._known_at = now
                 if not packet.session_present:
                     self._held.clear()
                 self._known = self._connected = True

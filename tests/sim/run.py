@@ -16,15 +16,20 @@ class Outcome:
     trace: list[str]
     deliveries: int
     disks: bool = False
+    calm: bool = False
 
     def replay(self) -> str:
         """The command that does it again."""
-        return f"python -m tests.sim{' --disks' * self.disks} --seed {self.seed}"
+        options = " --disks" * self.disks + " --calm" * self.calm
+        return f"python -m tests.sim{options} --seed {self.seed}"
 
 
-def run(seed: int, disks: bool = False) -> Outcome:
-    """One seed, of gateways with or without disks; what the machines assert is a problem like others."""
-    scenario = Scenario(seed, disks)
+def run(seed: int, disks: bool = False, calm: bool = False) -> Outcome:
+    """One seed, of gateways with or without disks, or faults.
+
+    What the machines assert is a problem like others.
+    """
+    scenario = Scenario(seed, disks, calm)
     history = scenario.history
     scenario.on_look = lambda: copies.look(history, scenario.boxes, scenario.world.now)
     try:
@@ -43,4 +48,4 @@ def run(seed: int, disks: bool = False) -> Outcome:
         problems = traceback.format_exc().splitlines()
     deliveries = sum(len(session.deliveries) for session in history.sessions)
     deliveries += sum(len(each.deliveries) for each in history.kept)
-    return Outcome(seed, problems, scenario.world.trace, deliveries, disks)
+    return Outcome(seed, problems, scenario.world.trace, deliveries, disks, calm)

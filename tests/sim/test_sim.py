@@ -1,4 +1,4 @@
-"""A bounded number of runs; by hand more: python -m tests.sim --seeds 1000, also with --disks."""
+"""A bounded number of runs; by hand more: python -m tests.sim --seeds 1000, --disks, --calm."""
 
 import os
 import subprocess
@@ -10,6 +10,7 @@ from tests.sim.run import run
 
 SEEDS = 8
 SEEDS_WITH_DISKS = 2
+SEEDS_IN_CALM = 2
 
 
 @pytest.mark.slow
@@ -24,6 +25,14 @@ def test_what_is_promised_holds_whatever_goes_wrong(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(1, SEEDS_WITH_DISKS + 1))
 def test_what_is_kept_on_disk_is_delivered_whatever_goes_wrong(seed: int) -> None:
     outcome = run(seed, disks=True)
+    assert outcome.deliveries > 500, "a run in which nothing happens proves nothing"
+    assert not outcome.problems, "\n".join([f"replay: {outcome.replay()}", *outcome.problems])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, SEEDS_IN_CALM + 1))
+def test_sessions_that_roam_lose_nothing_double_nothing_and_keep_the_order(seed: int) -> None:
+    outcome = run(seed, disks=True, calm=True)
     assert outcome.deliveries > 500, "a run in which nothing happens proves nothing"
     assert not outcome.problems, "\n".join([f"replay: {outcome.replay()}", *outcome.problems])
 

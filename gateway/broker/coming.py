@@ -1,0 +1,553 @@
+"""Sessions on their way to this gateway, because their client is here: what a CONNECT waits for.
+
+    asked      the gateway that has the session was asked for it; ANSWER_S after its last word it is
+               given up, and the session begins with the subscriptions of the registry
+    arriving   pieces come, and are told to be kept when they are on disk
+    settled    all that was sent to the client is on disk: the registry says that the session is here,
+               each gateway is told, the client gets CONNACK. The rest of the queue comes behind; what
+               is published meanwhile stands behind that
+    over       the last piece is on disk
+
+Between `asked` and `settled` nobody is told anything, so that what fails leaves the session where it
+was. The rest of a queue that was left elsewhere, by a death or a cut, comes as `rest`. Must not know
+links.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from gateway.broker.connecting import begin_to_keep, leave_alone, new_session, part_with, rest
+from gateway.broker.connection import Connection
+from gateway.broker.keeping import NOTHING_OWED, keep_session, keep_subscription
+from gateway.broker.parcel import HEAD, Label, Packer, Unpacker, read_label
+from gateway.broker.passage import Passage, Wish, new_token
+from gateway.broker.quarrels import Quarrels
+from gateway.broker.registry import Registry
+from gateway.broker.session import Session
+from gateway.broker.state import BrokerState
+from gateway.broker.subscribing import route_to
+from gateway.errors import ProtocolError
+from gateway.moves import (
+    Abandoned,
+    Claim,
+    Ended,
+    Forgotten,
+    Kept,
+    Moved,
+    Offered,
+    Parcel,
+    Refused,
+    Through,
+)
+from gateway.mqtt.reasons import Reason
+from gateway.tickets import Ticket
+from gateway.timers import NO_TIMER
+
+ANSWER_S = 2.0  # from a gateway that is heard; one that is not heard for 1.5 s is not asked
+COMING_MAX = 256  # at once: their first pieces are 32 MB at most; others wait in a line
+UNKNOWN_HALF = 2  # of a session's `halves`
+HOPS_MAX = 5  # gateways that are asked one after the other for a session that moves on and on
+FULL_S = 0.5  # until it is looked again whether there is room for more of a queue
+_LATE = "its client has connected elsewhere since"
+_UNREADABLE = (msgspec.DecodeError, ProtocolError, UnicodeDecodeError)
+
+
+@dataclass(eq=False, slots=True)
+class Coming:
+    """One session on its way. `wish` is None once it was granted, or if nobody waits for it.
+
+    `renewed`: its client has come anew since it was asked for. `follower` is a gateway that asks for
+    the session already, and what it said.
+    """
+
+    client_id: str
+    token: int
+    source: str
+    stamp: tuple[int, int]
+    wish: Wish | None
+    rest: bool = False
+    have: int = 0
+    hops: int = 0
+    timer: int = NO_TIMER
+    unpacker: Unpacker | None = None
+    renewed: bool = False
+    settled: bool = False
+    over: bool = False
+    follower: tuple[str, Claim] | None = None
+
+
+@dataclass(slots=True)
+class Comings:
+    """All of them, by client id. `leftover` says whether a session here is another gateway's, and who
+    asked for one that goes; `follow` hands a claim on to whoever answers it."""
+
+    broker: BrokerState
+    registry: Registry
+    online: Mapping[str, Connection]
+    quarrels: Quarrels
+    asked_by: Callable[[str], str]
+    follow: Callable[[str, Claim], None]
+    _coming: dict[str, Coming] = field(default_factory=dict)
+    _line: deque[Wish] = field(default_factory=deque)
+
+    def __len__(self) -> int:
+        return len(self._coming)
+
+    def fetch(self, wish: Wish) -> bool:
+        """False: all that there is of the session is here. Else the wish is granted later."""
+        client_id, elsewhere = wish.client_id, self.broker.elsewhere
+        coming = self._coming.get(client_id)
+        if coming is not None and not coming.rest:
+            if coming.settled:
+                return False
+            if coming.wish is not None:  # [MQTT-3.1.4-3]
+                coming.wish.refuse(Reason.SESSION_TAKEN_OVER, "its client connected anew")
+            coming.wish, coming.stamp = wish, elsewhere.stamp(self.broker.now)[:2]
+            coming.renewed = True
+            if coming.follower is not None:
+                self._turn_away(*coming.follower)
+                coming.follower = None
+            return True
+        owner = self._where(client_id)
+        if not owner:
+            return False
+        if not elsewhere.reaches(owner):
+            self._do_without(wish)
+            return False
+        if len(self._coming) >= COMING_MAX:
+            self._line.append(wish)
+            return True
+        self._ask(wish, owner, 0)
+        return True
+
+    def _where(self, client_id: str) -> str:
+        """The gateway that has the session; empty: this one, or nobody."""
+        session = self.broker.sessions.get(client_id)
+        if session is not None and (session.passage is None or session.passage.own):
+            return ""
+        asked_by = self.asked_by(client_id)
+        if asked_by:
+            return asked_by
+        entry = self.registry.entry(client_id)
+        return "" if entry is None or entry.owner == self.registry.gateway else entry.owner
+
+    def _ask(self, wish: Wish, owner: str, hops: int) -> None:
+        broker = self.broker
+        stamp = broker.elsewhere.stamp(broker.now)
+        token = new_token(stamp)
+        coming = Coming(wish.client_id, token, owner, stamp[:2], wish, hops=hops)
+        self._coming[wish.client_id] = coming
+        self._wait(coming)
+        claim = Claim(wish.client_id, token, stamp[:2], wish.clean, wish.address)
+        broker.elsewhere.tell(owner, claim)
+
+    def is_asked(self, gateway: str, claim: Claim) -> bool:
+        """Another gateway claims a session: True if it is on its way here, and what becomes of that is
+        seen to."""
+        coming = self._coming.get(claim.client_id)
+        if coming is None or coming.rest:
+            return False
+        newer = claim.stamp > coming.stamp
+        if coming.follower is not None:
+            newer = newer and claim.stamp > coming.follower[1].stamp
+        if not newer:
+            self._turn_away(gateway, claim)
+            return True
+        if coming.wish is not None:
+            coming.wish.refuse(Reason.SESSION_TAKEN_OVER, _LATE)
+            coming.wish = None
+        if coming.follower is not None:
+            self._turn_away(*coming.follower)
+        coming.follower = (gateway, claim)
+        return True
+
+    def _turn_away(self, gateway: str, claim: Claim) -> None:
+        answer = Refused(claim.client_id, claim.token, late=True)
+        self.broker.elsewhere.tell(gateway, answer)
+
+    def parcel(self, gateway: str, piece: Parcel) -> None:
+        """A piece came."""
+        coming = self._match(gateway, piece.client_id, piece.token)
+        if coming is None:  # it was given up
+            self.broker.elsewhere.tell(gateway, Abandoned(piece.client_id, piece.token))
+            return
+        self._wait(coming)
+        ticket = Ticket(lambda: self._kept(coming, piece), lambda why: self._failed(coming, why))
+        ticket.hold()
+        try:
+            self._take(coming, piece, ticket)
+        except _UNREADABLE as error:
+            self._failed(coming, f"what came cannot be read: {error}")
+        ticket.release()
+
+    def _take(self, coming: Coming, piece: Parcel, ticket: Ticket) -> None:
+        broker = self.broker
+        if coming.unpacker is None:
+            label = read_label(piece.label, broker.journal)
+            self._quarrel(coming, piece.address)
+            coming.unpacker = Unpacker(broker)
+            passage = Passage(own=False, owed=(coming.source, HEAD), handed_on=True)
+            self._begin(coming.client_id, coming.unpacker, label, passage, ticket)
+        unpacker = coming.unpacker
+        if coming.rest and piece.label:
+            unpacker.widen(read_label(piece.label, broker.journal), ticket)
+        unpacker.add(piece.records, ticket)
+        session = unpacker.session
+        if session.passage is None:
+            session.passage = Passage(own=True)
+        session.passage.owed = (coming.source, unpacker.mid)
+        if coming.rest and piece.last and not coming.have:
+            session.halves &= ~UNKNOWN_HALF  # it is known now what the client was sent there
+        self._write(session, ticket)
+
+    def _begin(
+        self, client_id: str, unpacker: Unpacker, label: Label, passage: Passage, ticket: Ticket
+    ) -> None:
+        """Makes the session; what was left here of an older epoch of it is added."""
+        broker = self.broker
+        old = _set_aside(broker, client_id)
+        session = unpacker.begin(label, passage, ticket)
+        if old is not None:
+            absorb(broker, old, session, ticket)
+
+    def _write(self, session: Session, ticket: Ticket | None) -> None:
+        connection = self.online.get(session.client_id)
+        will = None if connection is None else connection.will
+        self.broker.written_away.discard(session.client_id)
+        keep_session(self.broker.journal, session, will, None, ticket)
+
+    def _kept(self, coming: Coming, piece: Parcel) -> None:
+        """It is on disk."""
+        if coming.over:
+            return
+        broker = self.broker
+        if piece.ready and not coming.settled:
+            self._settle(coming)
+        if piece.last:
+            broker.elsewhere.tell(coming.source, Kept(coming.client_id, coming.token, piece.number))
+            self._complete(coming)
+        else:
+            self._go_on(coming, piece.number)
+
+    def _go_on(self, coming: Coming, number: int) -> None:
+        """Asks for more, as soon as there is room for it."""
+        broker = self.broker
+        if coming.over:
+            return
+        if broker.room.left() < 0:
+            self._wait(coming)
+            broker.timers.set(broker.now + FULL_S, lambda now: self._go_on_at(coming, number, now))
+            return
+        broker.elsewhere.tell(coming.source, Kept(coming.client_id, coming.token, number))
+
+    def _go_on_at(self, coming: Coming, number: int, now: float) -> None:
+        self.broker.at(now)
+        self._go_on(coming, number)
+
+    def _settle(self, coming: Coming) -> None:
+        """From here on the session is this gateway's."""
+        coming.settled = True
+        if coming.rest:
+            return
+        broker, client_id = self.broker, coming.client_id
+        assert coming.unpacker is not None, "kept and not unpacked"
+        session = coming.unpacker.session
+        gateways = broker.elsewhere.gateways()
+        assert session.passage is not None, "it has just come"
+        session.passage.own, session.passage.barred = True, set(gateways)
+        session.passage.token = coming.token
+        coming.unpacker.route()
+        broker.routes.cache.clear()
+        broker.changed(client_id)
+        for gateway in gateways:
+            broker.elsewhere.tell(gateway, Moved(client_id, coming.token, coming.source))
+        broker.vitals.sessions_came += 1
+        self._grant(coming)
+        if client_id not in self.online and broker.sessions.get(client_id) is session:
+            leave_alone(broker, session)
+
+    def _grant(self, coming: Coming) -> None:
+        wish, coming.wish = coming.wish, None
+        if wish is not None and wish.wanted():
+            wish.go()
+
+    def _complete(self, coming: Coming) -> None:
+        """All that there was is here."""
+        assert coming.unpacker is not None, "kept and not unpacked"
+        session = coming.unpacker.session
+        self._end(coming)
+        if coming.rest:
+            self.broker.vitals.sessions_merged += 1
+            self.broker.changed(coming.client_id)
+        self._join(session)
+        if coming.follower is not None:
+            self.follow(*coming.follower)
+
+    def _join(self, session: Session) -> None:
+        """Nothing is waited for any more: what came meanwhile follows."""
+        session.backlog.join()
+        self._perhaps_arrived(session)
+        session.send_waiting(self.broker.now)
+
+    def _perhaps_arrived(self, session: Session) -> None:
+        passage = session.passage
+        if passage is None or not passage.own or session.client_id in self._coming:
+            return
+        if not passage.barred and passage.owed == NOTHING_OWED:
+            session.passage = None
+            self.broker.routes.cache.clear()
+
+    def _end(self, coming: Coming) -> None:
+        """The conversation is over."""
+        coming.over = True
+        self.broker.timers.drop(coming.timer)
+        if self._coming.get(coming.client_id) is coming:
+            del self._coming[coming.client_id]
+        if self._line and len(self._coming) < COMING_MAX:
+            wish = self._line.popleft()
+            if wish.wanted() and not self.fetch(wish):
+                wish.go()
+
+    def forgotten(self, gateway: str, said: Forgotten) -> None:
+        """The gateway from which it came has nothing of it any more, whatever happens there."""
+        session = self.broker.sessions.get(said.client_id)
+        passage = None if session is None else session.passage
+        if session is not None and passage is not None and passage.owed[0] == gateway:
+            passage.owed = NOTHING_OWED
+            self._write(session, None)
+            self._perhaps_arrived(session)
+
+    def ended(self, gateway: str, answer: Ended) -> None:
+        """The old session is over, for a client that wants a clean start."""
+        coming = self._match(gateway, answer.client_id, answer.token)
+        if coming is not None:
+            self._quarrel(coming, answer.address)
+            self._finish(coming)
+
+    def refused(self, gateway: str, answer: Refused) -> None:
+        """The session is not there."""
+        coming = self._match(gateway, answer.client_id, answer.token)
+        if coming is None:
+            return
+        wish, owner, elsewhere = coming.wish, answer.owner, self.broker.elsewhere
+        if coming.rest:
+            self._end(coming)
+            self.forgotten(gateway, Forgotten(answer.client_id, answer.token))
+            return
+        if answer.late and coming.renewed:  # not for who waits now
+            owner = coming.source
+        if answer.late and not coming.renewed:
+            self._end(coming)
+            if wish is not None:
+                wish.refuse(Reason.SESSION_TAKEN_OVER, _LATE)
+            if coming.follower is not None:
+                self.follow(*coming.follower)
+        elif wish is not None and coming.hops < HOPS_MAX and elsewhere.reaches(owner):
+            self._end(coming)
+            self._ask(wish, owner, coming.hops + 1)
+            self._coming[wish.client_id].follower = coming.follower
+        else:
+            self._finish(coming)
+
+    def _finish(self, coming: Coming) -> None:
+        """Nothing comes: the client is served with what is here."""
+        self._end(coming)
+        wish = coming.wish
+        if wish is not None and self._where(coming.client_id) and not coming.rest:
+            session = self.broker.sessions.get(coming.client_id)
+            if session is not None:  # what is here is another gateway's, which has nothing
+                self._do_without(wish)
+        self._grant(coming)
+        if coming.follower is not None:
+            self.follow(*coming.follower)
+
+    def _wait(self, coming: Coming) -> None:
+        """The other gateway has said something, or is about to."""
+        timers = self.broker.timers
+        timers.drop(coming.timer)
+        due = self.broker.now + ANSWER_S
+        coming.timer = timers.set(due, lambda now: self._late(coming, now))
+
+    def _late(self, coming: Coming, now: float) -> None:
+        self.broker.at(now)
+        coming.timer = NO_TIMER
+        if coming.settled and self.broker.elsewhere.reaches(coming.source):
+            self._wait(coming)  # others have not said that they know: that is waited for there
+        else:
+            self._give_up(coming)
+
+    def _failed(self, coming: Coming, why: str) -> None:
+        """It cannot be kept, or read: it stays where it is."""
+        if coming.over:
+            return
+        broker = self.broker
+        broker.note("error", f"the session {coming.client_id} cannot be taken over: {why}")
+        if coming.settled:
+            self._give_up(coming)
+            return
+        wish, coming.wish = coming.wish, None
+        self._give_up(coming)
+        if wish is not None:
+            wish.refuse(Reason.QUOTA_EXCEEDED, why)
+
+    def _give_up(self, coming: Coming) -> None:
+        """No more is waited for: the client is served with what is known."""
+        broker = self.broker
+        broker.elsewhere.tell(coming.source, Abandoned(coming.client_id, coming.token))
+        self._end(coming)
+        unpacker = coming.unpacker
+        if coming.rest:
+            return
+        if coming.settled:
+            assert unpacker is not None, "kept and not unpacked"
+            self._join(unpacker.session)
+        else:
+            if unpacker is not None:
+                part_with(broker, unpacker.session)
+            if coming.wish is not None and coming.wish.wanted():
+                self._do_without(coming.wish)
+            self._grant(coming)
+        if coming.follower is not None:
+            self.follow(*coming.follower)
+
+    def _do_without(self, wish: Wish) -> None:
+        """The gateway that has the session cannot be asked: it begins with what the registry knows."""
+        broker, client_id = self.broker, wish.client_id
+        entry = self.registry.entry(client_id)
+        if entry is None:
+            return
+        old = _set_aside(broker, client_id)
+        if wish.clean or not entry.whole or entry.halves & UNKNOWN_HALF:
+            if old is not None:
+                part_with(broker, old)
+            self.registry.end(client_id, broker.now)
+            broker.elsewhere.touched()
+            return
+        broker.vitals.sessions_bare += 1
+        where = broker.elsewhere.name_of(entry.owner)
+        text = f"{client_id} goes on without what waits for it at {where}, which does not answer"
+        broker.note("warning", text)
+        session = new_session(broker, client_id, entry.expiry_s, entry.user)
+        session.epoch, session.line = entry.epoch + 1, entry.line
+        session.halves = (entry.halves ^ 1) | UNKNOWN_HALF
+        begin_to_keep(broker, session, None)
+        for subscription in entry.subscriptions():
+            keep_subscription(broker.journal, session, subscription, None)
+            route_to(broker, session, subscription)
+        if old is not None:
+            absorb(broker, old, session, None)
+
+    def offered(self, gateway: str, offer: Offered) -> None:
+        """A gateway that had the session before still has messages of it."""
+        broker, client_id = self.broker, offer.client_id
+        session = broker.sessions.get(client_id)
+        if client_id in self._coming:
+            return  # it offers again
+        if session is None or (session.passage is not None and not session.passage.own):
+            entry = self.registry.entry(client_id)
+            owner = "" if entry is None else entry.owner
+            if owner not in (gateway, self.registry.gateway):
+                broker.elsewhere.tell(gateway, Refused(client_id, offer.token, owner))
+            return
+        if session.line != offer.line:
+            broker.elsewhere.tell(gateway, Refused(client_id, offer.token))
+            return
+        self._ask_for_rest(gateway, session, offer.token)
+
+    def _ask_for_rest(self, gateway: str, session: Session, token: int) -> None:
+        """Of a session that is here, from where it was before, or where it is left over."""
+        broker, client_id = self.broker, session.client_id
+        owed = NOTHING_OWED if session.passage is None else session.passage.owed
+        have = owed[1] if owed[0] == gateway else 0
+        stamp = broker.elsewhere.stamp(broker.now)[:2]
+        coming = Coming(client_id, token, gateway, stamp, None, rest=True, have=have)
+        coming.unpacker = Unpacker(broker, session)
+        coming.unpacker.mid = have
+        self._coming[client_id] = coming
+        self._wait(coming)
+        broker.elsewhere.tell(gateway, Claim(client_id, token, stamp, rest=True, have=have))
+
+    def through(self, gateway: str, said: Through) -> None:
+        """What that gateway publishes from here on is for the session here."""
+        session = self.broker.sessions.get(said.client_id)
+        passage = None if session is None else session.passage
+        if session is None or passage is None or not isinstance(passage.barred, set):
+            return
+        if passage.token == said.token:
+            passage.barred.discard(gateway)
+            self._perhaps_arrived(session)
+
+    def came(self, gateway: str) -> None:
+        """A gateway begins to speak: it does not know what moves."""
+        for coming in self._coming.values():
+            session = None if coming.unpacker is None else coming.unpacker.session
+            if not coming.settled or coming.rest or session is None or session.passage is None:
+                continue
+            if isinstance(session.passage.barred, set):
+                session.passage.barred.add(gateway)
+                moved = Moved(coming.client_id, coming.token, coming.source)
+                self.broker.elsewhere.tell(gateway, moved)
+        self._unbar(gateway)
+        for session in list(self.broker.sessions.values()):
+            passage = session.passage
+            if passage is None or not passage.own or session.client_id in self._coming:
+                continue
+            if passage.owed[0] == gateway:
+                token = new_token(self.broker.elsewhere.stamp(self.broker.now))
+                self._ask_for_rest(gateway, session, token)
+
+    def gone(self, gateway: str) -> None:
+        """A gateway is dead, or began anew."""
+        for coming in list(self._coming.values()):
+            if coming.source == gateway:
+                self._give_up(coming)
+        self._unbar(gateway)
+
+    def _unbar(self, gateway: str) -> None:
+        """What it said before is over: of sessions that are here it may speak."""
+        for session in list(self.broker.sessions.values()):
+            passage = session.passage
+            if passage is None or not isinstance(passage.barred, set):
+                continue
+            if session.client_id not in self._coming and passage.own:
+                passage.barred.discard(gateway)
+                self._perhaps_arrived(session)
+
+    def _match(self, gateway: str, client_id: str, token: int) -> Coming | None:
+        coming = self._coming.get(client_id)
+        if coming is None or (coming.source, coming.token) != (gateway, token):
+            return None
+        return coming
+
+    def _quarrel(self, coming: Coming, address: str) -> None:
+        """The client was connected at that address until this gateway asked for its session."""
+        wish, broker = coming.wish, self.broker
+        if wish is None or not address or address == wish.address:
+            return
+        if self.quarrels.taken(coming.client_id, wish.address, address, broker.now):
+            text = f"two clients are called {coming.client_id}: at {wish.address} and {address}"
+            broker.note("warning", text)
+
+
+def _set_aside(broker: BrokerState, client_id: str) -> Session | None:
+    """What is left here of an older epoch, out of the way of the session that is about to be."""
+    old = broker.sessions.get(client_id)
+    if old is not None:
+        rest(broker, old)
+        del broker.sessions[client_id]
+    return old
+
+
+def absorb(broker: BrokerState, old: Session, session: Session, ticket: Ticket | None) -> None:
+    """What waits in an older epoch of a session, left here, is added to the one that is served."""
+    if old.line == session.line:
+        packer, unpacker = Packer(broker, old), Unpacker(broker, session)
+        wait = ticket or Ticket(lambda: None)
+        unpacker.widen(read_label(packer.label(), broker.journal), wait)
+        while not packer.is_done():
+            unpacker.add(packer.piece(), wait)
+        broker.vitals.sessions_merged += 1
+    part_with(broker, old)

@@ -1,0 +1,416 @@
+"""Sessions of this gateway whose client is elsewhere: what a gateway that claims one is answered.
+
+    asked       the old connection is over, and what it published is on its way; then pieces begin
+    going       pieces go, a bounded number of bytes ahead of what the other side has on disk. Each
+                gateway says when it knows of the move; until then what it publishes comes to the queue
+                here, and follows in a later piece
+    through     all gateways have said so, or nobody waits for them any longer: the last piece
+    over        the other side has all of it on disk: here it is deleted
+
+If the other side dies before the registry says that the session is there, it stays here as if nothing
+had been. Else it is a leftover: another gateway's, with something here that is offered to it until it
+wants that or says that it does not. Must not know links.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from gateway.broker.connecting import end_session, expire_at, leave_alone, part_with, rest
+from gateway.broker.connection import Connection
+from gateway.broker.keeping import keep_session
+from gateway.broker.parcel import Packer
+from gateway.broker.passage import EVERYBODY, HERE, Passage, new_token
+from gateway.broker.quarrels import Quarrels
+from gateway.broker.registry import Entry, Registry
+from gateway.broker.session import Session
+from gateway.broker.state import BrokerState
+from gateway.moves import Claim, Ended, Forgotten, Kept, Moved, Offered, Parcel, Refused, Through
+from gateway.mqtt.reasons import Reason
+from gateway.tickets import Ticket
+from gateway.timers import NO_TIMER
+
+UNKEPT_BYTES_MAX = (
+    262_144  # to one gateway, all sessions together: a heartbeat is late by that much
+)
+FENCE_S = 3.0  # for gateways that are heard here and not there to say that they know
+OFFER_S = 1.0  # between two offers of what is left of a session
+OFFERS_MAX = 64  # in one turn
+
+
+@dataclass(eq=False, slots=True)
+class Going:
+    """One session on its way out. `unaware` are the gateways that have not said that they know.
+
+    `sizes` are number and bytes of pieces that are not kept yet, `last` is the number of the last piece.
+    """
+
+    session: Session
+    gateway: str
+    claim: Claim
+    address: str
+    unaware: set[str] = field(default_factory=set)
+    packer: Packer | None = None
+    moved: bool = False
+    through_at: float = float("inf")
+    number: int = 0
+    last: int = 0
+    sizes: deque[tuple[int, int]] = field(default_factory=deque)
+    timer: int = NO_TIMER
+
+
+@dataclass(slots=True)
+class Goings:
+    """All of them, by client id; `_left` are the leftovers, `_disputed` sessions with a client here that
+    the registry says are another gateway's."""
+
+    broker: BrokerState
+    registry: Registry
+    online: Mapping[str, Connection]
+    quarrels: Quarrels
+    _going: dict[str, Going] = field(default_factory=dict)
+    _left: dict[str, Session] = field(default_factory=dict)
+    _disputed: dict[str, None] = field(default_factory=dict)
+    _unkept: dict[str, int] = field(default_factory=dict)
+    _ticking: bool = False
+
+    def __len__(self) -> int:
+        return len(self._going) + len(self._left) + len(self._disputed)
+
+    def asked_by(self, client_id: str) -> str:
+        """The gateway to which the session goes; empty: it does not."""
+        going = self._going.get(client_id)
+        return "" if going is None or going.claim.rest else going.gateway
+
+    def claimed(self, gateway: str, claim: Claim) -> None:
+        """A gateway has the client, and asks for the session, or (`rest`) for what is left of it."""
+        session = self.broker.sessions.get(claim.client_id)
+        going = self._going.get(claim.client_id)
+        if claim.rest:
+            if session is not None and self._is_left(claim.client_id) and going is None:
+                self._start(Going(session, gateway, claim, ""))
+            if session is not None:
+                return  # if it is not known to be left over yet, it is offered when it is
+        answer = self._refusal(gateway, claim, session, going)
+        if answer is not None:
+            self.broker.elsewhere.tell(gateway, answer)
+            return
+        if going is not None:
+            self._stop(going)  # it asks anew, knowing nothing of the first time
+        connection, address = self.online.get(claim.client_id), ""
+        if connection is not None:
+            address = connection.address
+            self._quarrel(claim, address)
+            where = self.broker.elsewhere.name_of(gateway)
+            # [MQTT-3.1.4-3]
+            connection.refuse(Reason.SESSION_TAKEN_OVER, f"its client connected at {where}")
+        session = self.broker.sessions.get(claim.client_id)  # it may have ended with its connection
+        if session is None:
+            self.broker.elsewhere.tell(gateway, Refused(claim.client_id, claim.token))
+            return
+        before = session.passage or Passage(own=True)
+        session.passage = Passage(own=False, barred=before.barred, token=before.token)
+        self.broker.routes.cache.clear()
+        self._start(Going(session, gateway, claim, address))
+
+    def _refusal(
+        self, gateway: str, claim: Claim, session: Session | None, going: Going | None
+    ) -> Refused | None:
+        """Why there is nothing for the gateway here."""
+        client_id, token = claim.client_id, claim.token
+        if going is not None and going.gateway != gateway:
+            return Refused(client_id, token, going.gateway)
+        entry = self.registry.entry(client_id)
+        owner = HERE if entry is None or entry.owner == gateway else entry.owner
+        if session is None or not session.number or self._is_left(client_id):
+            return Refused(client_id, token, HERE if owner == self.registry.gateway else owner)
+        if self.broker.elsewhere.connected_since(client_id)[:2] > claim.stamp:
+            return Refused(client_id, token, late=True)
+        return None
+
+    def _start(self, going: Going) -> None:
+        """What the client published here is everywhere before it can publish there."""
+        self._going[going.session.client_id] = going
+        ticket = Ticket(lambda: self._begin(going))
+        ticket.hold()
+        self.broker.elsewhere.hold_until_taken(ticket)
+        ticket.release()
+
+    def _begin(self, going: Going) -> None:
+        broker, session, claim = self.broker, going.session, going.claim
+        if self._going.get(session.client_id) is not going:
+            return
+        if claim.clean:
+            self._end_session(going)
+            return
+        rest(broker, session)  # [MQTT-3.1.3-9]: its client is back before the will's delay passed
+        going.packer = Packer(broker, session, claim.have)
+        going.unaware = set(broker.elsewhere.gateways()) - {going.gateway}
+        self._pack(going)
+
+    def _end_session(self, going: Going) -> None:
+        """[MQTT-3.1.2-4]: the client wants a clean start; CONNACK waits for the disk here."""
+        claim, tell = going.claim, self.broker.elsewhere.tell
+        self._stop(going)
+        ended = Ended(claim.client_id, claim.token, going.address)
+        ticket = Ticket(lambda: tell(going.gateway, ended))
+        ticket.hold()
+        going.session.passage = None
+        end_session(self.broker, going.session, ticket)
+        ticket.release()
+
+    def turn(self) -> None:
+        """The end of a turn: what came to the queue of a session that goes follows it."""
+        for going in list(self._going.values()):
+            if going.packer is not None:
+                self._pack(going)
+
+    def _pack(self, going: Going) -> None:
+        packer, broker = going.packer, self.broker
+        assert packer is not None, "it has not begun"
+        gateway, claim = going.gateway, going.claim
+        while not going.number or not (packer.is_done() or going.last):
+            if going.number and self._unkept.get(gateway, 0) >= UNKEPT_BYTES_MAX:
+                return
+            label = packer.label() if not (going.number or claim.have) else b""
+            self._send(going, label, packer.piece(), False)
+        if not going.last and self._is_through(going):
+            assert going.session.passage is not None, "it goes"
+            going.session.passage.barred = EVERYBODY
+            broker.routes.cache.clear()
+            self._send(going, b"", packer.piece(), True)
+            going.last = going.number
+
+    def _send(self, going: Going, label: bytes, records: bytes, last: bool) -> None:
+        going.number += 1
+        claim, packer, size = going.claim, going.packer, len(label) + len(records)
+        assert packer is not None, "it has not begun"
+        self._unkept[going.gateway] = self._unkept.get(going.gateway, 0) + size
+        going.sizes.append((going.number, size))
+        about = (going.number, label, records, packer.ready, last, going.address)
+        self.broker.elsewhere.tell(going.gateway, Parcel(claim.client_id, claim.token, *about))
+
+    def _is_through(self, going: Going) -> bool:
+        if going.claim.rest:
+            return True
+        return going.moved and (not going.unaware or self.broker.now >= going.through_at)
+
+    def kept(self, gateway: str, answer: Kept) -> None:
+        """These pieces are on disk there."""
+        going = self._match(gateway, answer.client_id, answer.token)
+        if going is None:
+            return
+        while going.sizes and going.sizes[0][0] <= answer.number:
+            self._unkept[gateway] -= going.sizes.popleft()[1]
+        if going.last and answer.number >= going.last:
+            self._is_over(going)
+        else:
+            self._pack(going)
+
+    def _is_over(self, going: Going) -> None:
+        session, passage = going.session, going.session.passage
+        self._stop(going)
+        self._left.pop(session.client_id, None)
+        assert passage is not None, "it went"
+        passage.handed_on = passage.handed_on or not going.claim.rest or bool(going.claim.have)
+        self.broker.vitals.sessions_went += 1
+        tell = self.broker.elsewhere.tell
+        forgotten = Forgotten(session.client_id, going.claim.token)
+        ticket = Ticket(lambda: tell(going.gateway, forgotten))
+        ticket.hold()
+        part_with(self.broker, session, ticket)
+        ticket.release()
+
+    def moved(self, gateway: str, said: Moved) -> None:
+        """The session is that gateway's now: whoever hears it says so at once, to both ends."""
+        tell = self.broker.elsewhere.tell
+        going = self._match(gateway, said.client_id, said.token)
+        through = Through(said.client_id, said.token)
+        if going is not None:
+            going.moved = True
+            due = going.through_at = self.broker.now + FENCE_S
+            going.timer = self.broker.timers.set(due, self._fence_due)
+            self._bar(going, gateway)
+            self._bar(going, HERE)
+        elif said.source != self.registry.gateway:
+            tell(said.source, through)
+        tell(gateway, through)
+
+    def through(self, gateway: str, said: Through) -> bool:
+        """What that gateway publishes from here on is not for the session here."""
+        going = self._going.get(said.client_id)
+        if going is None or going.claim.token != said.token:
+            return False
+        going.unaware.discard(gateway)
+        self._bar(going, gateway)
+        return True
+
+    def _bar(self, going: Going, origin: str) -> None:
+        passage = going.session.passage
+        if passage is not None and isinstance(passage.barred, set):
+            passage.barred.add(origin)
+            self.broker.routes.cache.clear()
+
+    def _fence_due(self, now: float) -> None:
+        self.broker.at(now)
+        self.turn()
+
+    def came(self, gateway: str) -> None:
+        """A gateway begins to speak: it does not know what moves."""
+        for going in self._going.values():
+            passage = going.session.passage
+            if gateway != going.gateway and passage is not None and isinstance(passage.barred, set):
+                going.unaware.add(gateway)
+                passage.barred.discard(gateway)
+
+    def gone(self, gateway: str) -> None:
+        """A gateway is dead, or began anew."""
+        for going in list(self._going.values()):
+            going.unaware.discard(gateway)
+            if going.gateway == gateway:
+                self.abandoned(gateway, going.session.client_id, going.claim.token)
+        self._unkept.pop(gateway, None)
+
+    def abandoned(self, gateway: str, client_id: str, token: int) -> None:
+        """The other side gives up, or is gone: the session is whose the registry says."""
+        going = self._match(gateway, client_id, token)
+        if going is None:
+            return
+        self._stop(going)
+        session = going.session
+        entry = self.registry.entry(client_id)
+        if self._is_left(client_id):
+            return
+        if entry is not None and entry.owner != self.registry.gateway:
+            self._leave(session, handed_on=going.number > 0)
+            return
+        session.passage = None
+        self.broker.routes.cache.clear()
+        leave_alone(self.broker, session)
+
+    def _leave(self, session: Session, handed_on: bool) -> None:
+        """The session is another gateway's: what is here is offered to it."""
+        broker = self.broker
+        rest(broker, session)
+        session.passage = Passage(own=False, barred=EVERYBODY, handed_on=handed_on)
+        broker.routes.cache.clear()
+        expire_at(broker, session, broker.now + broker.settings.session_expiry_max_s)
+        self._left[session.client_id] = session
+        self._tick_soon()
+
+    def registered(self, client_ids: Iterable[str]) -> None:
+        """The registry has news of these sessions."""
+        for client_id in client_ids:
+            session = self.broker.sessions.get(client_id)
+            if session is None or not session.number or client_id in self._going:
+                continue
+            if session.passage is not None and not session.passage.own:
+                continue  # it is on its way here, or known to be another's
+            entry = self.registry.entry(client_id)
+            if entry is not None and entry.owner == self.registry.gateway:
+                continue
+            if entry is not None and (session.line, session.epoch) > (entry.line, entry.epoch):
+                self.broker.changed(client_id)  # that gateway did not know of this one's
+                continue
+            if client_id in self.online:
+                self._dispute(client_id, session, entry)
+            elif entry is None:
+                part_with(self.broker, session)  # a clean start elsewhere ended it
+            elif session.passage is not None and session.passage.owed[0] == entry.owner:
+                part_with(self.broker, session)  # all of it is still there, from where it came
+            else:
+                self._leave(session, handed_on=False)
+
+    def _dispute(self, client_id: str, session: Session, entry: Entry | None) -> None:
+        """The client decides where its session is: where it is connected. If it is so at both, one
+        connection ends soon."""
+        broker = self.broker
+        if entry is not None and broker.elsewhere.is_connected(client_id, entry.owner):
+            self._disputed[client_id] = None
+            self._tick_soon()
+            return
+        if entry is not None:
+            session.epoch = entry.epoch + 1  # what was said to the client there is not known here
+            connection = self.online[client_id]
+            keep_session(broker.journal, session, connection.will, None)
+        broker.changed(client_id)
+
+    def _is_left(self, client_id: str) -> bool:
+        """Whether the session here is a leftover. One that expired, or went into the one that came back
+        or began here, is none any more."""
+        session = self._left.get(client_id)
+        if session is None:
+            return False
+        if self.broker.sessions.get(client_id) is session:
+            return True
+        del self._left[client_id]
+        return False
+
+    def _tick_soon(self) -> None:
+        if not self._ticking:
+            self._ticking = True
+            self.broker.timers.set(self.broker.now + OFFER_S, self._tick)
+
+    def _tick(self, now: float) -> None:
+        broker = self.broker
+        broker.at(now)
+        self._ticking = False
+        disputed, self._disputed = self._disputed, {}
+        self.registered(disputed)
+        offers = 0
+        for client_id, session in list(self._left.items()):
+            if offers < OFFERS_MAX and client_id not in self._going:
+                offers += self._offer(client_id, session)
+        if self._left or self._disputed:
+            self._tick_soon()
+
+    def _offer(self, client_id: str, session: Session) -> bool:
+        """Offers what is left of a session to its owner; False: nobody is asked."""
+        broker = self.broker
+        if not self._is_left(client_id):
+            return False
+        entry = self.registry.entry(client_id)
+        if entry is None or entry.line != session.line:
+            self._drop(client_id)
+            return False
+        if entry.owner == self.registry.gateway:
+            del self._left[client_id]
+            session.passage = None
+            broker.routes.cache.clear()
+            rest(broker, session)
+            leave_alone(broker, session)
+            return False
+        if not broker.elsewhere.reaches(entry.owner):
+            return False
+        token = new_token(broker.elsewhere.stamp(broker.now))
+        broker.elsewhere.tell(entry.owner, Offered(client_id, token, session.line))
+        self._left[client_id] = self._left.pop(client_id)  # the others come first next time
+        return True
+
+    def refused(self, answer: Refused) -> None:
+        """Nobody wants what is left."""
+        if not answer.owner and self._is_left(answer.client_id):
+            self._drop(answer.client_id)
+
+    def _drop(self, client_id: str) -> None:
+        session = self._left.pop(client_id)
+        part_with(self.broker, session)
+
+    def _stop(self, going: Going) -> None:
+        self.broker.timers.drop(going.timer)
+        del self._going[going.session.client_id]
+        unkept = self._unkept.get(going.gateway, 0) - sum(size for _, size in going.sizes)
+        self._unkept[going.gateway] = max(unkept, 0)
+
+    def _match(self, gateway: str, client_id: str, token: int) -> Going | None:
+        going = self._going.get(client_id)
+        if going is None or (going.gateway, going.claim.token) != (gateway, token):
+            return None
+        return going
+
+    def _quarrel(self, claim: Claim, address: str) -> None:
+        if not claim.address or address == claim.address:
+            return
+        if self.quarrels.taken(claim.client_id, claim.address, address, self.broker.now):
+            text = f"two clients are called {claim.client_id}: at {claim.address} and {address}"
+            self.broker.note("warning", text)

@@ -1,0 +1,116 @@
+"""Sessions between gateways: who hears what of the two sides of a move (`coming.py`, `going.py`).
+
+Only a gateway that is one of a mesh and has a disk has this. Must not know links.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from gateway.broker.coming import Comings
+from gateway.broker.connection import Connection
+from gateway.broker.going import Goings
+from gateway.broker.passage import Wish
+from gateway.broker.quarrels import Quarrel, Quarrels
+from gateway.broker.registry import Registry
+from gateway.broker.state import BrokerState
+from gateway.moves import (
+    Abandoned,
+    Claim,
+    Ended,
+    Forgotten,
+    Kept,
+    Move,
+    Moved,
+    Offered,
+    Parcel,
+    Refused,
+    Through,
+)
+from gateway.table import Row
+
+
+class Mover:
+    """Fulfils `Fetching`."""
+
+    def __init__(
+        self, broker: BrokerState, registry: Registry, online: Mapping[str, Connection]
+    ) -> None:
+        self._broker = broker
+        self._registry = registry
+        self._quarrels = Quarrels()
+        self._going = Goings(broker, registry, online, self._quarrels)
+        self._coming = Comings(
+            *(broker, registry, online, self._quarrels, self._going.asked_by, self._claimed)
+        )
+
+    def fetch(self, wish: Wish) -> bool:
+        """False: all that there is of the session is here. Else the wish is granted later."""
+        return self._coming.fetch(wish)
+
+    def due(self, client_id: str, now: float) -> float:
+        """When a CONNECT with this client id is to be looked at; not after `now`: at once."""
+        return self._quarrels.due(client_id, now)
+
+    def quarrels(self, now: float) -> list[Quarrel]:
+        """Client ids that two clients have."""
+        return self._quarrels.current(now)
+
+    def moving(self) -> tuple[int, int]:
+        """How many sessions come, and how many go or are left over."""
+        return len(self._coming), len(self._going)
+
+    def rows_came(self, rows: Sequence[tuple[str, Row]]) -> None:
+        """Rows of the registry that another gateway has."""
+        self._going.registered(self._registry.take(rows))
+
+    def restored(self) -> None:
+        """The disk has said all that it knows."""
+        sessions = self._broker.sessions
+        self._going.registered(
+            [each for each in sessions if self._registry.entry(each) is not None]
+        )
+        self._registry.touch_all(sessions)
+
+    def turn(self) -> None:
+        """A turn ends: what is to be told of it to other gateways is said."""
+        self._going.turn()
+        self._registry.flush(self._broker.sessions, self._broker.now)
+
+    def gateway_came(self, gateway: str) -> None:
+        """A gateway begins to speak."""
+        self._coming.came(gateway)
+        self._going.came(gateway)
+
+    def gateway_gone(self, gateway: str) -> None:
+        """A gateway is dead, or began anew."""
+        self._coming.gone(gateway)
+        self._going.gone(gateway)
+
+    def heard(self, gateway: str, move: Move) -> None:
+        """Another gateway says something."""
+        match move:
+            case Claim():
+                self._claimed(gateway, move)
+            case Parcel():
+                self._coming.parcel(gateway, move)
+            case Kept():
+                self._going.kept(gateway, move)
+            case Ended():
+                self._coming.ended(gateway, move)
+            case Refused():
+                self._coming.refused(gateway, move)
+                self._going.refused(move)
+            case Moved():
+                self._going.moved(gateway, move)
+            case Through():
+                if not self._going.through(gateway, move):
+                    self._coming.through(gateway, move)
+            case Forgotten():
+                self._coming.forgotten(gateway, move)
+            case Abandoned():
+                self._going.abandoned(gateway, move.client_id, move.token)
+            case Offered():
+                self._coming.offered(gateway, move)
+
+    def _claimed(self, gateway: str, claim: Claim) -> None:
+        if not self._coming.is_asked(gateway, claim):
+            self._going.claimed(gateway, claim)
