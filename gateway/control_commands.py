@@ -72,7 +72,9 @@ DOCTOR = "doctor"
 CONFIG = "config"
 TRACE = "trace"
 COMPLETION = "completion"
-CONFIG_FILE = "/etc/gateway/gateway.toml"
+AWAITS = (
+    "awaits"  # in an answer: the names of the secrets that are wanted, and nothing was done yet
+)
 
 _CLIENT = Argument("client", Kind.TEXT, "the MQTT client id")
 _LIMIT = Argument(
@@ -85,7 +87,8 @@ _MISSING = (
 )
 
 _USER = Argument("user", Kind.TEXT, "the user's name")
-_PASSWORD = Argument("password", Kind.SECRET, "the password")
+# Without it the answer is AWAITS, if nothing else is wrong: nobody types a password for nothing.
+_PASSWORD = Argument("password", Kind.SECRET, "the password", "")
 _RULE = Argument(
     "rule",
     Kind.TEXT,
@@ -176,15 +179,17 @@ COMMANDS: tuple[Command, ...] = (
         CONFIG,
         "the configuration that gatewayd runs with",
         description="Shows every key of the configuration as gatewayd read it when it started, also "
-        "what is not in the file, in the file's own form. The cluster's key is left out.",
+        "what is not in the file, in the file's own form; the first line names the file. The "
+        "cluster's key is left out.",
     ),
     Command(
         DOCTOR,
         "checks this box: configuration, ports, disk, clock, network",
-        (Argument("config", Kind.TEXT, "the configuration file", CONFIG_FILE, option=True),),
+        (Argument("config", Kind.TEXT, "the configuration file", "", option=True),),
         description="Checks this box from outside of gatewayd, also while it does not run, and says "
         "what to do. It changes nothing. Only root may read and try everything. The exit status is 1 "
-        "when a check found an error.",
+        "when a check found an error. Without --config the file is the one that gatewayd says it runs "
+        "with, or /etc/gateway/gateway.toml where none answers.",
         here=True,
     ),
     Command(

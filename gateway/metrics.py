@@ -31,6 +31,7 @@ def exposition(status: Status, broker: Broker) -> str:
         *_holdings(broker),
         *_traffic(broker),
         *_connections(broker),
+        *_errors(broker),
         *_messages(broker),
         *_memory(broker),
     ]
@@ -123,6 +124,22 @@ def _traffic(broker: Broker) -> list[Family]:
         "gatewayd_connections_total": ("Connections that were let in.", vitals.connections),
         "gatewayd_bytes_received_total": ("Bytes of MQTT from clients here.", vitals.bytes_in),
         "gatewayd_bytes_sent_total": ("Bytes of MQTT to clients here.", vitals.bytes_out),
+        "gatewayd_payload_bytes_received_total": (
+            "Bytes of payload that clients here published.",
+            vitals.payload_bytes_in,
+        ),
+        "gatewayd_payload_bytes_sent_total": (
+            "Bytes of payload sent to clients here.",
+            vitals.payload_bytes_out,
+        ),
+        "gatewayd_packets_received_total": (
+            "MQTT packets of every kind from clients here.",
+            vitals.packets_in,
+        ),
+        "gatewayd_packets_sent_total": (
+            "MQTT packets of every kind to clients here.",
+            vitals.packets_out(),
+        ),
     }
     return [_plain(name, "counter", *counts[name]) for name in counts]
 
@@ -175,11 +192,23 @@ def _connections(broker: Broker) -> list[Family]:
             "Connections ended because others needed the room of what they did not read.",
             vitals.closed_unread,
         ),
+    ]
+
+
+def _errors(broker: Broker) -> list[Family]:
+    vitals = broker.vitals
+    return [
         _plain(
             "gatewayd_protocol_errors_total",
             "counter",
             "Connections ended because the client broke the protocol.",
             vitals.protocol_errors,
+        ),
+        _plain(
+            "gatewayd_internal_errors_total",
+            "counter",
+            "Connections ended by a mistake of the gateway itself.",
+            vitals.internal_errors,
         ),
     ]
 

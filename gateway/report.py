@@ -27,6 +27,7 @@ from gateway.control import (
 )
 from gateway.mesh.life import Life
 from gateway.node import Node
+from gateway.wording import several, times
 
 if TYPE_CHECKING:
     from gateway.mesh.frames import Vitals
@@ -82,6 +83,7 @@ class Reporter:
                 *_box_problems(rows),
                 *self._own_problems(now),
                 *self._slow_problems(now),
+                *self._mistake_problems(now),
                 *self._login_problems(now),
                 *self._stranger_problems(now),
                 *self._subscription_problems(now),
@@ -183,7 +185,9 @@ class Reporter:
             "not retained, for lack of room": vitals.refused_retained_full,
         }
         told = ", ".join(f"{count} {cause}" for cause, count in causes.items() if count)
-        text = f"{vitals.dropped()} messages were dropped since the start ({told})"
+        text = (
+            f"{several(vitals.dropped(), 'message[s] [was|were] dropped')} since the start ({told})"
+        )
         remedy = "see which clients are away or slow; the limits stand in [mqtt]"
         return [ProblemStatus(Severity.WARNING, text, remedy)]
 
@@ -193,7 +197,7 @@ class Reporter:
             return []
         problems = []
         if vitals.publishers_slowed:
-            text = f"clients published too fast and were slowed {vitals.publishers_slowed} times"
+            text = f"clients published too fast and were slowed {times(vitals.publishers_slowed)}"
             remedy = "nothing is lost; the rate is mqtt.publish_rate_max"
             problems.append(ProblemStatus(Severity.NOTICE, text, remedy))
         moving = self._node.broker.moving
@@ -203,8 +207,8 @@ class Reporter:
             remedy = "give one of them another client id: they take the session from each other"
             problems.append(ProblemStatus(Severity.WARNING, text, remedy))
         if vitals.comebacks_slowed:
-            times = vitals.comebacks_slowed
-            text = f"clients that were cut off came back at once and had to wait {times} times"
+            often = times(vitals.comebacks_slowed)
+            text = f"clients that were cut off came back at once and had to wait {often}"
             remedy = "the log says which and why; older clients cannot be told otherwise"
             problems.append(ProblemStatus(Severity.NOTICE, text, remedy))
         return problems
@@ -214,13 +218,24 @@ class Reporter:
         at = vitals.last_subscription_refused_at
         if not at or now - at > DROPS_SHOWN_S:
             return []
-        text = f"{vitals.subscriptions_refused_full} subscriptions were refused: there are too many"
+        refused = vitals.subscriptions_refused_full
+        text = f"{several(refused, 'subscription[s] [was|were] refused')}: there are too many"
         remedy = "see gwctl sessions for whose; the limits stand in [mqtt]"
+        return [ProblemStatus(Severity.WARNING, text, remedy)]
+
+    def _mistake_problems(self, now: float) -> list[ProblemStatus]:
+        vitals = self._node.broker.vitals
+        at = vitals.last_internal_error_at
+        if not at or now - at > DROPS_SHOWN_S:
+            return []
+        cut_off = several(vitals.internal_errors, "client[s] [was|were] cut off")
+        text = f"{cut_off} by a mistake of this gateway since the start"
+        remedy = "gwctl log says more; please report what stands there"
         return [ProblemStatus(Severity.WARNING, text, remedy)]
 
     def _login_problems(self, now: float) -> list[ProblemStatus]:
         vitals = self._node.broker.vitals
-        text = f"{vitals.logins_wrong} logins were wrong since the start"
+        text = f"{several(vitals.logins_wrong, 'login[s] [was|were] wrong')} since the start"
         if vitals.logins_busy:
             text += f", {vitals.logins_busy} refused for too many came at once"
         remedy = "the log says from which addresses"
@@ -228,7 +243,7 @@ class Reporter:
 
     def _stranger_problems(self, now: float) -> list[ProblemStatus]:
         vitals = self._node.broker.vitals
-        text = f"clients without a user were refused {vitals.refused_strangers} times"
+        text = f"clients without a user were refused {times(vitals.refused_strangers)}"
         remedy = 'gwctl user add, and tell them; or set mqtt.allow_anonymous = "everywhere"'
         return _notice_of_late(vitals.last_stranger_at, now, text, remedy)
 
@@ -255,7 +270,8 @@ class Reporter:
         problems = self._room_problems(now)
         if why := state.journal.refusing:
             text, _, remedy = why.partition("; ")
-            text = f"nothing new is kept: {text}. {state.vitals.refused_disk} were refused so far"
+            refused = several(state.vitals.refused_disk, "[was|were] refused")
+            text = f"nothing new is kept: {text}. {refused} so far"
             problems.append(ProblemStatus(Severity.ERROR, text, remedy))
         return problems
 
@@ -268,7 +284,8 @@ class Reporter:
         text, _, remedy = why.partition("; ")
         if not why:
             text, remedy = "messages that waited took all the room", "see gwctl sessions for whose"
-        text = f"{text}. {vitals.refused_room_full} that must be kept were refused so far"
+        refused = several(vitals.refused_room_full, "that must be kept [was|were] refused")
+        text = f"{text}. {refused} so far"
         severity = Severity.ERROR if why else Severity.WARNING
         return [ProblemStatus(severity, text, remedy)]
 
@@ -276,7 +293,7 @@ class Reporter:
         count = self._node.broker.traces()
         if not count:
             return []
-        text = "somebody runs gwctl trace" if count == 1 else f"gwctl trace runs {count} times"
+        text = "somebody runs gwctl trace" if count == 1 else f"gwctl trace runs {times(count)}"
         remedy = "end what nobody looks at: the topics that it watches cost more than others"
         return [ProblemStatus(Severity.NOTICE, text, remedy)]
 
@@ -291,11 +308,13 @@ def _notice_of_late(at: float, now: float, text: str, remedy: str) -> list[Probl
 def _loss_problems(losses: Losses, now: float) -> list[ProblemStatus]:
     problems = []
     if now - losses.dropped_at < DROPS_SHOWN_S:
-        text = f"{losses.dropped} messages for other gateways were dropped since the start"
+        text = several(losses.dropped, "message[s] for other gateways [was|were] dropped")
+        text += " since the start"
         remedy = "they did not take them for long: see to their network and load"
         problems.append(ProblemStatus(Severity.ERROR, text, remedy))
     if now - losses.unknown_at < DROPS_SHOWN_S:
-        text = f"{losses.unknown} subscriptions were confirmed before every gateway knew them"
+        text = several(losses.unknown, "subscription[s] [was|were] confirmed")
+        text += " before every gateway knew them"
         remedy = "a gateway answers slowly: see its round trip and load"
         problems.append(ProblemStatus(Severity.WARNING, text, remedy))
     if now - losses.unkept_at < DROPS_SHOWN_S:

@@ -47,6 +47,12 @@ def test_what_the_broker_holds_and_every_count_is_described():
     assert sorted(name.strip("`") for name in named) == sorted(wanted)
 
 
+def test_the_example_in_the_readme_is_what_gwctl_prints():
+    page = (REPORTS / "make-run.txt").read_text()
+    example = "".join(f"    {line}\n" if line else "\n" for line in page.splitlines())
+    assert f"\n\n{example}\n" in (DOCS.parent / "README.md").read_text()
+
+
 def test_the_example_for_operators_is_what_gwctl_prints():
     example = (REPORTS / "one-dead-one-suspect.txt").read_text()
     assert f"```\n{example}```\n" in (DOCS / "operating.md").read_text()

@@ -18,7 +18,7 @@ MEASURED = ("gateway", "bench", "demo", "firmware-clients")
 
 # Every module and package of gateway/ by floor. A new one must be given its place.
 FLOORS: dict[str, int] = {
-    **dict.fromkeys(("errors", "limits", "ids", "tickets", "timers"), 0),
+    **dict.fromkeys(("errors", "limits", "ids", "tickets", "timers", "wording"), 0),
     **dict.fromkeys(("arrival", "clock", "config", "copy_place", "digest"), 1),
     **dict.fromkeys(("effects", "moves"), 1),
     **dict.fromkeys(("keyring", "table"), 1),
@@ -40,8 +40,8 @@ BESIDE: dict[str, set[str]] = {
     "config_loader": {"config", "config_file", "config_reader", "errors"},
     "notify": set(),
     "devices": {"config", "config_loader", "errors", "limits", "notify"},
-    "ctl": {"control", "control_commands", "control_lines", "doctor"},
-    "doctor": {"config", "config_document", "config_loader"},
+    "ctl": {"control", "control_commands", "control_lines", "doctor", "wording"},
+    "doctor": {"config", "config_document", "config_loader", "wording"},
     "setup": {
         *("config", "config_checks", "config_keys", "config_reader", "config_report"),
         *("config_rules", "config_loader", "board", "ids", "notify"),

@@ -260,6 +260,27 @@ def test_strangers_at_the_door_are_a_notice_that_says_how_to_let_them_in() -> No
     assert status(a).problems == ()
 
 
+def test_what_happened_once_is_told_in_the_words_for_one() -> None:
+    room = Room()
+    (a,) = room.linked("a")
+    vitals, now = a.node.broker.vitals, room.now
+    vitals.dropped_queue_full, vitals.last_drop_at = 1, now
+    vitals.publishers_slowed, vitals.comebacks_slowed, vitals.last_slowed_at = 1, 1, now
+    vitals.subscriptions_refused_full, vitals.last_subscription_refused_at = 1, now
+    vitals.logins_wrong, vitals.last_login_refused_at = 1, now
+    vitals.refused_strangers, vitals.last_stranger_at = 1, now
+    vitals.internal_errors, vitals.last_internal_error_at = 1, now
+    assert sorted(problem.text for problem in status(a).problems) == [
+        "1 client was cut off by a mistake of this gateway since the start",
+        "1 login was wrong since the start",
+        "1 message was dropped since the start (1 at full queues)",
+        "1 subscription was refused: there are too many",
+        "clients published too fast and were slowed once",
+        "clients that were cut off came back at once and had to wait once",
+        "clients without a user were refused once",
+    ]
+
+
 def test_wrong_logins_are_a_notice_for_a_while() -> None:
     room = Room()
     (a,) = room.linked("a")

@@ -27,6 +27,7 @@ def publish(connection: Connection, data: bytes) -> bool:
     packet_id, tail = data[id_at : id_at + 2], data[id_at + 2 :]
     if len(packet_id) < 2 or packet_id == b"\0\0":
         return False
+    vitals = broker.vitals
     wanted, dialect = route.is_wanted(), outbox.dialect
     # A 5.0 client is told that nobody listens, and knows how much it may have unanswered.
     if dialect and (not wanted or tail[:1] != b"\0" or session.unreleased):
@@ -40,7 +41,10 @@ def publish(connection: Connection, data: bytes) -> bool:
         )
         publish_run(broker, [message], route, None)
     else:
-        broker.vitals.messages_in += 1
+        vitals.messages_in += 1
+        vitals.payload_bytes_in += len(tail)
+    vitals.packets_in += 1
+    vitals.others_out += 1
     outbox.send(b"\x40\x02" + packet_id)
     return True
 

@@ -206,4 +206,4 @@ def _say(connection: Connection, reason: Reason, data: bytes | None) -> None:
         why = "its maximum packet size leaves no room for AUTH"
         _refuse(connection, Reason.PACKET_TOO_LARGE, why)
         return
-    connection.outbox.send(frame)
+    connection.send(frame)

@@ -619,4 +619,4 @@ class Broker:
 
 def _on_pingreq(connection: Connection, packet: Packet) -> None:
     """PINGREQ, section 3.12 [MQTT-3.12.4-1]."""
-    connection.outbox.send(b"\xd0\x00")
+    connection.send(b"\xd0\x00")

@@ -346,7 +346,7 @@ def _admit(
     if session.number and packet.will is not None:
         keep_session(broker.journal, session, packet.will, None)
     outbox.dialect = MQTT5 if packet.version is Version.MQTT5 else MQTT3
-    outbox.send(answer)
+    connection.send(answer)
     broker.vitals.connections += 1
     connection.open(session, keep_alive_s(broker.settings, packet))
     # [MQTT-4.9.0-1]

@@ -38,6 +38,7 @@ DEAF_BYTES_MAX = 65_536  # the answers to these wait in memory; as for a client 
 ALONE_BYTES_MIN = 6  # a PUBLISH at QoS 1 with nothing in it
 ALONE_BYTES_MAX = 129  # its length is one byte, and no limit is smaller
 PUBACK = 0x40  # its first byte
+MISTAKE = "this gateway made a mistake over what it sent"
 _NOTHING: Any = ()  # an empty list costs 56 bytes, and most connections never need these two
 _SAID_BEFORE_CONNECT = (  # section 3.1.4.1: CONNACK may be sent for these
     Reason.UNSUPPORTED_PROTOCOL_VERSION,
@@ -233,6 +234,23 @@ class Connection:
         self._log(f"{detail or reason.name} ({reason:#x})")
         self.close(with_will=True)
 
+    def failed(self, now: float) -> None:
+        """A mistake of ours over what the client said: it is told so, and may come again.
+
+        What it said in this read is not acknowledged, for nobody knows how far it came.
+        """
+        if self.state is State.CLOSED:
+            return
+        self.broker.at(now)
+        self.broker.vitals.internal_errors += 1
+        self.broker.vitals.last_internal_error_at = now
+        self.acks.clear()
+        if self.wishes is UNKNOWN:  # there are no words that every version knows
+            self._log(MISTAKE)
+            self.close(with_will=False)
+        else:
+            self.refuse(Reason.IMPLEMENTATION_SPECIFIC_ERROR, MISTAKE)
+
     def unkept(self, why: str) -> None:
         """What it waits for could not be kept: it is not answered, and has to come again."""
         # [MQTT-4.8.0-2 of 3.1.1]
@@ -308,6 +326,11 @@ class Connection:
         """Adds an acknowledgement to those of the read at work; `why` for who wants to know."""
         self.acks.append(worded(answer, why, self.wishes, self.outbox))
 
+    def send(self, frame: bytes) -> None:
+        """One packet that is no message, and waits for nothing."""
+        self.broker.vitals.others_out += 1
+        self.outbox.send(frame)
+
     def _elsewhere(self, reason: Reason) -> Properties:
         """Where the client may go instead, section 4.11."""
         if reason is not Reason.USE_ANOTHER_SERVER or self.broker.draining is None:
@@ -318,7 +341,7 @@ class Connection:
         """The last words, unless the client takes none as long as that [MQTT-3.1.2-24]."""
         frame = worded(answer, why, self.wishes, self.outbox)
         if not 0 < self.outbox.packet_bytes_max < len(frame):
-            self.outbox.send(frame)
+            self.send(frame)
 
     def _log(self, text: str) -> None:
         who = "a client"
@@ -384,18 +407,21 @@ class Connection:
         """Returns the offset of the first byte that was not handled."""
         state, lanes = self.state, self._moves.lanes
         index, total = 0, len(frames)
-        while index < total:
-            first, start, end = frames[index]
-            lane = lanes.get(first) if state is _OPEN else None
-            before = index
-            if lane is not None:
-                index = lane(self, data, frames, index)
-            if index == before:
-                self._move(first, data[start:end])
-                index += 1
-            if self.state is not state:  # opened or closed: what follows is another matter
-                return end
-        return rest
+        try:
+            while index < total:
+                first, start, end = frames[index]
+                lane = lanes.get(first) if state is _OPEN else None
+                before = index
+                if lane is not None:
+                    index = lane(self, data, frames, index)
+                if index == before:
+                    index += 1
+                    self._move(first, data[start:end])
+                if self.state is not state:  # opened or closed: what follows is another matter
+                    return end
+            return rest
+        finally:
+            self.broker.vitals.packets_in += index
 
     def _move(self, first: int, body: bytes) -> None:
         handler = self._moves.legal.get((self.state, PacketType(first >> 4)))
@@ -429,6 +455,7 @@ class Connection:
             if not outbox.pieces:
                 outbox.touched.append(outbox)
             outbox.pieces += acks
+            self.broker.vitals.others_out += len(acks)
             acks.clear()
             return
         self.acks, self._ticket = [], None
@@ -445,7 +472,9 @@ class Connection:
         """A ticket is free: what waits at the head of the line leaves [MQTT-4.6.0-2]."""
         pausing = not self.reading
         while self._pending and self._pending[0][0].waiting == 0:
-            self.outbox.send(*self._pending.pop(0)[1])
+            acks = self._pending.pop(0)[1]
+            self.broker.vitals.others_out += len(acks)
+            self.outbox.send(*acks)
         if pausing and self.reading:
             self.outbox.touch()
 

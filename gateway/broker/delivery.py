@@ -49,6 +49,7 @@ def publish(
     before (`unkeepable`).
     """
     broker.vitals.messages_in += 1
+    broker.vitals.payload_bytes_in += len(message.payload)
     stamp = None
     outlets = route.elsewhere
     # [MQTT-3.3.1-8]
@@ -87,8 +88,9 @@ def publish_run(
     route: Route,
     ticket: Callable[[], Ticket] | None,
 ) -> None:
-    """Takes messages of one client, topic and QoS, not retained, that go somewhere (`publish`)."""
+    """Takes messages of one client, topic, length and QoS, none retained, that go somewhere."""
     broker.vitals.messages_in += len(messages)
+    broker.vitals.payload_bytes_in += len(messages) * len(messages[0].payload)
     deliver_run(broker, messages, route, ticket)
     for outlet in route.elsewhere:
         held = ticket() if ticket is not None else None

@@ -46,20 +46,25 @@ def publish_plain(connection: Connection, data: bytes, frames: list[Frame], inde
             return index
         if route.live is None:
             return publish_run_of(connection, data, frames, index)
-        run = index
-        while run < total:
+        payload_bytes = 0
+        for run in range(index, total):
             first, start, end = frames[run]
-            at = start + size
-            if first != PLAIN_PUBLISH or at + dialect > end or not data.startswith(field, start):
+            at = start + size + dialect
+            if first != PLAIN_PUBLISH or at > end or not data.startswith(field, start):
                 break
-            if dialect and data[at]:
+            if dialect and data[at - 1]:
                 break
-            run += 1
+            payload_bytes += end - at
+        else:
+            run = total
         if run == index:
             return index
         if route.special or route.shared:
             _give_special(connection, data, frames, index, run, route)
-        _forward(data, frames, index, run, dialect, route, connection.broker.vitals)
+        vitals = connection.broker.vitals
+        vitals.payload_bytes_in += payload_bytes
+        vitals.payload_bytes_out += payload_bytes * (len(route.live[0]) + len(route.live[1]))
+        _forward(data, frames, index, run, dialect, route, vitals)
         index = run
     return index
 

@@ -111,6 +111,8 @@ def received(connection: Connection, data: bytes, frames: list[Frame], index: in
         answer = bytearray(data[frames[begin][1] - 2 : frames[index - 1][2]])
         answer[::4] = b"\x62" * (index - begin)  # the same packet ids, behind another first byte
         connection.acks.append(bytes(answer))
+        more = index - begin - 1  # than the one packet that this looks like
+        connection.broker.vitals.others_out += more
     return index
 
 

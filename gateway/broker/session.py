@@ -221,9 +221,12 @@ class Session:
             outbox.touched.append(outbox)
         pieces, dialect = outbox.pieces, outbox.dialect
         if qos == 0:
+            # those of another gateway may differ in length
+            self.vitals.payload_bytes_out += sum([len(message.payload) for message in messages])
             for message in messages:
                 pieces += message.parts(dialect, 0, False, now)
             return []
+        self.vitals.payload_bytes_out += len(messages) * len(messages[0].payload)
         inflight, packet_id, key = self.sending(), self._last_id, dialect << 3 | qos << 1
         first, last = PACKET_IDS[self.halves & 1]
         if self.room.hold_run(messages):
@@ -459,6 +462,7 @@ class Session:
         head, tail = outbox.parts(message, 0, retain, now)
         if self._fits(outbox, len(head) + len(tail)):
             self.vitals.messages_out += 1
+            self.vitals.payload_bytes_out += len(message.payload)
             outbox.send(head, tail)
             if outbox.tap is not None:
                 outbox.tap.sent(self.client_id, message, 0, retain, now)
@@ -480,6 +484,7 @@ class Session:
         self.sending()[packet_id] = delivery
         self.large |= delivery[0].is_large()
         self.vitals.messages_out += 1
+        self.vitals.payload_bytes_out += len(delivery[0].payload)
         return packet_id
 
     def _not_sent(self, packet_id: int) -> None:
@@ -493,6 +498,7 @@ class Session:
         if packet_id in self.unsent:
             self.unsent[packet_id] = True  # for this connection, too, when PUBREC is on disk
         else:
+            self.vitals.others_out += 1
             outbox.send(b"\x62\x02", packet_id.to_bytes(2, "big"))
 
     def _send_again(self, outbox: Outbox, packet_id: int, delivery: Delivery, now: float) -> None:
@@ -523,6 +529,8 @@ class Session:
             return False
         if dup:
             head = bytes((head[0] | _DUP,)) + head[1:]
+            self.vitals.others_out += 1
+            self.vitals.payload_bytes_out += len(message.payload)
         outbox.send(head, packet_id.to_bytes(2, "big"), tail)
         if outbox.tap is not None:
             outbox.tap.sent(self.client_id, message, qos, retain, now, packet_id, dup)

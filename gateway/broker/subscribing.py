@@ -172,12 +172,12 @@ def _too_many(broker: BrokerState, session: Session, name: str) -> str:
 
 def _unsuback(connection: Connection, answer: bytes) -> None:
     if connection.state is State.OPEN:
-        connection.outbox.send(answer)
+        connection.send(answer)
 
 
 def _say(connection: Connection, answer: bytes, session: Session, shown: list[str]) -> None:
     """SUBACK, and behind it what is retained under the new filters."""
     if connection.state is not State.OPEN:
         return
-    connection.outbox.send(answer)
+    connection.send(answer)
     begin(connection.broker, session, shown)

@@ -2,9 +2,8 @@
 
 A subscription gets the present values at once, as if they were retained; from then on what has changed,
 at most once an interval. The messages are QoS 0 and this gateway's own: they are in no store, on no disk
-and on no link. A figure is worked out when somebody subscribes to its topic, and not before. A name is
-missing where Mosquitto counts what is not counted here: packets of all kinds, bytes of payloads.
-Must not know the mesh.
+and on no link. A figure is worked out when somebody subscribes to its topic, and not before. Missing are
+Mosquitto's figures of its own memory (heap/...), which is one allocator's view. Must not know the mesh.
 """
 
 from collections.abc import Callable, Iterator, Sized
@@ -111,6 +110,10 @@ class SysTopics:
             "clients/maximum": lambda: str(vitals.clients_max),
             "bytes/received": lambda: str(vitals.bytes_in),
             "bytes/sent": lambda: str(vitals.bytes_out),
+            "messages/received": lambda: str(vitals.packets_in),
+            "messages/sent": lambda: str(vitals.packets_out()),
+            "publish/bytes/received": lambda: str(vitals.payload_bytes_in),
+            "publish/bytes/sent": lambda: str(vitals.payload_bytes_out),
             "publish/messages/received": lambda: str(vitals.messages_in),
             "publish/messages/sent": lambda: str(vitals.messages_out),
             "publish/messages/dropped": lambda: str(vitals.dropped()),
@@ -132,6 +135,8 @@ class SysTopics:
 def _totals(vitals: Vitals) -> dict[str, int]:
     """What has a load, by its name below load/."""
     return {
+        "messages/received": vitals.packets_in,
+        "messages/sent": vitals.packets_out(),
         "publish/received": vitals.messages_in,
         "publish/sent": vitals.messages_out,
         "publish/dropped": vitals.dropped(),

@@ -14,6 +14,10 @@ class Vitals:
     messages_out: int = 0
     bytes_in: int = 0  # of MQTT, from clients
     bytes_out: int = 0  # the same, to them
+    payload_bytes_in: int = 0  # of messages_in
+    payload_bytes_out: int = 0  # of messages_out, and of messages that were sent again
+    packets_in: int = 0  # of every kind, from clients
+    others_out: int = 0  # packets to clients besides messages_out: answers, messages sent again
     sockets: int = 0  # that were opened
     connections: int = 0  # that were let in
     dropped_congested: int = 0  # QoS 0 to a client that does not read
@@ -48,6 +52,7 @@ class Vitals:
     last_refused_at: float = 0.0  # of the seven above, monotonic seconds; 0: never
     handshakes_failed: int = 0  # connections with which there was no TLS
     protocol_errors: int = 0
+    internal_errors: int = 0  # connections ended by a mistake of ours
     publishers_slowed: int = 0  # times that a client was not read, for it published too fast
     comebacks_slowed: int = 0  # times that CONNECT was answered late, after a client was cut off
     takeovers_slowed: int = 0  # times that CONNECT was answered late: two clients with one id
@@ -61,6 +66,7 @@ class Vitals:
     messages_out_per_s: float = 0.0
     last_drop_at: float = 0.0  # monotonic seconds; 0: never
     last_slowed_at: float = 0.0  # the same
+    last_internal_error_at: float = 0.0  # the same
     last_login_refused_at: float = 0.0  # the same, wrong or busy
     last_stranger_at: float = 0.0  # the same
     last_subscription_refused_at: float = 0.0  # the same, for there were too many
@@ -93,6 +99,10 @@ class Vitals:
         """Every count, by its name."""
         names = [each.name for each in fields(self) if each.type is int]
         return {name: getattr(self, name) for name in names if not name.startswith("_")}
+
+    def packets_out(self) -> int:
+        """Packets of every kind to clients."""
+        return self.messages_out + self.others_out
 
     def dropped(self) -> int:
         """Messages that a limit cost, in all."""

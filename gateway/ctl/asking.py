@@ -22,7 +22,7 @@ from gateway.control_lines import (
 from gateway.ctl import streams, views
 from gateway.ctl.client import UnreachableError, ask, find_socket, follow
 from gateway.ctl.exits import DEGRADED, DONE, UNREACHABLE
-from gateway.ctl.parser import arguments_of, secrets_of
+from gateway.ctl.parser import arguments_of, needs_secret, secrets_of
 from gateway.ctl.screen import Screen
 from gateway.ctl.text import clean
 
@@ -33,8 +33,10 @@ def run(options: argparse.Namespace) -> int:
     """Exit status 0; 1 when the gateway refuses, 2 when it cannot be asked."""
     command: Command = options.command
     try:
-        request = encode_request(command.words, arguments_of(options) | _secrets(options))
-        path = find_socket(options.socket)
+        path, arguments = find_socket(options.socket), arguments_of(options)
+        if needs_secret(command):  # what else is wrong is said before somebody types it
+            decode_answer(ask(path, encode_request(command.words, arguments)))
+        request = encode_request(command.words, arguments | _secrets(options))
         if command.stream:
             return _follow(command, path, request, options.json)
         return _show(command, decode_answer(ask(path, request)), options.json)

@@ -6,13 +6,15 @@ A count that has no words here is in the document only. Must not know where they
 from gateway.control import BrokerStatus
 from gateway.ctl.text import Line, Span, wrap
 from gateway.ctl.units import count
+from gateway.wording import agreed
 
-# What went wrong, or was kept from it, by the counter's name. Others are traffic, or have a column.
+# What went wrong, or was kept from it, by the counter's name, in the form of `agreed`. Others are
+# traffic, or have a column.
 _WORDS = {
-    "dropped_queue_full": "messages lost at full queues",
+    "dropped_queue_full": "message[s] lost at full queues",
     "dropped_room_full": "lost because too much waits for all sessions together",
     "dropped_congested": "lost to clients that do not read",
-    "dropped_too_large": "too large for their client",
+    "dropped_too_large": "too large for [its|their] client",
     "dropped_expired": "expired",
     "dropped_shared": "lost for want of a member of a shared subscription",
     "shared_again": "sent again to another member of one",
@@ -20,42 +22,44 @@ _WORDS = {
     "refused_room_full": "refused because too much waits for all sessions together",
     "refused_disk": "refused by the disk",
     "refused_by_rule": "refused by a rule",
-    "refused_own": "refused because they were to $SYS",
-    "refused_payload": "refused because they were not the text they said",
-    "subscriptions_refused_full": "subscriptions refused because there were too many",
-    "subscriptions_refused_by_rule": "subscriptions refused by a rule",
-    "publishers_slowed": "times a publisher was slowed",
-    "comebacks_slowed": "times a client that was cut off came back too soon",
-    "takeovers_slowed": "times two clients with one id took its session from each other too often",
-    "sessions_came": "sessions came from other gateways",
-    "sessions_went": "sessions went to other gateways",
-    "sessions_bare": "sessions went on without what waits at a gateway that did not answer",
-    "sessions_merged": "sessions got later what had waited elsewhere",
-    "sessions_expired": "sessions expired",
-    "connections_refused": "connections refused",
-    "refused_per_address": "connections turned away because their address had its share",
-    "closed_unauthenticated": "closed before they said who they are",
-    "closed_unfinished": "closed because others needed the room of their packets",
-    "closed_unread": "closed because others needed the room of what they did not read",
+    "refused_own": "refused because [it was|they were] to $SYS",
+    "refused_payload": "refused because [it was|they were] not the text [it|they] said",
+    "subscriptions_refused_full": "subscription[s] refused because there were too many",
+    "subscriptions_refused_by_rule": "subscription[s] refused by a rule",
+    "publishers_slowed": "time[s] a publisher was slowed",
+    "comebacks_slowed": "time[s] a client that was cut off came back too soon",
+    "takeovers_slowed": "time[s] two clients with one id took its session from each other too often",
+    "sessions_came": "session[s] came from other gateways",
+    "sessions_went": "session[s] went to other gateways",
+    "sessions_bare": "session[s] went on without what waits at a gateway that did not answer",
+    "sessions_merged": "session[s] got later what had waited elsewhere",
+    "sessions_expired": "session[s] expired",
+    "connections_refused": "connection[s] refused",
+    "refused_per_address": "connection[s] turned away because [its|their] address had its share",
+    "closed_unauthenticated": "closed before [it|they] said who [it is|they are]",
+    "closed_unfinished": "closed because others needed the room of [its|their] packets",
+    "closed_unread": "closed because others needed the room of what [it|they] did not read",
     "refused_full": "turned away because there were too many clients or sessions",
-    "refused_proxies": "connections to a port for proxies from elsewhere",
-    "malformed_proxies": "connections of proxies without their header",
-    "handshakes_failed": "TLS handshakes that failed",
-    "logins_wrong": "wrong logins",
-    "logins_busy": "logins refused because too many came at once",
-    "protocol_errors": "clients cut off because they broke the protocol",
+    "refused_proxies": "connection[s] to a port for proxies from elsewhere",
+    "malformed_proxies": "connection[s] of [a proxy|proxies] without [its|their] header",
+    "handshakes_failed": "TLS handshake[s] that failed",
+    "logins_wrong": "wrong login[s]",
+    "logins_busy": "login[s] refused because too many came at once",
+    "protocol_errors": "client[s] cut off because [it|they] broke the protocol",
+    "internal_errors": "client[s] cut off by a mistake of this gateway",
 }
 
 
 def lines(broker: BrokerStatus, width: int) -> list[Line]:
     """ "broker: 12 sessions, 40 subscriptions (3 shared), 120 retained messages. ..."."""
-    text = f"broker: {count(broker.sessions)} sessions, {count(broker.subscriptions)} subscriptions"
+    text = f"broker: {_said(broker.sessions, 'session[s]')}"
+    text += f", {_said(broker.subscriptions, 'subscription[s]')}"
     text += f" ({count(broker.shared_subscriptions)} shared)" if broker.shared_subscriptions else ""
-    text += f", {count(broker.retained)} retained messages."
+    text += f", {_said(broker.retained, 'retained message[s]')}."
     if broker.replays:
-        text += f" {count(broker.replays)} sessions are being sent what is retained."
+        text += f" {_said(broker.replays, 'session[s] [is|are] being sent what is retained.')}"
     told = [
-        f"{count(broker.counters[name])} {words}"
+        _said(broker.counters[name], words)
         for name, words in _WORDS.items()
         if broker.counters.get(name)
     ]
@@ -63,3 +67,7 @@ def lines(broker: BrokerStatus, width: int) -> list[Line]:
         text += f" Since the start: {', '.join(told)}."
     first, *more = wrap(text, width - 2)
     return [[Span(first)], *([Span(f"  {line}")] for line in more)]
+
+
+def _said(number: int, words: str) -> str:
+    return f"{count(number)} {agreed(number, words)}"

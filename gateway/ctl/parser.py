@@ -72,6 +72,11 @@ def secrets_of(options: argparse.Namespace) -> list[str]:
     return [s.name for s in secrets if not s.option or getattr(options, PREFIX + s.name)]
 
 
+def needs_secret(command: Command) -> bool:
+    """Whether the command is not done without one."""
+    return any(each.kind is Kind.SECRET and not each.option for each in command.arguments)
+
+
 def words_of(options: argparse.Namespace) -> list[str]:
     """The same command as words, without the hosts: what another box is to run."""
     command: Command = options.command

@@ -33,6 +33,7 @@ from gateway.ctl.text import (
     wrap,
 )
 from gateway.ctl.units import celsius, count, duration, load, milliseconds, percent, size
+from gateway.wording import agreed, several
 
 WIDTH_MIN = 80
 LIFE_DAYS_MAX = 36_500  # a card that outlives its box is shown no longer
@@ -88,9 +89,13 @@ def _summary(status: Status, width: int) -> list[Line]:
 
 def _store(store: StoreStatus, width: int) -> list[Line]:
     """ "disk: ok. 31 MB written in 1204 commits of 3.1ms; ..."."""
-    words = f"{size(store.written_bytes)} written in {count(store.commits)} commits of"
-    words += f" {milliseconds(store.commit_ms)}; {count(store.messages_never_written)} messages"
-    words += f" needed no disk; {size(store.free_bytes)} free"
+    commits, unwritten = store.commits, store.messages_never_written
+    words = f"{size(store.written_bytes)} written"
+    words += (
+        f" in {count(commits)} {agreed(commits, 'commit[s]')} of {milliseconds(store.commit_ms)}"
+    )
+    words += f"; {count(unwritten)} {agreed(unwritten, 'message[s]')} needed no disk"
+    words += f"; {size(store.free_bytes)} free"
     if store.card_life_days is not None:
         days = min(store.card_life_days, LIFE_DAYS_MAX)
         words += f"; at this rate a card lasts {duration(days * 86_400)}"
@@ -111,7 +116,8 @@ def _copies(copies: CopyStatus, width: int) -> list[Line]:
     if copies.behind_bytes:
         words += f" {size(copies.behind_bytes)} on their way."
     if copies.not_waited:
-        words += f" It was too slow to be waited for {count(copies.not_waited)} times."
+        often = f"{count(copies.not_waited)} {agreed(copies.not_waited, 'time[s]')}"
+        words += f" It was too slow to be waited for {often}."
     if copies.keeps:
         names = ", ".join(keep_ends(clean(name), 32) for name in copies.keeps)
         words += f" Copies kept here: of {names}."
@@ -124,11 +130,11 @@ def _copies(copies: CopyStatus, width: int) -> list[Line]:
 
 def _tls(tls: TlsStatus, width: int) -> list[Line]:
     """ "TLS: certificate ends 2027-01-31, in 67 days; ...", and its fingerprint on a line of its own."""
-    ends = f"ends {clean(tls.ends)[:10]}"
+    ends, days = f"ends {clean(tls.ends)[:10]}", round(tls.ends_days)
     if tls.self_made:
         ends += ", made by the gateway itself"
     else:
-        ends += f", in {tls.ends_days:.0f} days" if tls.ends_days >= 0 else ", which is past"
+        ends += f", in {several(days, 'day[s]')}" if tls.ends_days >= 0 else ", which is past"
     words = f"TLS: certificate {ends}; clients' certificates: {clean(tls.client_certificates)}."
     indent = " " * 2
     print_of = f"SHA-256 {clean(tls.certificate_sha256)}"
@@ -143,8 +149,7 @@ def _states(gateways: tuple[GatewayStatus, ...]) -> str:
         number = sum(gateway.state is state for gateway in gateways)
         if number:
             counts.append(f"{number} {state}")
-    noun = "gateway" if len(gateways) == 1 else "gateways"
-    return f"{len(gateways)} {noun}" + (f": {', '.join(counts)}" if counts else "")
+    return several(len(gateways), "gateway[s]") + (f": {', '.join(counts)}" if counts else "")
 
 
 def _gateways(rows: tuple[GatewayStatus, ...], width: int) -> list[Line]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.ctl.text import Line, Span, Style, clean
 from gateway.ctl.views import seconds, words
+from gateway.wording import agreed
 
 LEVELS = {"warning": Style.DOUBTFUL, "error": Style.BAD, "critical": Style.BAD}
 STEPS = {"waits": Style.DOUBTFUL, "lost": Style.BAD, "refused": Style.BAD}
@@ -81,9 +82,11 @@ def _missed(document: dict[str, Any]) -> list[Line]:
     if not missed:
         return []
     where = document.get("gateway")
-    gap = f"({words(missed)} lines were lost: this terminal reads too slowly)"
+    lost = agreed(missed, "line[s] [was|were] lost: this terminal reads too slowly")
     if where:
-        gap = f"({words(missed)} messages at {words(where)} were left out: too many to show)"
+        left = agreed(missed, "[was|were] left out: too many to show")
+        lost = f"{agreed(missed, 'message[s]')} at {words(where)} {left}"
+    gap = f"({words(missed)} {lost})"
     return [[Span(gap, Style.DOUBTFUL)]]
 
 

@@ -197,7 +197,8 @@ def lines(command: str, document: dict[str, Any], width: int) -> list[Line]:
 def config(document: dict[str, Any]) -> list[Line]:
     """TOML, which JSON's texts, figures and lists are as well: what is seen can be written."""
     sections = {name: each for name, each in document.items() if isinstance(each, dict)}
-    shown = [line for name, section in sections.items() for line in _keys(name, section)]
+    shown: list[Line] = [[Span(f"# {words(document['file'])}")]] if "file" in document else []
+    shown += [line for name, section in sections.items() for line in _keys(name, section)]
     for name, each in document.items():
         for section in each if isinstance(each, list) else ():
             shown += [[], [Span(f"[[{words(name)}]]", Style.HEADING)], *_keys("", section)]

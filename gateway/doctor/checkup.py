@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.config import Config, ConfigError
 from gateway.config_document import differences, from_document, to_document
-from gateway.config_loader import load_config
+from gateway.config_loader import DEFAULT_PATH, load_config
 from gateway.doctor import disk, network, ports, system
 from gateway.doctor.finding import Finding, error, ok, warning
 
@@ -25,11 +25,18 @@ Ask = Callable[[str, str], dict[str, Any] | None]
 def checkup(
     config_file: str, ask: Ask, usual_socket: str, root: Path = Path("/")
 ) -> Iterator[Finding]:
-    """Each finding as soon as it is made. `usual_socket` is where gatewayd is asked if the file does not
-    say; `root`: see `system.py`."""
+    """Each finding as soon as it is made.
+
+    `config_file` is empty for the one that gatewayd runs with, or would. `usual_socket` is where
+    gatewayd is asked if the file does not say; `root`: see `system.py`.
+    """
+    running, socket = (None if config_file else ask(usual_socket, "config")), usual_socket
+    config_file = config_file or _file_of(running) or DEFAULT_PATH
     config, mistake = configuration(config_file)
-    socket = usual_socket if config is None else config.gateway.control_socket
-    running, status = ask(socket, "config"), ask(socket, "status")
+    if running is None:
+        socket = usual_socket if config is None else config.gateway.control_socket
+        running = ask(socket, "config")
+    status = ask(socket, "status")
     yield from _configurations(config_file, config, mistake, running)
     yield network.control(socket)
     yield from system.gatewayd(root, status)
@@ -53,14 +60,24 @@ def configuration(path: str) -> tuple[Config | None, ConfigError | None]:
         return None, problem
 
 
+def _file_of(running: dict[str, Any] | None) -> str:
+    """The file that this gatewayd read when it started; empty: none answers, or it is of a version
+    that does not say."""
+    file = running.get("file") if running is not None else None
+    return file if isinstance(file, str) else ""
+
+
 def _configurations(
     path: str, config: Config | None, mistake: ConfigError | None, running: dict[str, Any] | None
 ) -> Iterator[Finding]:
     """The file, and whether gatewayd runs with it."""
-    check = "configuration"
+    check, file = "configuration", _file_of(running)
+    other = file if file and Path(file).resolve() != Path(path).resolve() else ""
     if mistake is not None and not isinstance(mistake.__cause__, PermissionError):
         remedy = "put it right, then start gatewayd"
-        if running is not None:
+        if other:
+            remedy = f"put it right; the gatewayd that answers here runs with {other}"
+        elif running is not None:
             remedy = (
                 "put it right: gatewayd runs with what it read before, and would not start again"
             )
@@ -72,15 +89,23 @@ def _configurations(
         )
     elif config is None:
         yield ok(check, f"this user may not read {path}; checked is what gatewayd runs with")
+    elif other:
+        text = f"{path}: correct, but gatewayd runs with {other}"
+        yield warning(check, text, "see what it has: gwctl config")
     else:
-        changed = differences(to_document(config), running) if running is not None else []
-        if changed:
-            more = ", ..." if len(changed) > DIFFERENCES_SHOWN else ""
-            names = ", ".join(changed[:DIFFERENCES_SHOWN]) + more
-            text = f"{path}: correct, but gatewayd runs with another {names}"
-            yield warning(check, text, "systemctl restart gatewayd; see what it has: gwctl config")
-        else:
-            yield ok(check, f"{path}: correct")
+        yield _compared(check, path, config, running)
+
+
+def _compared(check: str, path: str, config: Config, running: dict[str, Any] | None) -> Finding:
+    """Whether gatewayd, if it runs, has what the file says now."""
+    changed = differences(to_document(config), running) if running is not None else []
+    changed = [key for key in changed if key != "file"]
+    if not changed:
+        return ok(check, f"{path}: correct")
+    more = ", ..." if len(changed) > DIFFERENCES_SHOWN else ""
+    names = ", ".join(changed[:DIFFERENCES_SHOWN]) + more
+    text = f"{path}: correct, but gatewayd runs with another {names}"
+    return warning(check, text, "systemctl restart gatewayd; see what it has: gwctl config")
 
 
 def _running(document: dict[str, Any]) -> Config | None:

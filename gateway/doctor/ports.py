@@ -15,6 +15,7 @@ from datetime import datetime
 
 from gateway.doctor.finding import Finding, error, ok, warning
 from gateway.doctor.network import START, TIMEOUT_S, reachable
+from gateway.wording import several
 
 # MQTT 3.1.1: a clean session, no client id, keep-alive of ten seconds.
 _CONNECT = bytes.fromhex("100c 0004 4d515454 04 02 000a 0000")
@@ -98,7 +99,7 @@ def certificate(check: str, der: bytes, now: datetime) -> Finding:
         text = f"ended on {ends:%Y-%m-%d}: clients refuse it"
         return error(check, text, "put a new one in its place")
     if days < DAYS_WARNING:
-        text = f"ends in {days} days, on {ends:%Y-%m-%d}"
+        text = f"ends in {several(days, 'day[s]')}, on {ends:%Y-%m-%d}"
         return warning(check, text, "put a new one in its place before that")
     return ok(check, f"valid until {ends:%Y-%m-%d}")
 

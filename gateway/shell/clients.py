@@ -117,14 +117,22 @@ class ClientProtocol(asyncio.Protocol):
             return  # it was not admitted
         try:
             self._connection.receive(data, self._runtime.now())
-        except Exception:  # a mistake of ours costs this client its connection, and nobody else
-            logger.exception("a client's bytes were not understood; it is cut off")
-            assert self._transport is not None
-            self._transport.abort()
+        except Exception:
+            self._fail(self._connection)
         if not self._runtime.scheduled:
             self._runtime.schedule()
         if len(data) >= FULL_READ_BYTES:
             self._let_others_come()
+
+    def _fail(self, connection: Connection) -> None:
+        """A mistake of ours costs this client its connection, and nobody else."""
+        logger.exception("a client's bytes were not understood; it is cut off")
+        try:
+            connection.failed(self._runtime.now())
+        except Exception:
+            logger.exception("the client could not be told")
+            assert self._transport is not None
+            self._transport.abort()
 
     def _let_others_come(self) -> None:
         """There is more, and the loop would read it up to 32 times over before it looks elsewhere."""
@@ -197,7 +205,10 @@ class ClientProtocol(asyncio.Protocol):
                 transport.pause_reading()
             else:
                 transport.resume_reading()
-                connection.resume()
+                try:
+                    connection.resume()
+                except Exception:
+                    self._fail(connection)
                 self._runtime.schedule()
 
     def _may_write(self, outbox: Outbox) -> bool:

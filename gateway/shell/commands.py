@@ -11,7 +11,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeAlias
 
-from gateway.control_commands import COMMANDS, Command, Kind, checked, find
+from gateway.control_commands import AWAITS, COMMANDS, Command, Kind, checked, find
 from gateway.control_lines import ControlError, Document, Request
 
 Answerer: TypeAlias = Callable[[Document], Document | Awaitable[Document]]
@@ -61,7 +61,7 @@ class Commands:
             raise ControlError(
                 "the gateway made a mistake over this", "see: journalctl -u gatewayd"
             ) from None
-        if command.changes:
+        if command.changes and AWAITS not in document:
             logger.info("gwctl %s: done%s", command.words, _named(command, arguments))
         return document
 

@@ -79,7 +79,7 @@ logger = logging.getLogger("gatewayd")
 class Daemon:
     """One running gateway."""
 
-    def __init__(self, config: Config, handed_over: HandedOver, disk: Disk) -> None:
+    def __init__(self, config: Config, file: str, handed_over: HandedOver, disk: Disk) -> None:
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._log = LogRing()
@@ -127,7 +127,7 @@ class Daemon:
         self._address = config.gateway.advertise or config.gateway.address
         self.commands = Commands()
         self.commands.answer(STATUS, lambda _: to_document(self._status()))
-        self.commands.answer(CONFIG, lambda _: config_document(config))
+        self.commands.answer(CONFIG, lambda _: {"file": file} | config_document(config))
         register_look(self.commands, self._runtime, config.gateway.name)
         register_watch(self.commands, self._runtime, config.gateway.name)
         self._log.register(self.commands)
@@ -494,14 +494,14 @@ async def _watchdog(interval_s: float) -> None:
         await asyncio.sleep(interval_s)
 
 
-async def _run(config: Config, handed_over: HandedOver, disk: Disk) -> int:
+async def _run(config: Config, file: str, handed_over: HandedOver, disk: Disk) -> int:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to load again
     try:
-        daemon = Daemon(config, handed_over, disk)
+        daemon = Daemon(config, file, handed_over, disk)
     except (StoreError, StoreFailure) as error:
         logger.error("%s", error)
         return 1
@@ -552,7 +552,7 @@ def main(arguments: Sequence[str] | None = None, disk: Disk | None = None) -> in
         return 0
     log_to_stderr(config.gateway.log_level)
     handed_over.hold()
-    return uvloop.run(_run(config, handed_over, disk or Disk()))
+    return uvloop.run(_run(config, str(Path(file).absolute()), handed_over, disk or Disk()))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from gateway.control_lines import ControlError, Document
 from gateway.mesh.mesh import Mesh
 from gateway.shell.commands import Commands
 from gateway.shell.runtime import Runtime
+from gateway.wording import several
 
 LOOK_S = 0.2
 REBOOT_S = 30.0  # for systemd to take notice, and to stop this process
@@ -86,7 +87,7 @@ class _Service:
         while self._broker.drained() and self._broker.clients():
             if self._broker.clients() != clients:
                 clients = self._broker.clients()
-                yield {"state": "drains", "text": f"{clients} clients are here"}
+                yield {"state": "drains", "text": several(clients, "client[s] [is|are] here")}
             await asyncio.sleep(LOOK_S)
         if self._broker.drained():
             logger.info("gwctl %s: no client is left", why)

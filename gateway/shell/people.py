@@ -10,6 +10,7 @@ from gateway.broker.keeping import PEOPLE
 from gateway.broker.logins import User
 from gateway.broker.people import RULES_MAX, USERS_MAX, People, rule_row, user_row
 from gateway.broker.scram import METHOD
+from gateway.control_commands import AWAITS
 from gateway.control_lines import ControlError, Document
 from gateway.shell.commands import Commands
 from gateway.shell.passwords import hashed, new_keys
@@ -18,6 +19,7 @@ from gateway.shell.runtime import Runtime
 PASSWORD_CHARACTERS_MIN = 8
 NAME_CHARACTERS_MAX = 128
 CONFIRMED_LOOKS = 20
+_PASSWORD_AWAITED: Document = {AWAITS: ["password"]}
 CONFIRMED_S = 2.0  # for so long the others are waited for: four heartbeats
 
 
@@ -47,6 +49,8 @@ class _People:
                 raise ControlError(f"the user {name} exists", "see: gwctl user passwd")
             if len(self._people.users) >= USERS_MAX:
                 raise ControlError(f"there are {USERS_MAX} users", "remove one first")
+            if not arguments["password"]:
+                return _PASSWORD_AWAITED
             user, note = await _user(name, arguments["password"], groups)
             late = await self._change(user_row(name, user))
         return {"done": f"the user {name} may log in{note}{late}"}
@@ -55,6 +59,8 @@ class _People:
         name = arguments["user"]
         async with self._one_by_one:
             groups = self._known(name).groups
+            if not arguments["password"]:
+                return _PASSWORD_AWAITED
             user, note = await _user(name, arguments["password"], groups)
             late = await self._change(user_row(name, user))
         done = f"{name} has a new password; who was connected with the old one is not now"

@@ -26,6 +26,7 @@ from gateway.shell.certificate import (
     load,
     readable_by_others,
 )
+from gateway.wording import several
 
 OWN_FILE = "server.pem"
 ENDS_SOON_DAYS = 30.0
@@ -205,7 +206,7 @@ def _dates(loaded: Loaded, now_s: float, file: Path) -> list[ProblemStatus]:
     if days < 0:
         text = "the certificate has ended: clients that check it do not connect by TLS"
         return [ProblemStatus(Severity.ERROR, text, remedy)]
-    text = f"the certificate ends in {days:.0f} days"
+    text = f"the certificate ends in {several(round(days), 'day[s]')}"
     return [ProblemStatus(Severity.WARNING, text, remedy)]
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gateway.broker.vitals import Vitals
 from gateway.control import (
     BrokerStatus,
     CopyState,
@@ -94,7 +95,42 @@ METER = SerialPortStatus(
     "no USB device 0403:6001 with serial number A50285BI is plugged in; looking every second",
 )
 
+# What `make run` is after half a minute, for README.md; the sensor is plugged in there.
+_DEMO: dict[str, Any] = {
+    **dict.fromkeys(("clients", "messages_in_per_s", "messages_out_per_s", "waiting"), 0),
+    "uptime_s": 31.7,
+    "load": 0.42,
+    "memory_percent": 2.6,
+    "disk_percent": 15.6,
+}
+DEMO = (
+    gateway("gw1", "127.0.0.1", **_DEMO)._replace(
+        self=True, rtt_ms=None, clients=1, messages_in_per_s=1.4
+    ),
+    gateway("gw2", "127.0.0.2", **_DEMO)._replace(rtt_ms=0.99),
+    gateway("gw3", "127.0.0.3", **_DEMO)._replace(rtt_ms=1.64),
+)
+
 SITUATIONS = {
+    "make-run": status(
+        *DEMO,
+        cluster="demo",
+        uptime_s=31.8,
+        store=StoreStatus(
+            *(StoreState.OK, 8, 0.96, 0, 660_064),
+            *(660_064, 4_608, 66_648_256_512, None),
+        ),
+        copies=CopyStatus(CopyState.TWO, 28.4, "gw3", "", 0, 1_699, 0, 1, ("gw2",)),
+        tls=TlsStatus(
+            "4b739fc8891637c143505631ff2181589b7abad20dc540ace4d55845b2f9b74d",
+            *("9999-12-31T23:59:59Z", 2_912_114.4, True, "off"),
+        ),
+        broker=BrokerStatus(1, 1, 0, 1, 0, {"messages_in": 39}),
+        serial_ports=(
+            SerialPortStatus("gw1", "weather", "/dev/ttyUSB0", PortState.OPEN, 30, 0, 0.8, ""),
+        ),
+        safe_to_unplug=("gw1", "gw2", "gw3"),
+    ),
     "three-gateways": status(
         GW1,
         GW2,
@@ -112,6 +148,16 @@ SITUATIONS = {
             counters={"dropped_queue_full": 15_320, "publishers_slowed": 7, "of_tomorrow": 1},
         ),
     ),
+    "one-of-each": status(
+        GW1,
+        store=DISK._replace(commits=1, messages_never_written=1),
+        tls=CERTIFICATE._replace(ends_days=0.8),
+        broker=BrokerStatus(
+            *(1, 1, 1, 1, 1),
+            dict.fromkeys(Vitals().counters(), 1),
+        ),
+    ),
+    "one-copy-late-once": status(GW1, GW2, copies=TWO_COPIES._replace(not_waited=1)),
     "two-copies": status(GW1, GW2, store=DISK, copies=TWO_COPIES),
     "one-copy-only": status(
         GW1,

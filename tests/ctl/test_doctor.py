@@ -9,14 +9,21 @@ from typing import Any
 
 import pytest
 
+from gateway.config_loader import DEFAULT_PATH
 from tests.gateways import Gateway, free_port
 
 WAIT_S = 20
 
 
 def doctor(config: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """With the file of this name, beside which the control socket stands."""
+    return unnamed(config, "--config", str(config), *words)
+
+
+def unnamed(config: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """The same, and it is not told which file."""
     return subprocess.run(
-        [sys.executable, "-m", "gateway.ctl.main", "doctor", "--config", str(config), *words],
+        [sys.executable, "-m", "gateway.ctl.main", "doctor", *words],
         env=os.environ | {"GWCTL_SOCKET": str(config.with_name("control.sock"))},
         capture_output=True,
         text=True,
@@ -62,6 +69,34 @@ def test_a_file_that_changed_since_gatewayd_read_it_is_told(tmp_path: Path) -> N
         ran = doctor(config)
         assert ran.returncode == 1
         assert "gatewayd runs with what it read before" in " ".join(ran.stdout.split())
+
+
+@pytest.mark.slow
+def test_the_file_is_the_one_that_gatewayd_runs_with(tmp_path: Path) -> None:
+    with Gateway("gw1", "127.0.0.1", tmp_path, port=free_port()) as gateway:
+        config = gateway.config_path
+        ran = unnamed(config, "--json")
+        assert ran.returncode == 0, ran.stdout
+        assert json.loads(ran.stdout)["checks"][0]["text"] == f"{config}: correct"
+        text = config.read_text()
+        config.write_text(text.replace("[mqtt]", "[mqtt]\ncolour = 1"))
+        first = json.loads(unnamed(config, "--json").stdout)["checks"][0]
+        assert f"{config.name}:" in first["text"] and "colour" in first["text"]
+        assert first["remedy"].endswith("and would not start again")
+
+        other = config.with_name("other.toml")
+        other.write_text(text)
+        first = json.loads(doctor(other, "--json").stdout)["checks"][0]
+        assert first["text"] == f"{other}: correct, but gatewayd runs with {config}"
+        other.write_text("[mqtt]\nport = 70000\n")
+        first = json.loads(doctor(other, "--json").stdout)["checks"][0]
+        assert first["level"] == "error"
+        assert first["remedy"] == f"put it right; the gatewayd that answers here runs with {config}"
+
+
+def test_where_no_gatewayd_answers_the_file_is_that_of_a_box(tmp_path: Path) -> None:
+    first = json.loads(unnamed(tmp_path / "no.toml", "--json").stdout)["checks"][0]
+    assert DEFAULT_PATH in first["text"]
 
 
 def test_a_wrong_configuration_is_told_with_what_to_do(tmp_path: Path) -> None:

@@ -120,9 +120,12 @@ def test_retained_messages_and_queues_are_shown(gateway: Gateway) -> None:
 
 def test_the_configuration_is_shown_in_a_form_that_can_be_read_again(gateway: Gateway) -> None:
     shown = gwctl(gateway, "config").stdout
-    assert to_document(parse(shown, "shown")) == document(gateway, "config")
+    has = document(gateway, "config")
+    assert has.pop("file") == str(gateway.config_path)
+    assert shown.startswith(f"# {gateway.config_path}\n")
+    assert to_document(parse(shown, "shown")) == has
     written = to_document(parse(gateway.config_path.read_text(), "file"))
-    assert document(gateway, "config") == written
+    assert has == written
 
 
 def test_the_log_is_shown_and_followed(gateway: Gateway) -> None:
@@ -147,3 +150,25 @@ def test_the_log_is_shown_and_followed(gateway: Gateway) -> None:
         assert "gwctl kick: done for 'log-reader'" in line
         following.send_signal(signal.SIGINT)
         assert following.wait(WAIT_S) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (
+            ["kick", "nobody"],
+            1,
+            "gwctl: no such client is connected. Do: see: gwctl clients --mesh",
+        ),
+        (["retained", "a/#/b"], 1, "gwctl: "),
+        (["clients", "--socket", "/nowhere/control.sock"], 2, "gwctl: no gatewayd runs here"),
+        (["status", "--socket", "/nowhere/control.sock"], 2, "gwctl: no gatewayd runs here"),
+        (["clients", "--limit", "none"], 64, "usage: gwctl"),
+    ],
+)
+def test_an_error_is_a_sentence_on_stderr_and_no_document(
+    gateway: Gateway, words: list[str], status: int, said: str
+) -> None:
+    ran = gwctl(gateway, *words, "--json")
+    assert (ran.returncode, ran.stdout) == (status, "")
+    assert ran.stderr.startswith(said) and "gwctl" in ran.stderr.splitlines()[-1]

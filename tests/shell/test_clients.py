@@ -9,10 +9,24 @@ from typing import cast
 
 import pytest
 
+from gateway.broker import connection
 from gateway.broker.connection import Connection
+from gateway.broker.pace import Pace
 from gateway.config import MqttSection
+from gateway.mqtt.decode import decode
 from gateway.mqtt.encode import encode
-from gateway.mqtt.packets import Connect, PingReq, Publish, Subscribe, Subscription, Version
+from gateway.mqtt.packets import (
+    Connect,
+    Disconnect,
+    Packet,
+    PingReq,
+    Publish,
+    Subscribe,
+    Subscription,
+    Version,
+    Will,
+)
+from gateway.mqtt.reasons import Reason
 from gateway.node import Node
 from gateway.shell.clients import ClientProtocol, is_local
 from gateway.shell.runtime import Runtime
@@ -54,11 +68,13 @@ def test_who_is_on_this_machine(peer: object, own: object, local: bool) -> None:
 class Socket:
     """A plain socket to the broker."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, version: Version
+    ) -> None:
+        self.reader, self.writer, self.version = reader, writer, version
 
     async def say(self, *packets: object) -> None:
-        self.writer.write(b"".join(encode(packet, V311) for packet in packets))  # type: ignore[arg-type]
+        self.writer.write(b"".join(encode(packet, self.version) for packet in packets))  # type: ignore[arg-type]
         await self.writer.drain()
 
     async def hear(self, expected: bytes) -> None:
@@ -67,7 +83,7 @@ class Socket:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[tuple[Runtime, Callable[[str], Awaitable[Socket]]]]:
+async def serving() -> AsyncIterator[tuple[Runtime, Callable[..., Awaitable[Socket]]]]:
     loop = asyncio.get_running_loop()
     node = Node(MqttSection(), None, Random(1), loop.time())
     runtime = Runtime(node, lambda dial: None, lambda effect: None)
@@ -75,11 +91,15 @@ async def serving() -> AsyncIterator[tuple[Runtime, Callable[[str], Awaitable[So
     port = server.sockets[0].getsockname()[1]
     opened: list[Socket] = []
 
-    async def connect(client_id: str) -> Socket:
-        client = Socket(*await asyncio.open_connection("127.0.0.1", port))
+    async def connect(client_id: str, version: Version = V311) -> Socket:
+        """With a will that is its name."""
+        client = Socket(*await asyncio.open_connection("127.0.0.1", port), version)
         opened.append(client)
-        await client.say(Connect(V311, client_id, True, 0))
-        await client.hear(b"\x20\x02\x00\x00")
+        await client.say(Connect(version, client_id, True, 0, Will("will", client_id.encode())))
+        async with asyncio.timeout(TIMEOUT_S):
+            first, length = await client.reader.readexactly(2)
+            answer = await client.reader.readexactly(length)
+        assert (first, answer[1]) == (0x20, 0)
         return client
 
     runtime.start()
@@ -109,29 +129,89 @@ def test_messages_travel_between_sockets() -> None:
     asyncio.run(run())
 
 
+@pytest.fixture
+def trap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake of ours, over what is published to one topic."""
+    decode = connection.decode
+
+    def stumble(first: int, body: bytes, version: Version | None) -> Packet:
+        if body.startswith(b"\0\4trap"):
+            raise ZeroDivisionError("a mistake")
+        return decode(first, body, version)
+
+    monkeypatch.setattr(connection, "decode", stumble)
+
+
+@pytest.mark.usefixtures("trap")
+@pytest.mark.parametrize("version", Version)
 def test_a_mistake_of_ours_costs_one_client_its_connection(
+    version: Version, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run() -> None:
+        async with serving() as (runtime, connect):
+            good, bad = await connect("good"), await connect("bad", version)
+            await good.say(Subscribe(1, (Subscription("will", 0),)))
+            await good.hear(b"\x90\x03\x00\x01\x00")
+            await bad.say(Publish("trap", b""))
+            async with asyncio.timeout(TIMEOUT_S):
+                last = await bad.reader.read()
+            if version is Version.MQTT5:
+                packet = decode(0xE0, last[2:], version)
+                assert isinstance(packet, Disconnect)
+                assert packet.reason is Reason.IMPLEMENTATION_SPECIFIC_ERROR
+            else:
+                assert last == b""
+            await good.hear(encode(Publish("will", b"bad"), V311))
+            await good.say(PingReq())
+            await good.hear(b"\xd0\x00")
+            assert runtime.node.broker.vitals.internal_errors == 1
+
+    asyncio.run(run())
+    assert "ZeroDivisionError: a mistake" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+@pytest.mark.usefixtures("trap")
+def test_a_mistake_over_what_was_held_back_costs_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        async with serving() as (runtime, connect):
+            bad, broker = await connect("bad", Version.MQTT5), runtime.node.broker
+            (line,) = broker._online.values()
+            line.pace = Pace(1, 1, runtime.now())
+            await bad.say(*[Publish("t", b"")] * 3)
+            async with asyncio.timeout(TIMEOUT_S):
+                while line.reading:  # noqa: ASYNC110 (it is told to the socket alone)
+                    await asyncio.sleep(0.01)
+            line._chunks = [encode(Publish("trap", b""), Version.MQTT5)]
+            async with asyncio.timeout(TIMEOUT_S):
+                last = await bad.reader.read()
+            assert last[:1] == b"\xe0" and Reason.IMPLEMENTATION_SPECIFIC_ERROR in last
+            assert broker.vitals.internal_errors == 1
+
+    asyncio.run(run())
+    assert "ZeroDivisionError: a mistake" in caplog.text
+
+
+def test_a_client_that_cannot_be_told_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def run() -> None:
         async with serving() as (_, connect):
-            good, bad = await connect("good"), await connect("bad")
-            receive = Connection.receive
+            bad = await connect("bad")
 
-            def stumble(connection: Connection, data: bytes, now: float) -> None:
-                if data == encode(Publish("trap", b""), V311):
-                    raise ZeroDivisionError("a mistake")
-                receive(connection, data, now)
+            def stumble(*_: object) -> None:
+                raise ZeroDivisionError("a mistake")
 
-            monkeypatch.setattr(Connection, "receive", stumble)
-            await bad.say(Publish("trap", b""))
-            async with asyncio.timeout(TIMEOUT_S):
-                with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
-                    await bad.reader.readexactly(1)
-            await good.say(PingReq())
-            await good.hear(b"\xd0\x00")
+            with monkeypatch.context() as patched:
+                patched.setattr(Connection, "receive", stumble)
+                patched.setattr(Connection, "failed", stumble)
+                await bad.say(PingReq())
+                async with asyncio.timeout(TIMEOUT_S):
+                    with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                        await bad.reader.readexactly(1)
 
     asyncio.run(run())
-    assert "a mistake" in caplog.text
+    assert "the client could not be told" in caplog.text
 
 
 def test_a_deadline_that_fails_does_not_stop_the_clock() -> None:

@@ -139,6 +139,28 @@ def test_what_cannot_be_done_is_told(
     assert done.returncode == 1 and why in done.stderr and "Do:" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "why"), [(("passwd", "eve"), "no user eve"), (("add", "ann"), "the user ann exists")]
+)
+def test_nobody_types_a_password_for_what_cannot_be_done(
+    gateway: Gateway, words: tuple[str, str], why: str
+) -> None:
+    said(gateway, "user", "add", "ann", secret="correct horse")
+    command = [GWCTL, "user", *words, "--socket", str(gateway.control_socket)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as asking:
+        assert asking.wait(30) == 1, "it does not wait for what nobody types"
+        assert asking.stderr is not None and why in asking.stderr.read()
+
+
+def test_a_password_that_does_not_come_changes_nothing(gateway: Gateway) -> None:
+    done = gwctl(gateway, "user", "add", "ann")
+    assert done.returncode == 1 and "no password came" in done.stderr
+    assert "there is no user" in said(gateway, "user", "list")
+    assert "gwctl user add" not in said(gateway, "log")
+
+
 def test_five_hundred_clients_of_one_user_come_back_at_once(gateway: Gateway) -> None:
     """They share one check of the password: 500 would take the better part of a minute."""
     said(gateway, "user", "add", "ann", secret="correct horse")
