@@ -98,7 +98,7 @@ class MemoryShelves:
     def _read(self, effect: ReadCopy) -> Callable[[Mesh, float], None]:
         copy = self.whole(effect.gateway)
         if copy is None:
-            return lambda mesh, now: effect.then({}, [], "there is no whole copy")
+            return lambda mesh, now: effect.then(None, "there is no whole copy")
         batches = [[r for r in batch if not isinstance(r, Row)] for batch in copy.batches()]
-        rows = dict(copy.rows)
-        return lambda mesh, now: effect.then(rows, batches, "")
+        made = effect.make(dict(copy.rows), batches)
+        return lambda mesh, now: effect.then(made, "")

@@ -30,6 +30,7 @@ ROWS_MAX = 1_000_000  # a row of each session of each gateway, in 250 bytes
 DELETED_MAX = (
     20_000  # deletions that are remembered: 5 MB, and a day of a session every four seconds
 )
+UNKNOWN_HALF = 2  # of `halves`
 FILTERS_BYTES_MAX = 8_192  # in one row: more are not listed, and the row says so
 
 
