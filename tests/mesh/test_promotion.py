@@ -12,6 +12,7 @@ from gateway.mqtt.packets import PubComp, Publish, PubRec, PubRel
 from tests.mesh.roamer import Roamer, talk
 from tests.mesh.room import CLUSTER, Gate, Room, between
 from tests.mesh.test_moving import at_rest, numbers, owners, publish, said
+from tests.mesh.transcript import check
 
 SHORT = replace(CLUSTER, copy_after_s=5.0)
 
@@ -180,6 +181,18 @@ def _quiet(roamer: Roamer) -> list[Any]:
     return heard
 
 
+def test_the_conversation() -> None:
+    room, (a, _, c) = gates("a", "b", "c")
+    roamer = sleeping(a, b"x")
+    room.kill(a)
+    room.frames.clear()
+    roamer.connect(c)
+    go_on(roamer)
+    back(room, a)
+    kinds = ("said", "rows")
+    check("promotion", [line for line in room.talk if line.split("  ")[1].startswith(kinds)])
+
+
 @pytest.mark.parametrize("onward", [False, True])
 def test_a_gateway_that_is_back_offers_nothing_of_what_the_copy_had(onward: bool) -> None:
     room, (a, b, c) = gates("a", "b", "c")
@@ -236,6 +249,7 @@ def test_what_was_sent_beyond_the_copy_comes_once_under_its_packet_id() -> None:
     room.kill(a)
     roamer.connect(c)
     go_on(roamer)
+    room.wait(CLUSTER.dead_s)
     publish(c.client("q"), "t", *numbers(5, 10), qos=2)
     go_on(roamer)
     back(room, a)
@@ -346,6 +360,7 @@ def test_without_a_whole_copy_it_begins_with_its_subscriptions_as_before() -> No
     go_on(roamer)
     assert roamer.connacks[-1].session_present and roamer.got == []
     assert c.node.broker.vitals.sessions_bare == 1
+    room.wait(CLUSTER.dead_s)
     publish(b.client("q"), "t", b"new")
     go_on(roamer)
     assert roamer.got == [b"new"]
@@ -437,5 +452,3 @@ def test_a_shade_is_dropped_when_nobody_asks() -> None:
     other.connect(c)
     go_on(other)
     assert other.connacks[-1].session_present
-    room.wait(1)
-    assert not moving._shades._shades, "it is empty"
