@@ -33,7 +33,8 @@ class Claim(_Move, frozen=True, tag="claim"):
 
     `rest`: its owner is the sender already, and asks for what the receiver still has: all of it, or
     what stands in the queue behind message number `have`, or with `whole` all that is newer than that.
-    `owner`: it is that gateway's, which does not answer, and is to be taken from the receiver's copy.
+    `owner`: it is that gateway's, which does not answer, and is to be taken from the receiver's copy;
+    `lost`: of the store that it had before, for it lives and has nothing.
     """
 
     stamp: tuple[int, int]
@@ -43,6 +44,7 @@ class Claim(_Move, frozen=True, tag="claim"):
     have: int = 0
     owner: str = ""
     whole: bool = False
+    lost: bool = False
 
 
 class Parcel(_Move, frozen=True, tag="parcel"):
@@ -73,8 +75,8 @@ class Ended(_Move, frozen=True, tag="ended"):
 
 
 class Refused(_Move, frozen=True, tag="refused"):
-    """There is nothing here: ask `owner` (empty: there is no such session), or, if `late`, the client
-    has connected elsewhere since."""
+    """There is nothing here: ask `owner` (empty: there is no such session; the sender: it should be
+    here, and the disk has lost it), or, if `late`, the client has connected elsewhere since."""
 
     owner: str = ""
     late: bool = False

@@ -124,6 +124,9 @@ class Comings:
                 coming.follower = None
             return True
         owner = self._where(client_id)
+        lost = not owner and self.registry.is_missed(client_id, self.broker.sessions)
+        if lost:
+            owner = self.registry.gateway
         if not owner:
             return False
         keeper = "" if wish.clean or elsewhere.reaches(owner) else elsewhere.copy_of(owner)
@@ -133,7 +136,7 @@ class Comings:
         if len(self._coming) >= COMING_MAX:
             self._line.append(wish)
         elif keeper:
-            self._ask(wish, keeper, 0, owner)
+            self._ask(wish, keeper, 0, owner, lost)
         else:
             self._ask(wish, owner, 0)
         return True
@@ -149,8 +152,10 @@ class Comings:
         entry = self.registry.entry(client_id)
         return "" if entry is None or entry.owner == self.registry.gateway else entry.owner
 
-    def _ask(self, wish: Wish, source: str, hops: int, owner: str = "") -> Coming:
-        """Asks the gateway that has it, or has the copy of its `owner`."""
+    def _ask(
+        self, wish: Wish, source: str, hops: int, owner: str = "", lost: bool = False
+    ) -> Coming:
+        """Asks the gateway that has it, or has the copy of its `owner`, which may have `lost` it."""
         broker = self.broker
         stamp = broker.elsewhere.stamp(broker.now)
         token = new_token(stamp)
@@ -158,7 +163,7 @@ class Comings:
         self._coming[wish.client_id] = coming
         self._wait(coming)
         about = (wish.client_id, token, stamp[:2], wish.clean, wish.address)
-        self.tell(source, Claim(*about, owner=owner))
+        self.tell(source, Claim(*about, owner=owner, lost=lost))
         return coming
 
     def is_asked(self, gateway: str, claim: Claim) -> bool:
@@ -382,6 +387,10 @@ class Comings:
                 wish.refuse(Reason.SESSION_TAKEN_OVER, _LATE)
             if coming.follower is not None:
                 self.follow(*coming.follower)
+        elif owner == gateway and owner and not answer.late:
+            if not self._turn_to_copy(coming, owner, lost=True):
+                self._end(coming)
+                self._begin_bare(coming)
         elif wish is not None and elsewhere.reaches(owner) and coming.hops < HOPS_MAX:
             self._ask_on(coming, wish, owner)
         elif owner and owner != coming.owner and self._turn_to_copy(coming, owner):
@@ -392,20 +401,22 @@ class Comings:
         else:
             self._finish(coming)
 
-    def _ask_on(self, coming: Coming, wish: Wish, source: str, owner: str = "") -> None:
+    def _ask_on(
+        self, coming: Coming, wish: Wish, source: str, owner: str = "", lost: bool = False
+    ) -> None:
         """Another gateway, for the same."""
-        if coming in self._coming.values():
+        if not coming.over:
             self._end(coming)
-        self._ask(wish, source, coming.hops + 1, owner).follower = coming.follower
+        self._ask(wish, source, coming.hops + 1, owner, lost).follower = coming.follower
 
-    def _turn_to_copy(self, coming: Coming, owner: str) -> bool:
+    def _turn_to_copy(self, coming: Coming, owner: str, lost: bool = False) -> bool:
         """The gateway that has the session does not answer; whether another one can stand for it."""
         wish, keeper = coming.wish, self.broker.elsewhere.copy_of(owner)
         if wish is None or not wish.wanted() or wish.clean:
             return False
         if not keeper or coming.hops >= HOPS_MAX:
             return False
-        self._ask_on(coming, wish, keeper, owner)
+        self._ask_on(coming, wish, keeper, owner, lost)
         return True
 
     def _begin_bare(self, coming: Coming) -> None:

@@ -120,11 +120,17 @@ class Elsewhere(Protocol):
         """A gateway that lives and has a copy of that one's store, this one or another; empty: none."""
 
     def read_copy(
-        self, owner: str, make: Callable[[Any, Any], Any], then: Callable[[Any, str], None]
+        self,
+        owner: str,
+        lost: bool,
+        make: Callable[[Any, Any], Any],
+        then: Callable[[Any, str], None],
     ) -> None:
-        """Reads the copy of that gateway's store that is here: `make(rows, batches)` is called where it
-        keeps nobody waiting, and may touch nothing that is in use; then, in a turn, `then(made, why)`,
-        where `why` says that there is no copy."""
+        """Reads the copy of that gateway's store that is here, or (`lost`) of the one that it had before.
+
+        `make(rows, batches)` is called where it keeps nobody waiting, and may touch nothing that is in
+        use; then, in a turn, `then(made, why)`, where `why` says that there is no copy.
+        """
 
 
 class Nowhere:
@@ -214,6 +220,10 @@ class Nowhere:
         return ""
 
     def read_copy(
-        self, owner: str, make: Callable[[Any, Any], Any], then: Callable[[Any, str], None]
+        self,
+        owner: str,
+        lost: bool,
+        make: Callable[[Any, Any], Any],
+        then: Callable[[Any, str], None],
     ) -> None:
         then(None, "there are no copies")

@@ -122,6 +122,8 @@ class Goings:
             return Refused(client_id, token, going.gateway)
         entry = self.registry.entry(client_id)
         owner = HERE if entry is None or entry.owner == gateway else entry.owner
+        if self.registry.is_missed(client_id, self.broker.sessions):
+            return Refused(client_id, token, self.registry.gateway)
         if session is None or not session.number or self._is_left(client_id):
             return Refused(client_id, token, HERE if owner == self.registry.gateway else owner)
         if self.broker.elsewhere.connected_since(client_id)[:2] > claim.stamp:

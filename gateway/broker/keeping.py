@@ -99,11 +99,12 @@ class StreamRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class GivenRow(msgspec.Struct, frozen=True, array_like=True):
-    """The session that was the owner's since `born` went to that gateway."""
+    """The session that was the owner's since `born` went to that gateway; `lost` as in a claim."""
 
     owner: str
     gateway: str
     born: tuple[int, int, str]
+    lost: bool = False
 
 
 NOTHING_OWED = ("", 0)

@@ -41,7 +41,7 @@ from gateway.broker.living import (
     stored_of,
     waiting_for,
 )
-from gateway.broker.passage import Passage
+from gateway.broker.passage import Passage, without_had
 from gateway.broker.records import Record, Rewrite, Target
 from gateway.broker.replay import replay_again
 from gateway.broker.rewriting import Living, Rewriting
@@ -188,7 +188,9 @@ class Unpacker:
         session = new_session(broker, row.client_id, row.expiry_s, row.user)
         self._session = session
         session.number, session.epoch, session.line = journal.number(), row.epoch + 1, row.line
-        session.halves, session.had, session.passage = row.halves, row.had, passage
+        session.halves, session.passage = row.halves, passage
+        if broker.registry is not None:
+            session.had = without_had(row.had, broker.registry.gateway)
         count = label.waiting + NUMBERS_SPARE
         self._next = journal.numbers(count)
         self._end = self._next + count

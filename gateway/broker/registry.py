@@ -102,6 +102,13 @@ class Registry:
         """Whether the others are still to be told of this session."""
         return client_id in self._changed
 
+    def is_missed(self, client_id: str, sessions: Mapping[str, Session]) -> bool:
+        """Whether all say that the session is here, and it is not: the disk has lost it."""
+        if client_id in sessions or self.is_changed(client_id):
+            return False
+        entry = self.entry(client_id)
+        return entry is not None and entry.owner == self.gateway
+
     def flush(self, sessions: Mapping[str, Session], now: float) -> None:
         """The end of a turn: rows that changed are written, and told."""
         if not self._changed:

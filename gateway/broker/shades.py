@@ -65,7 +65,8 @@ class Giving:
 
 
 class Shades:
-    """All of them, by the lost gateway; `tell` says something to a gateway, this one too."""
+    """All of them, by the gateway, and whether they are of the store that it had before. `tell` says
+    something to a gateway, this one too."""
 
     def __init__(
         self, broker: BrokerState, registry: Registry, tell: Callable[[str, Move], None]
@@ -73,7 +74,7 @@ class Shades:
         self._broker = broker
         self._registry = registry
         self._tell = tell
-        self._shades: dict[str, Shade] = {}
+        self._shades: dict[tuple[str, bool], Shade] = {}
         self._giving: dict[str, Giving] = {}
         self._unkept: dict[str, int] = {}
 
@@ -83,9 +84,11 @@ class Shades:
     def claimed(self, gateway: str, claim: Claim) -> None:
         """A gateway has the client of a session of `claim.owner`, which it cannot ask."""
         refusal = self._refusal(gateway, claim)
-        shade = self._shades.get(claim.owner)
+        given = self._broker.given.get(claim.client_id)
+        lost = given.lost if claim.rest and given is not None else claim.lost
+        shade = self._shades.get((claim.owner, lost))
         if refusal is None and shade is None:
-            shade = self._read(claim.owner)
+            shade = self._read(claim.owner, lost)
         if refusal is not None or shade is None:
             self._tell(gateway, refusal or _has_nothing(claim))
         elif shade.broker is None:
@@ -119,14 +122,14 @@ class Shades:
             return False
         return not self._broker.elsewhere.reaches(given.gateway)
 
-    def _read(self, owner: str) -> Shade | None:
+    def _read(self, owner: str, lost: bool) -> Shade | None:
         """None: there are as many as may be, and all are in use."""
         if len(self._shades) >= SHADES_MAX:
             self._drop_idle(0.0)
         if len(self._shades) >= SHADES_MAX:
             return None
         broker = self._broker
-        shade = self._shades[owner] = Shade(used_at=broker.now)
+        shade = self._shades[owner, lost] = Shade(used_at=broker.now)
         blank = shade_of(broker)
 
         def make(
@@ -134,13 +137,17 @@ class Shades:
         ) -> tuple[BrokerState, int]:
             return blank, _fill(blank, rows, batches)
 
-        broker.elsewhere.read_copy(owner, make, lambda *read: self._is_read(owner, shade, *read))
+        def then(made: Any, why: str) -> None:
+            if why:
+                del self._shades[owner, lost]
+            self._is_read(owner, shade, made, why)
+
+        broker.elsewhere.read_copy(owner, lost, make, then)
         return shade
 
     def _is_read(self, owner: str, shade: Shade, made: Any, why: str) -> None:
         waiting, shade.waiting = shade.waiting, []
         if why:
-            self._shades.pop(owner, None)
             where = self._broker.elsewhere.name_of(owner)
             self._broker.note("error", f"the copy of {where} is of no use: {why}")
             for gateway, claim in waiting:
@@ -171,7 +178,7 @@ class Shades:
         if claim.rest:
             self._begin(giving)
             return
-        given = GivenRow(claim.owner, gateway, self._born(client_id))
+        given = GivenRow(claim.owner, gateway, self._born(client_id), claim.lost)
         broker.given[client_id] = given
         ticket = Ticket(lambda: self._begin(giving), lambda why: self._fails(giving))
         ticket.hold()
@@ -271,12 +278,13 @@ class Shades:
     def _drop_idle(self, idle_s: float) -> None:
         broker = self._broker
         used = {id(giving.shade) for giving in self._giving.values()}
-        for owner, shade in list(self._shades.items()):
+        for (owner, lost), shade in list(self._shades.items()):
             if shade.broker is None or id(shade) in used:
                 continue
             idle = broker.now - shade.used_at >= idle_s
-            if idle or not shade.broker.sessions or broker.elsewhere.reaches(owner):
-                del self._shades[owner]
+            goes_on = not lost and broker.elsewhere.reaches(owner)
+            if idle or goes_on or not shade.broker.sessions:
+                del self._shades[owner, lost]
 
     def _born(self, client_id: str) -> tuple[int, int, str]:
         row = self._registry.table.get(client_id)

@@ -329,10 +329,17 @@ class Mesh:
         return keepers[0].gateway if keepers else ""
 
     def read_copy(
-        self, owner: str, make: Callable[[Any, Any], Any], then: Callable[[Any, str], None]
+        self,
+        owner: str,
+        lost: bool,
+        make: Callable[[Any, Any], Any],
+        then: Callable[[Any, str], None],
     ) -> None:
-        """Reads the copy of another gateway's store that is here, as the effect says."""
-        self.state.effects.append(ReadCopy(owner, "", make, then))
+        """Reads the copy of another gateway's store that is here, as the effect says; `lost`: of the one
+        that it had before."""
+        peer = self.state.peers.get(owner)
+        but = peer.store if lost and peer is not None else ""
+        self.state.effects.append(ReadCopy(owner, but, make, then))
 
     def measured(self, vitals: Vitals, now: float) -> None:
         """How this gateway is; told to the others."""

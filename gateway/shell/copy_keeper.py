@@ -97,7 +97,7 @@ class CopyKeeper:
                 left = shelf.drop(effect.store)
                 return lambda now: mesh.copies.here(owner, left)
             case ReadCopy():
-                found = shelf.read(effect.store)
+                found = shelf.read(effect.but)
                 if found is None:
                     return self._failed(effect, "there is no whole copy")
                 made = effect.make(*found)

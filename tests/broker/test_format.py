@@ -63,7 +63,7 @@ ROWS: list[tuple[msgspec.Struct, str]] = [
         "9aa163cb404e000000000000cd03e895a177c4017801c3c40100a3616e6e030992a16707039193a16808c3",
     ),
     (SubscriptionRow(1, True, False, 2, 7, True), "9601c3c20207c3"),
-    (GivenRow("h", "g", (7, 1, "h")), "93a168a167930701a168"),
+    (GivenRow("h", "g", (7, 1, "h")), "94a168a167930701a168c2"),
     (
         MessageRow("t", b"x", 1, True, "p", b"", None, (1, 2, "g")),
         "9aa174c4017801c3a170c400c0930102a16700c0",

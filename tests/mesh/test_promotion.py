@@ -9,6 +9,7 @@ from gateway.broker.shades import IDLE_S
 from gateway.mesh.copier import Standing
 from gateway.moves import Claim
 from gateway.mqtt.packets import PubComp, Publish, PubRec, PubRel
+from tests.broker.kept import Card
 from tests.mesh.roamer import Roamer, talk
 from tests.mesh.room import CLUSTER, Gate, Room, between
 from tests.mesh.test_moving import at_rest, numbers, owners, publish, said
@@ -222,7 +223,9 @@ def test_what_only_the_gateway_that_is_back_has_is_not_lost(onward: bool) -> Non
     roamer.connect(c)
     go_on(roamer)
     assert roamer.got == numbers(0, 50)
-    room.wait(CLUSTER.dead_s)  # until then c keeps for a what is published, as for one that is silent
+    room.wait(
+        CLUSTER.dead_s
+    )  # until then c keeps for a what is published, as for one that is silent
     publish(c.client("p3"), "t", *numbers(100, 110), qos=1)
     go_on(roamer)
     if onward:
@@ -405,18 +408,45 @@ def test_a_session_that_has_expired_is_not_served() -> None:
     state = b.node.broker.state
     read = state.elsewhere.read_copy
 
-    def later(owner: str, make: Any, then: Any) -> None:
+    def later(owner: str, lost: bool, make: Any, then: Any) -> None:
         def made(rows: Any, batches: Any) -> Any:
             found, end = make(rows, batches)
             found.away["c"] = room.now - 604_801
             return found, end
 
-        read(owner, made, then)
+        read(owner, lost, made, then)
 
     b.mesh.read_copy = later  # type: ignore[method-assign]
     roamer.connect(b)
     go_on(roamer)
     assert not roamer.connacks[-1].session_present and roamer.got == []
+
+
+@pytest.mark.parametrize("where", ["a", "b", "c"])
+@pytest.mark.parametrize("copied_again", [False, True])
+def test_a_gateway_that_is_back_with_an_empty_disk_has_its_sessions_in_the_copy(
+    where: str, copied_again: bool
+) -> None:
+    room, (a, b, c) = gates("a", "b", "c")
+    roamer = sleeping(a, *numbers(0, 50))
+    room.kill(a)
+    a.card, a.said["store"] = Card(), "store-a-2"
+    b.copies_work = copied_again
+    back(room, a)
+    b.copies_work = True
+    gate = {"a": a, "b": b, "c": c}[where]
+    roamer.connect(gate)
+    go_on(roamer, 2)
+    assert roamer.connacks[-1].session_present
+    assert roamer.got == numbers(0, 50) and home(room) == where and at_rest(room)
+    publish(c.client("q"), "t", b"new")
+    go_on(roamer)
+    assert roamer.got[-1] == b"new"
+    for other in (c, a, b):
+        roamer.connect(other)
+        go_on(roamer)
+        assert roamer.connacks[-1].session_present
+    assert len(roamer.got) == 51 and home(room) == "b" and at_rest(room)
 
 
 def test_a_clean_start_needs_no_copy() -> None:

@@ -62,6 +62,7 @@ class Keeper:
         self._known_at = 0.0
         self._known = False  # CONNACK came once: the session is the gateway's to keep
         self._held: dict[int, None] = {}
+        self.shuns: Box | None = None  # a gateway that has an empty card: it goes elsewhere first
 
     @property
     def away(self) -> bool:
@@ -80,7 +81,7 @@ class Keeper:
         """Opens a connection to its gateway, if that one listens."""
         assert self._wire is None
         if self.doors:
-            self.box = self._world.random.choice(self.doors)
+            self.box = self._world.random.choice([e for e in self.doors if e is not self.shuns])
         if self.box.node is None or self.box.name in self._network.down:
             return
         self._buffer = b""
@@ -148,6 +149,7 @@ class Keeper:
                 if not packet.session_present:
                     self._held.clear()
                 self._known = self._connected = True
+                self.shuns = None
                 self._world.say(f"{self.name} is back at {self.box.name}")
             case Publish():
                 self._on_publish(packet)
