@@ -126,7 +126,7 @@ class Elsewhere(Protocol):
         make: Callable[[Any, Any], Any],
         then: Callable[[Any, str], None],
     ) -> None:
-        """Reads the copy of that gateway's store that is here, or (`lost`) of the one that it had before.
+        """Reads the copy of that gateway's store that is here, or (`lost`) of the one before that.
 
         `make(rows, batches)` is called where it keeps nobody waiting, and may touch nothing that is in
         use; then, in a turn, `then(made, why)`, where `why` says that there is no copy.

@@ -316,7 +316,7 @@ class Scenario:
         self.history.disks_lost[box.name] = None
         for keeper in self.keepers:
             if keeper.box is box and self._with_loss and keeper.doors:
-                keeper.shuns = box
+                keeper.go_elsewhere()
             elif keeper.box is box:
                 keeper.begin_anew()
 

@@ -6,8 +6,9 @@ or did not fall itself: what a gateway lost in memory is offered to it again. Qo
 (but for what another gateway sent on while it was being released, and then lost its power), QoS 1 not
 twice on one connection, and each for the first time in its order.
 
-A session that moves is promised what was published while all was calm, whatever goes wrong later; order,
-and that nothing comes twice, as long as nothing goes wrong.
+A session that moves is promised what was published while all was calm, whatever goes wrong later, the
+loss of a disk included while there were two copies; order, and that nothing comes twice, as long as
+nothing goes wrong.
 """
 
 from functools import lru_cache
@@ -55,6 +56,10 @@ def promised(history: History, kept: Kept, publication: Publication) -> bool:
     if publication.qos == 0 or publication.refused or publication.acked_at > history.ended_at:
         return False
     if publication.topic in SHARED_TOPICS:
+        return False
+    if any(
+        publication.sent_at <= end and begin <= publication.acked_at for begin, end in kept.nowhere
+    ):
         return False
     if publication.box != kept.box and not _comes_over(history, publication):
         return False
