@@ -128,6 +128,7 @@ class History:
     disks_lost: dict[str, None] = field(default_factory=dict)  # boxes
     not_copied: list[str] = field(default_factory=list)  # found while it ran
     copies_read: int = 0
+    copied_until: float = float("-inf")  # when a disk was destroyed of which there were two copies
     settled_at: float = NEVER
     ended_at: float = NEVER
     torn: bool = False

@@ -64,6 +64,7 @@ class Keeper:
         self._held: dict[int, None] = {}
         self._shuns: Box | None = None
         self._lost_at = 0.0
+        self.rests_until = 0.0
 
     @property
     def away(self) -> bool:

@@ -52,7 +52,6 @@ class Scenario:
     ) -> None:
         self._is_calm = calm or loss
         self._with_loss = loss
-        self.losses = 0  # disks that were destroyed while there were two copies
         self.world = World(seed)
         self.network = Network(self.world)
         self.history = History(disks)
@@ -179,7 +178,7 @@ class Scenario:
         random = self.world.random
         pause_s = random.uniform(0.1, 1.0)
         if keeper.away:
-            if keeper.box.serving:
+            if keeper.box.serving and self.world.now >= keeper.rests_until:
                 keeper.connect()
         elif self._working and random.random() < 0.15:
             if keeper.doors and random.random() < 0.5:
@@ -305,9 +304,17 @@ class Scenario:
                 two += [box] * (keeper is not None and says_two(box, keeper))
         if not two:
             return
+        box = self.world.random.choice(two)
+        for keeper in self.keepers:
+            if keeper.doors and keeper.box is box:  # so that something waits for it
+                keeper.leave()
+                keeper.rests_until = self.world.now + 1.5
+        self.world.run(self.world.now + 1.0)
+        if box.node is None or not box.node.mesh.copier.two_copies:  # type: ignore[union-attr]
+            return
         self._end_calm()
-        self.losses += 1
-        end = self._faults.destroy(self.world.random.choice(two))
+        self.history.copied_until = self.world.now
+        end = self._faults.destroy(box)
         self._rescue_clients()
         self.world.after(self.world.random.choice((0.3, 2.0, 8.0)), end)
 

@@ -79,6 +79,8 @@ def _comes_over(history: History, publication: Publication) -> bool:
     sent_at, acked_at = publication.sent_at, publication.acked_at
     if history.is_calm(sent_at, acked_at + TO_DISK_S):
         return True
+    if acked_at <= history.copied_until and history.is_calm(sent_at, acked_at):
+        return True  # it was in two places when it was acknowledged
     known = history.is_calm(sent_at, sent_at) and not publication.retain
     return known and history.is_up(publication.box, sent_at)
 
