@@ -54,6 +54,7 @@ from gateway.tickets import Ticket
 from gateway.timers import NO_TIMER
 
 ANSWER_S = 2.0  # from a gateway that is heard; one that is not heard for 1.5 s is not asked
+COPY_ANSWER_S = 10.0  # the same, where a copy of 100 MB is read first
 LOOK_S = 0.3  # whether it is still heard: if not, the copy of its store is asked
 COMING_MAX = 256  # at once: their first pieces are 32 MB at most; others wait in a line
 HOPS_MAX = 5  # gateways that are asked one after the other for a session that moves on and on
@@ -68,7 +69,7 @@ class Coming:
 
     `renewed`: its client has come anew since it was asked for. `follower` is a gateway that asks for
     the session already, and what it said. `owner`: it comes from the copy of that gateway's store, which
-    `source` has. It is given up at `until`.
+    `source` has; `lost` as in a claim. It is given up at `until`.
     """
 
     client_id: str
@@ -80,6 +81,7 @@ class Coming:
     have: int = 0
     hops: int = 0
     owner: str = ""
+    lost: bool = False
     until: float = 0.0
     timer: int = NO_TIMER
     unpacker: Unpacker | None = None
@@ -136,9 +138,9 @@ class Comings:
         if len(self._coming) >= COMING_MAX:
             self._line.append(wish)
         elif keeper:
-            self._ask(wish, keeper, 0, owner, lost)
+            self._ask(wish, keeper, None, owner, lost)
         else:
-            self._ask(wish, owner, 0)
+            self._ask(wish, owner, None)
         return True
 
     def _where(self, client_id: str) -> str:
@@ -153,18 +155,22 @@ class Comings:
         return "" if entry is None or entry.owner == self.registry.gateway else entry.owner
 
     def _ask(
-        self, wish: Wish, source: str, hops: int, owner: str = "", lost: bool = False
-    ) -> Coming:
-        """Asks the gateway that has it, or has the copy of its `owner`, which may have `lost` it."""
+        self, wish: Wish, source: str, before: Coming | None, owner: str = "", lost: bool = False
+    ) -> None:
+        """Asks the gateway that has it, or the copy of its `owner`, which may have `lost` it. Another
+        one was asked `before`: the client is as old as then."""
         broker = self.broker
         stamp = broker.elsewhere.stamp(broker.now)
         token = new_token(stamp)
-        coming = Coming(wish.client_id, token, source, stamp[:2], wish, hops=hops, owner=owner)
+        coming = Coming(wish.client_id, token, source, stamp[:2], wish)
+        coming.owner, coming.lost = owner, lost
+        if before is not None:
+            coming.stamp, coming.hops = before.stamp, before.hops + 1
+            coming.follower = before.follower
         self._coming[wish.client_id] = coming
         self._wait(coming)
-        about = (wish.client_id, token, stamp[:2], wish.clean, wish.address)
+        about = (wish.client_id, token, coming.stamp, wish.clean, wish.address)
         self.tell(source, Claim(*about, owner=owner, lost=lost))
-        return coming
 
     def is_asked(self, gateway: str, claim: Claim) -> bool:
         """Another gateway claims a session: True if it is on its way here, and what becomes of that is
@@ -380,13 +386,15 @@ class Comings:
             self.forgotten(gateway, Forgotten(answer.client_id, answer.token))
             return
         if answer.late and coming.renewed:  # not for who waits now
-            owner = coming.source
+            owner = coming.owner or coming.source
         if answer.late and not coming.renewed:
             self._end(coming)
             if wish is not None:
                 wish.refuse(Reason.SESSION_TAKEN_OVER, _LATE)
             if coming.follower is not None:
                 self.follow(*coming.follower)
+        elif answer.late and coming.owner and self._turn_to_copy(coming, owner, coming.lost):
+            pass
         elif owner == gateway and owner and not answer.late:
             if not self._turn_to_copy(coming, owner, lost=True):
                 self._end(coming)
@@ -407,7 +415,7 @@ class Comings:
         """Another gateway, for the same."""
         if not coming.over:
             self._end(coming)
-        self._ask(wish, source, coming.hops + 1, owner, lost).follower = coming.follower
+        self._ask(wish, source, coming, owner, lost)
 
     def _turn_to_copy(self, coming: Coming, owner: str, lost: bool = False) -> bool:
         """The gateway that has the session does not answer; whether another one can stand for it."""
@@ -442,7 +450,8 @@ class Comings:
     def _wait(self, coming: Coming) -> None:
         """The other gateway has said something, or is about to."""
         self.broker.timers.drop(coming.timer)
-        coming.until = self.broker.now + ANSWER_S
+        reads = coming.owner and coming.unpacker is None
+        coming.until = self.broker.now + (COPY_ANSWER_S if reads else ANSWER_S)
         self._look_again(coming)
 
     def _look_again(self, coming: Coming) -> None:
@@ -460,14 +469,12 @@ class Comings:
             self._give_up(coming)
 
     def _is_lost(self, coming: Coming) -> bool:
-        """Whether its gateway is not heard any more, and another one can stand for it."""
-        elsewhere = self.broker.elsewhere
-        asked = not (coming.settled or coming.rest or coming.owner)
-        return (
-            asked
-            and not elsewhere.reaches(coming.source)
-            and elsewhere.copy_of(coming.source) != ""
-        )
+        """Whether its gateway is not heard any more, and there is another road."""
+        elsewhere, source = self.broker.elsewhere, coming.source
+        here = source == self.registry.gateway
+        if coming.settled or coming.rest or here or elsewhere.reaches(source):
+            return False
+        return bool(coming.owner or elsewhere.copy_of(source))
 
     def _failed(self, coming: Coming, why: str) -> None:
         """It cannot be kept, or read: it stays where it is."""

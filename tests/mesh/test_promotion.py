@@ -399,6 +399,40 @@ def test_a_gateway_that_falls_silent_is_not_waited_for_longer_than_it_is_heard()
     assert roamer.got == numbers(0, 20) and roamer.connacks[-1].session_present
 
 
+@pytest.mark.parametrize("where", ["b", "c"])
+def test_a_copy_that_takes_long_to_be_read_is_waited_for_whoever_connects_meanwhile(
+    where: str,
+) -> None:
+    room, (a, b, c) = gates("a", "b", "c")
+    roamer = sleeping(a, *numbers(0, 20))
+    gate = {"b": b, "c": c}[where]
+    room.kill(a)
+    b.copies_work = False
+    roamer.connect(gate)
+    room.wait(3)
+    assert not roamer.is_connected
+    for other in (b, c, gate):
+        roamer.connect(other)
+        room.wait(0.5)
+    b.copies_work = True
+    go_on(roamer, 2)
+    assert roamer.got == numbers(0, 20) and home(room) == where and at_rest(room)
+
+
+def test_a_stand_in_that_falls_silent_while_it_reads_is_not_waited_for() -> None:
+    room, (a, b, c) = gates("a", "b", "c")
+    roamer = sleeping(a, *numbers(0, 20))
+    room.kill(a)
+    b.copies_work = False
+    roamer.connect(c)
+    room.wait(0.5)
+    between(room, "b", "c").muted = {0, 1}
+    room.wait(CLUSTER.suspect_s + 1.5)  # and a second until b is not asked whether it knows
+    assert roamer.is_connected
+    talk(roamer)
+    assert roamer.connacks[-1].session_present and roamer.got == []
+
+
 def test_a_session_that_has_expired_is_not_served() -> None:
     room, (a, b, _) = gates("a", "b", "c")
     roamer = sleeping(a, *numbers(0, 20))
