@@ -310,7 +310,8 @@ class Comings:
             broker.elsewhere.tell(gateway, Moved(client_id, coming.token, coming.source))
         broker.vitals.sessions_came += 1
         if coming.owner:
-            where = broker.elsewhere.name_of(coming.owner)
+            own = coming.owner == self.registry.gateway
+            where = "the disk that is gone" if own else broker.elsewhere.name_of(coming.owner)
             broker.note("info", f"{client_id} is served from the copy of {where}")
         self._grant(coming)
         if client_id not in self.online and broker.sessions.get(client_id) is session:
