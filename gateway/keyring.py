@@ -13,15 +13,11 @@ from gateway.limits import KEYS_MAX
 
 class Key(msgspec.Struct, frozen=True, array_like=True):
     """A cluster key, stretched; without `secret` it is over. `kept_by` are the ids of the gateways that
-    have it on disk."""
+    have it on disk. The `stamp` of the configuration's key is the lowest, so that all say the same."""
 
     fingerprint: str
     secret: bytes
-    stamp: tuple[int, int, str] = (
-        0,
-        0,
-        "",
-    )  # of the configuration's: all gateways say the same of it
+    stamp: tuple[int, int, str] = (0, 0, "")
     kept_by: list[str] = []
 
     @property

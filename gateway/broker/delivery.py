@@ -279,7 +279,7 @@ def arrived_shared(
         if is_elsewhere(broker, message, name, True):
             pass_on(broker, message, name, True, ticket)
         else:
-            broker.vitals.refused_disk += 1
+            broker.count_refused(1)
             ticket().fail(broker.refusing())
     elif not _give_here(broker, message, group, ticket):
         pass_on(broker, message, name, True, ticket)
@@ -372,7 +372,7 @@ def arrived(broker: BrokerState, messages: list[Message], arrival: Arrival) -> N
         route = route.only(kept=True)
     refusing = broker.refusing() if arrival.ticket is not None else ""
     if arrival.ticket is not None and refusing and route.only(kept=True).durable:
-        broker.vitals.refused_disk += len(messages)
+        broker.count_refused(len(messages))
         arrival.ticket().fail(refusing)
         route = route.only(kept=False)
     if arrival.stamp is not None:

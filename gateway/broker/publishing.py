@@ -199,10 +199,7 @@ def _publish(connection: Connection, message: Message, released: bool = False) -
 def _refused(connection: Connection, message: Message) -> Reason:
     """Nothing can be kept: a 5.0 client is told, an older one loses its connection, unanswered."""
     broker = connection.broker
-    if broker.journal.refusing:
-        broker.vitals.refused_disk += 1
-    else:
-        broker.vitals.refused_room_full += 1
+    broker.count_refused(1)
     if broker.traces is not None:
         broker.traces.refused(message, broker.refusing() or NO_ROOM, broker.now)
     if connection.version is not Version.MQTT5:

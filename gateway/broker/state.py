@@ -119,6 +119,13 @@ class BrokerState:
         if self.registry is not None:
             self.registry.touch(client_id)
 
+    def count_refused(self, messages: int) -> None:
+        """So many were not taken: the disk keeps nothing, or too much waits in all."""
+        if self.journal.refusing:
+            self.vitals.refused_disk += messages
+        else:
+            self.vitals.refused_room_full += messages
+
     def note(self, level: Level, text: str) -> None:
         """Says something to the log. Clients choose names: they must not break its lines."""
         self.effects.append(Note(level, text if text.isprintable() else repr(text)))

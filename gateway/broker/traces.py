@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from gateway.broker.session import WAITS, Session
 from gateway.mqtt.message import Message
 from gateway.mqtt.tree import TopicTree
+from gateway.wording import several
 
 TRACES_MAX = 4  # at once; an operator looks at one or two
 FILTERS_MAX = 16  # of one trace
@@ -198,9 +199,9 @@ class Traces:
 
     def passed_on(self, message: Message, gateways: int, now: float) -> None:
         """It was offered to other gateways."""
-        detail = "to 1 gateway" if gateways == 1 else f"to {gateways} gateways"
+        to = f"to {several(gateways, 'gateway[s]')}"
         self._tell(
-            *(message, now, What.OUT, message.publisher, message.qos, detail),
+            *(message, now, What.OUT, message.publisher, message.qos, to),
             via=Via.MESH,
             retain=message.retain,
         )

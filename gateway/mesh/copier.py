@@ -74,15 +74,13 @@ class Copier:
         self._link: Link | None = None
         self._copy = ""
         self._whole = False
-        self._base: tuple[int, int] | None = (
-            None  # the freight goes on from here; None: it does not
-        )
+        # the freight goes on from here; None: it does not
+        self._base: tuple[int, int] | None = None
         self._slices = 0
         self._number = 0
         self._from = 0  # the last batch that did not wait for it
-        self._owed: deque[tuple[int, float]] = (
-            deque()
-        )  # batches that somebody waits for, until when
+        # batches that somebody waits for, until when
+        self._owed: deque[tuple[int, float]] = deque()
         self._whole_since = state.now
         self._copying = False  # slices are to come
         self._slice_at = state.now  # when the last one left

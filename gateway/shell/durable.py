@@ -37,9 +37,7 @@ BALLAST_BYTES = 8_388_608  # thousands of acknowledgements, and one write of bro
 SEGMENT_BYTES = 8_388_608  # a preallocation every 100,000 small messages
 REWRITE_BYTES_MIN = 33_554_432  # below this a rewrite costs the card more than it gives back
 REWRITE_FACTOR_MAX = 4  # times as much: whether it is worth it is an estimate of the broker
-REWRITE_AFTER_S = (
-    30.0  # a gateway that crashes sooner would begin it anew each time, and never end it
-)
+REWRITE_AFTER_S = 30.0  # where the last one did not end: who crashes sooner would never end it
 SEGMENTS_MAX = 64  # each start leaves one, and recovery opens them all
 
 

@@ -1,6 +1,9 @@
 """A gateway that goes out of service: nobody comes in, and who is here is sent to the others, slowly."""
 
+import msgspec
+
 from gateway.broker.draining import CLIENTS_A_STEP, STEP_S
+from gateway.broker.parcel import Label, Packer
 from gateway.broker.rows import living_rows
 from gateway.limits import RETURN_S
 from gateway.mqtt.packets import ConnAck, Disconnect, Version, Will
@@ -106,6 +109,17 @@ def test_a_copy_has_no_will_that_is_in_memory_only() -> None:
     drain(world, OTHERS)
     world.pass_s(STEP_S)
     assert world.broker.state.wills and not list(living_rows(world.broker.state, {}))
+
+
+def test_nor_has_a_session_that_moves() -> None:
+    world = World()
+    world.connected("c", clean=False, session_expiry_interval_s=100, will=Will("wills/c", b"gone"))
+    session = world.broker.state.sessions["c"]
+    drain(world, OTHERS)
+    world.pass_s(STEP_S)
+    assert world.broker.state.wills
+    label = msgspec.msgpack.decode(Packer(world.broker.state, session).label(), type=Label)
+    assert label.session.client_id == "c" and label.will is None
 
 
 def test_in_service_again_it_takes_clients_and_keeps_them() -> None:

@@ -2,12 +2,14 @@
 
 import pytest
 
+from gateway.arrival import Arrival
 from gateway.broker.room import PLACE_BYTES, Room
 from gateway.broker.session import LARGE_IN_WINDOW_BYTES_MAX
 from gateway.config import MqttSection
 from gateway.mqtt.message import Message
 from gateway.mqtt.packets import ConnAck, Disconnect, PubAck, Publish, PubRec, Will
 from gateway.mqtt.reasons import Reason
+from gateway.tickets import Ticket
 from tests.broker.kept import KeptWorld
 from tests.broker.test_kept import persistent, subscribed
 from tests.broker.world import V5, V311, Client, World
@@ -150,6 +152,17 @@ def test_the_last_room_is_not_for_a_large_body_that_nobody_acknowledges() -> Non
     assert not room.takes(11, small)
     room.used = ROOM
     assert not room.takes(0, small)
+
+
+def test_what_comes_from_another_gateway_is_refused_and_counted_for_want_of_room() -> None:
+    world, why = small_kept(), []
+    full(world)
+    message = Message("a0", b"\0\2a0", b"x", 1, publisher="far")
+    ticket = Ticket(lambda: None, why.append)
+    world.broker.arrived([message], Arrival(ticket=lambda: ticket), world.now)
+    vitals = world.broker.vitals
+    assert (vitals.refused_room_full, vitals.refused_disk) == (1, 0)
+    assert why == [world.broker.state.refusing()] != [""]
 
 
 def test_it_is_noted_once_an_episode() -> None:
