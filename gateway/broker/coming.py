@@ -174,9 +174,9 @@ class Comings:
 
     def is_asked(self, gateway: str, claim: Claim) -> bool:
         """Another gateway claims a session: True if it is on its way here, and what becomes of that is
-        seen to."""
+        seen to. Who asks for the rest only has no client, and turns nobody away."""
         coming = self._coming.get(claim.client_id)
-        if coming is None or coming.rest:
+        if coming is None or coming.rest or claim.rest:
             return False
         newer = claim.stamp > coming.stamp
         if coming.follower is not None:
@@ -428,6 +428,19 @@ class Comings:
         self._ask_on(coming, wish, keeper, owner, lost)
         return True
 
+    def _turn_elsewhere(self, coming: Coming) -> bool:
+        """Who was asked has failed: whether there is another road. A copy may have failed when its owner
+        is back."""
+        wish = coming.wish
+        if not coming.owner:
+            return self._turn_to_copy(coming, coming.source)
+        if coming.lost or coming.hops >= HOPS_MAX or not self.broker.elsewhere.reaches(coming.owner):
+            return False
+        if wish is None or not wish.wanted():
+            return False
+        self._ask_on(coming, wish, coming.owner)
+        return True
+
     def _begin_bare(self, coming: Coming) -> None:
         """Nobody who has the session can be asked."""
         if coming.wish is not None and coming.wish.wanted():
@@ -505,7 +518,7 @@ class Comings:
         else:
             if unpacker is not None:
                 part_with(broker, unpacker.session)
-            if coming.owner or not self._turn_to_copy(coming, coming.source):
+            if not self._turn_elsewhere(coming):
                 self._begin_bare(coming)
             return
         if coming.follower is not None:

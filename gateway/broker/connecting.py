@@ -182,9 +182,11 @@ def part_with(broker: BrokerState, session: Session, ticket: Ticket | None = Non
     """The session is another gateway's, with all that it has: here it leaves nothing. The ticket is held
     until the disk has forgotten it, too."""
     client_id = session.client_id
-    if broker.sessions.get(client_id) is session:
+    if broker.sessions.get(client_id) is session:  # else one that took its place is served here
         del broker.sessions[client_id]
         rest(broker, session)
+        if broker.registry is not None:
+            broker.registry.leave(client_id)
     for topic_filter in list(session.subscriptions):
         unsubscribe(broker, session, topic_filter)
     forget_session(broker.journal, session, ticket)
@@ -197,8 +199,6 @@ def part_with(broker: BrokerState, session: Session, ticket: Ticket | None = Non
     session.give_room()
     session.replay = None
     broker.timers.drop(broker.silent.pop(session, NO_TIMER))
-    if broker.registry is not None:
-        broker.registry.leave(client_id)
 
 
 def rest(broker: BrokerState, session: Session) -> None:
