@@ -24,6 +24,7 @@ from gateway.broker.connecting import begin_to_keep, leave_alone, new_session, p
 from gateway.broker.connection import Connection
 from gateway.broker.keeping import (
     NOTHING_OWED,
+    UNREADY,
     keep_session,
     keep_subscription,
     subscription_row,
@@ -69,7 +70,8 @@ class Coming:
 
     `renewed`: its client has come anew since it was asked for. `follower` is a gateway that asks for
     the session already, and what it said. `owner`: it comes from the copy of that gateway's store, which
-    `source` has; `lost` as in a claim. It is given up at `until`.
+    `source` has; `lost` as in a claim. It is given up at `until`. `old` is what is left here of an older
+    epoch, until the session is settled.
     """
 
     client_id: str
@@ -85,6 +87,7 @@ class Coming:
     until: float = 0.0
     timer: int = NO_TIMER
     unpacker: Unpacker | None = None
+    old: Session | None = None
     renewed: bool = False
     settled: bool = False
     over: bool = False
@@ -93,9 +96,9 @@ class Coming:
 
 @dataclass(slots=True)
 class Comings:
-    """All of them, by client id. `leftover` says whether a session here is another gateway's, and who
-    asked for one that goes; `follow` hands a claim on to whoever answers it, `tell` says something to a
-    gateway that has a session, or the copy of one: that may be this one."""
+    """All of them, by client id. `asked_by` says who asked for a session that goes; `follow` hands a
+    claim on to whoever answers it, `leave` takes back what is left here of another gateway's session,
+    `tell` says something to a gateway that has a session, or the copy of one: that may be this one."""
 
     broker: BrokerState
     registry: Registry
@@ -103,6 +106,7 @@ class Comings:
     quarrels: Quarrels
     asked_by: Callable[[str], str]
     follow: Callable[[str, Claim], None]
+    leave: Callable[[Session], None]
     tell: Callable[[str, Move], None]
     _coming: dict[str, Coming] = field(default_factory=dict)
     _line: deque[Wish] = field(default_factory=deque)
@@ -217,10 +221,11 @@ class Comings:
             label = read_label(piece.label, broker.journal)
             self._quarrel(coming, piece.address)
             coming.unpacker = Unpacker(broker)
-            passage = Passage(own=False, owed=(coming.source, HEAD), handed_on=True)
+            passage = Passage(own=False, owed=(coming.source, UNREADY), handed_on=True)
             if coming.owner:
                 label = self._with_filters(label)
-            self._begin(coming.client_id, coming.unpacker, label, passage, ticket)
+            coming.old = _set_aside(broker, coming.client_id)
+            coming.unpacker.begin(label, passage, ticket)
         unpacker = coming.unpacker
         if coming.rest and piece.label:
             unpacker.widen(read_label(piece.label, broker.journal), ticket)
@@ -228,7 +233,8 @@ class Comings:
         session = unpacker.session
         if session.passage is None:
             session.passage = Passage(own=True)
-        session.passage.owed = (coming.source, unpacker.mid)
+        ready = piece.ready or coming.rest
+        session.passage.owed = (coming.source, unpacker.mid if ready else UNREADY)
         if coming.rest and piece.last and not coming.have:
             session.halves &= ~UNKNOWN_HALF  # it is known now what the client was sent there
         if coming.owner:
@@ -247,16 +253,6 @@ class Comings:
             for each in entry.subscriptions()
         ]
         return replace(label, subscriptions=rows)
-
-    def _begin(
-        self, client_id: str, unpacker: Unpacker, label: Label, passage: Passage, ticket: Ticket
-    ) -> None:
-        """Makes the session; what was left here of an older epoch of it is added."""
-        broker = self.broker
-        old = _set_aside(broker, client_id)
-        session = unpacker.begin(label, passage, ticket)
-        if old is not None:
-            absorb(broker, old, session, ticket)
 
     def _write(self, session: Session, ticket: Ticket | None) -> None:
         connection = self.online.get(session.client_id)
@@ -304,6 +300,8 @@ class Comings:
         session.passage.own, session.passage.barred = True, set(gateways)
         session.passage.token = coming.token
         coming.unpacker.route()
+        if coming.old is not None:
+            absorb(broker, coming.old, session, None)
         broker.routes.cache.clear()
         broker.changed(client_id)
         for gateway in gateways:
@@ -434,7 +432,11 @@ class Comings:
         wish = coming.wish
         if not coming.owner:
             return self._turn_to_copy(coming, coming.source)
-        if coming.lost or coming.hops >= HOPS_MAX or not self.broker.elsewhere.reaches(coming.owner):
+        if (
+            coming.lost
+            or coming.hops >= HOPS_MAX
+            or not self.broker.elsewhere.reaches(coming.owner)
+        ):
             return False
         if wish is None or not wish.wanted():
             return False
@@ -518,6 +520,8 @@ class Comings:
         else:
             if unpacker is not None:
                 part_with(broker, unpacker.session)
+            if coming.old is not None:
+                self.leave(coming.old)
             if not self._turn_elsewhere(coming):
                 self._begin_bare(coming)
             return

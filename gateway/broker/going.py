@@ -312,6 +312,11 @@ class Goings:
         self._left[session.client_id] = session
         self._tick_soon()
 
+    def leave_again(self, session: Session) -> None:
+        """What was left here, and was out of the way for a session that did not come after all."""
+        self.broker.sessions[session.client_id] = session
+        self._leave(session, session.passage is not None and session.passage.handed_on)
+
     def registered(self, client_ids: Iterable[str]) -> None:
         """The registry has news of these sessions."""
         for client_id in client_ids:
@@ -330,8 +335,6 @@ class Goings:
                 self._dispute(client_id, session, entry)
             elif entry is None:
                 part_with(self.broker, session)  # a clean start elsewhere ended it
-            elif session.passage is not None and session.passage.owed[0] == entry.owner:
-                part_with(self.broker, session)  # all of it is still there, from where it came
             else:
                 self._leave(session, handed_on=False)
 

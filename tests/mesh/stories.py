@@ -148,7 +148,9 @@ class Traveller(Roamer):
 class Story:
     """Everything of one seed; `problems` are what is wrong at the end."""
 
-    def __init__(self, seed: int, loss: bool = False, cuts: bool = False, trace: bool = False) -> None:
+    def __init__(
+        self, seed: int, loss: bool = False, cuts: bool = False, trace: bool = False
+    ) -> None:
         self.random = random = Random(seed)
         self.loss, self.cuts, self.trace = loss, cuts, trace
         self.room = room = Room()
