@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec.structs import replace
 
-from gateway.broker.connecting import begin_to_keep, leave_alone, new_session, part_with, rest
+from gateway.broker.connecting import begin_to_keep, leave_alone, new_session, part_with
 from gateway.broker.connection import Connection
 from gateway.broker.keeping import (
     NOTHING_OWED,
@@ -29,7 +29,8 @@ from gateway.broker.keeping import (
     keep_subscription,
     subscription_row,
 )
-from gateway.broker.parcel import HEAD, Label, Packer, Unpacker, read_label
+from gateway.broker.leftover import absorb, set_aside
+from gateway.broker.parcel import HEAD, Label, Unpacker, read_label
 from gateway.broker.passage import Passage, Wish, new_token, with_had, without_had
 from gateway.broker.quarrels import Quarrels
 from gateway.broker.registry import UNKNOWN_HALF, Registry
@@ -54,7 +55,9 @@ from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
 from gateway.timers import NO_TIMER
 
-ANSWER_S = 2.0  # from a gateway that is heard; one that is not heard for 1.5 s is not asked
+# From a gateway that is heard: it may have to wait itself for one that is not, until that is dead. One
+# that is not heard for 1.5 s is not asked.
+ANSWER_S = 4.0
 COPY_ANSWER_S = 10.0  # the same, where a copy of 100 MB is read first
 LOOK_S = 0.3  # whether it is still heard: if not, the copy of its store is asked
 COMING_MAX = 256  # at once: their first pieces are 32 MB at most; others wait in a line
@@ -98,7 +101,8 @@ class Coming:
 class Comings:
     """All of them, by client id. `asked_by` says who asked for a session that goes; `follow` hands a
     claim on to whoever answers it, `leave` takes back what is left here of another gateway's session,
-    `tell` says something to a gateway that has a session, or the copy of one: that may be this one."""
+    `goes` says whether a session is on its way out, `tell` says something to a gateway that has a
+    session, or the copy of one: that may be this one."""
 
     broker: BrokerState
     registry: Registry
@@ -107,6 +111,7 @@ class Comings:
     asked_by: Callable[[str], str]
     follow: Callable[[str, Claim], None]
     leave: Callable[[Session], None]
+    goes: Callable[[Session], bool]
     tell: Callable[[str, Move], None]
     _coming: dict[str, Coming] = field(default_factory=dict)
     _line: deque[Wish] = field(default_factory=deque)
@@ -224,7 +229,7 @@ class Comings:
             passage = Passage(own=False, owed=(coming.source, UNREADY), handed_on=True)
             if coming.owner:
                 label = self._with_filters(label)
-            coming.old = _set_aside(broker, coming.client_id)
+            coming.old = self._set_aside(coming.client_id)
             coming.unpacker.begin(label, passage, ticket)
         unpacker = coming.unpacker
         if coming.rest and piece.label:
@@ -377,13 +382,14 @@ class Comings:
     def refused(self, gateway: str, answer: Refused) -> None:
         """The session is not there."""
         coming = self._match(gateway, answer.client_id, answer.token)
-        if coming is None:
+        if coming is None or (coming.settled and not coming.rest):
             return
         wish, owner, elsewhere = coming.wish, answer.owner, self.broker.elsewhere
         if coming.rest:
             self._end(coming)
             self.forgotten(gateway, Forgotten(answer.client_id, answer.token))
             return
+        self._undo(coming)
         if answer.late and coming.renewed:  # not for who waits now
             owner = coming.owner or coming.source
         if answer.late and not coming.renewed:
@@ -394,10 +400,15 @@ class Comings:
                 self.follow(*coming.follower)
         elif answer.late and coming.owner and self._turn_to_copy(coming, owner, coming.lost):
             pass
-        elif owner == gateway and owner and not answer.late:
+        elif owner == gateway and not (answer.late or coming.owner):  # it has lost it
             if not self._turn_to_copy(coming, owner, lost=True):
                 self._end(coming)
                 self._begin_bare(coming)
+        elif owner == self.registry.gateway and not coming.lost:
+            self._finish(coming)
+        elif coming.lost and owner == coming.owner:
+            self._end(coming)
+            self._begin_bare(coming)
         elif wish is not None and elsewhere.reaches(owner) and coming.hops < HOPS_MAX:
             self._ask_on(coming, wish, owner)
         elif owner and owner != coming.owner and self._turn_to_copy(coming, owner):
@@ -508,7 +519,6 @@ class Comings:
 
     def _give_up(self, coming: Coming) -> None:
         """No more is waited for: the client is served with what is known."""
-        broker = self.broker
         self.tell(coming.source, Abandoned(coming.client_id, coming.token))
         self._end(coming)
         unpacker = coming.unpacker
@@ -518,15 +528,27 @@ class Comings:
             assert unpacker is not None, "kept and not unpacked"
             self._join(unpacker.session)
         else:
-            if unpacker is not None:
-                part_with(broker, unpacker.session)
-            if coming.old is not None:
-                self.leave(coming.old)
+            self._undo(coming)
             if not self._turn_elsewhere(coming):
                 self._begin_bare(coming)
             return
         if coming.follower is not None:
             self.follow(*coming.follower)
+
+    def _set_aside(self, client_id: str) -> Session | None:
+        """What is left here of an older epoch. If it is on its way to another gateway it goes on with
+        that."""
+        old = set_aside(self.broker, client_id)
+        return None if old is None or self.goes(old) else old
+
+    def _undo(self, coming: Coming) -> None:
+        """Nothing more comes before the session is settled: what came is nothing."""
+        unpacker, old = coming.unpacker, coming.old
+        coming.unpacker = coming.old = None
+        if unpacker is not None:
+            part_with(self.broker, unpacker.session)
+        if old is not None:
+            self.leave(old)
 
     def _do_without(self, wish: Wish) -> None:
         """The gateway that has the session cannot be asked: it begins with what the registry knows."""
@@ -534,7 +556,7 @@ class Comings:
         entry = self.registry.entry(client_id)
         if entry is None:
             return
-        old = _set_aside(broker, client_id)
+        old = self._set_aside(client_id)
         if wish.clean or not entry.whole or entry.halves & UNKNOWN_HALF:
             if old is not None:
                 part_with(broker, old)
@@ -658,24 +680,3 @@ class Comings:
         if self.quarrels.taken(coming.client_id, wish.address, address, broker.now):
             text = f"two clients are called {coming.client_id}: at {wish.address} and {address}"
             broker.note("warning", text)
-
-
-def _set_aside(broker: BrokerState, client_id: str) -> Session | None:
-    """What is left here of an older epoch, out of the way of the session that is about to be."""
-    old = broker.sessions.get(client_id)
-    if old is not None:
-        rest(broker, old)
-        del broker.sessions[client_id]
-    return old
-
-
-def absorb(broker: BrokerState, old: Session, session: Session, ticket: Ticket | None) -> None:
-    """What waits in an older epoch of a session, left here, is added to the one that is served."""
-    if old.line == session.line:
-        packer, unpacker = Packer(broker, old), Unpacker(broker, session)
-        wait = ticket or Ticket(lambda: None)
-        unpacker.widen(read_label(packer.label(), broker.journal), wait)
-        while not packer.is_done():
-            unpacker.add(packer.piece(), wait)
-        broker.vitals.sessions_merged += 1
-    part_with(broker, old)
