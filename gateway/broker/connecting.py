@@ -72,6 +72,11 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
             enter(connection, packet)
 
     def enter(connection: Connection, packet: Connect) -> None:
+        broker = connection.broker
+        if broker.meeting and broker.fetching is not None and packet.client_id:
+            connection.opening()
+            broker.entering.append(lambda now: enter_late(connection, packet, now))
+            return
         full = len(online) >= connection.broker.settings.connections_max
         # [MQTT-3.1.4-2] [MQTT-3.1.3-8]
         refusal = _refusal(connection, packet, full and packet.client_id not in online)
