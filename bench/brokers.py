@@ -23,6 +23,7 @@ from bench.settings import Site
 from bench.wire import BrokerError, Connection
 
 START_TIMEOUT_S = 15.0
+READY_TIMEOUT_S = 30.0  # NATS, on a busy machine
 STOP_TIMEOUT_S = 5.0
 POLL_S = 0.001  # a start is measured with it
 RETRY_S = 0.1
@@ -66,6 +67,7 @@ class Running:
     doors: tuple[tuple[str, int], ...]
     pids: tuple[int, ...]
     controls: tuple[Path, ...]  # control sockets; not there if they are no gateways
+    folder: Path  # of all their files
     link_ports: tuple[int, ...] = ()  # where they listen for each other, but for Mosquitto
 
     @property
@@ -106,6 +108,7 @@ class Product:
                 tuple((site.address, site.port) for site in sites),
                 tuple(process.pid for process in reversed(processes)),
                 tuple(site.control for site in sites),
+                folder,
                 tuple(site.link_port for site in sites),
             )
             if self.ready is not None:
@@ -146,7 +149,7 @@ def nats(path: str) -> Product:
 
 def _await_kept_sessions(running: Running) -> None:
     """A cluster opens its ports first, and elects who keeps what after that."""
-    until = time.monotonic() + START_TIMEOUT_S
+    until = time.monotonic() + READY_TIMEOUT_S
     for number, door in enumerate(running.doors):
         while True:
             try:

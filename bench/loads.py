@@ -48,7 +48,7 @@ def two_copies(running: Running, timing: Timing) -> Round:
         account.between(*each, result.published) for each in zip(before, after, strict=True)
     )
     result.details |= here
-    result.details["bytes a message, at the copy"] = there.get("bytes a message", 0.0)
+    result.details["bytes a message, at the copy"] = there.get(account.WRITTEN, 0.0)
     result.details["bytes a message, on the link"] = account.shipped(
         before[0], after[0], result.published
     )
@@ -60,10 +60,12 @@ def durable(running: Running, timing: Timing) -> Round:
     for control in running.controls:
         account.wait_for_two_copies(control)
     run = StreamRun(Stream(1, kept=True, away=True), running.doors[0], running.doors[-1])
-    before = traffic.read(running)
+    before, begun = traffic.read(running), [account.read(each) for each in running.controls]
     try:
         result = run.run(timing, running.pids)
+        ended = [account.read(each) for each in running.controls]
         result.details |= traffic.a_message(before, traffic.read(running), result.published)
+        result.details |= account.all_between(begun, ended, result.published)
         run.fetch(result)
     finally:
         run.close()
