@@ -18,6 +18,7 @@ SOCKET_S_MAX = 2.0  # it comes a moment after the port
 COPIED_S_MAX = 20.0
 NEVER_WRITTEN = "never written, %"
 WRITTEN = "bytes a message"
+DISKS = "on all disks, bytes a message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,6 @@ def all_between(
         return {}
     commits = [each for each in accounts if each["messages a commit"]]
     return {
-        "written at all, bytes a message": sum(each[WRITTEN] for each in accounts),
+        DISKS: sum(each[WRITTEN] for each in accounts),
         "ms a commit": max((each["ms a commit"] for each in commits), default=0.0),
     }

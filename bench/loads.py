@@ -11,6 +11,7 @@ from bench.beside import Kept, KeptRun, quiet_beside_flood
 from bench.brokers import Running
 from bench.many import Many, ManyRun
 from bench.measure import Round, Timing
+from bench.paced import Pace, PacedRun
 from bench.stream import Stream, StreamRun
 
 Measure = Callable[[Running, Timing], Round]
@@ -57,8 +58,7 @@ def two_copies(running: Running, timing: Timing) -> Round:
 
 def durable(running: Running, timing: Timing) -> Round:
     """Published at the first of three, to a session of the last that is away; then it gets all."""
-    for control in running.controls:
-        account.wait_for_two_copies(control)
+    _await_copies(running)
     run = StreamRun(Stream(1, kept=True, away=True), running.doors[0], running.doors[-1])
     before, begun = traffic.read(running), [account.read(each) for each in running.controls]
     try:
@@ -70,6 +70,27 @@ def durable(running: Running, timing: Timing) -> Round:
     finally:
         run.close()
     return result
+
+
+def paced(load: Pace) -> Measure:
+    """Published at the first broker, subscribed to at the last."""
+
+    def measure(running: Running, timing: Timing) -> Round:
+        if load.kept:
+            _await_copies(running)
+        run = PacedRun(load, running.doors[0], running.doors[-1])
+        try:
+            return run.run(timing, running.pids)
+        finally:
+            run.close()
+
+    return measure
+
+
+def _await_copies(running: Running) -> None:
+    for control in running.controls:
+        if control.exists():  # it does, where gateways have told each other so much
+            account.wait_for_two_copies(control)
 
 
 def never_written(running: Running, timing: Timing) -> Round:

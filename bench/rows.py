@@ -13,6 +13,7 @@ from bench.beside import Kept
 from bench.brokers import Cores, Product, Running, SlowDisk
 from bench.many import Many
 from bench.measure import Round, Timing
+from bench.paced import Pace
 from bench.stream import Stream
 
 Measure = Callable[[Running, Timing], Round]
@@ -69,6 +70,11 @@ def _takeover(queued: int) -> Row:
         at_most=1_000,
         theirs=None,
     )
+
+
+def _paced(name: str, title: str, load: Pace, theirs: str = "mosquitto_config") -> Row:
+    brokers = 2 if theirs == "mosquitto_config" else 3
+    return Row(name, title, loads.paced(load), brokers=brokers, unit="ms", theirs=theirs)
 
 
 def _on_disk(sync_ms: float, stall_ms: float = 0.0) -> Row:
@@ -136,6 +142,10 @@ ROWS = (
     Row(
         "three-qos1", "QoS 1 across three", loads.stream(Stream(1)), brokers=3, theirs="nats_config"
     ),
+    _paced("paced-qos0", "p99 at 500 msg/s, QoS 0, across two", Pace(0)),
+    _paced("paced-qos1", "p99 at 500 msg/s, QoS 1, across two", Pace(1)),
+    _paced("paced-nats", "p99 at 500 msg/s, QoS 1, across 3", Pace(1), "nats_config"),
+    _paced("paced-durable", "p99 at 500 msg/s, kept, across 3", Pace(kept=True), "nats_config"),
     _takeover(0),
     _takeover(1_000),
     _takeover(10_000),
