@@ -79,7 +79,8 @@ class PacedRun:
         far.subscribe(load.topic, load.qos)
         near = Connection(publish_at, "bench-leaves")
         self._stack.callback(near.close)
-        route.await_route(near, far, load.topic, load.qos)
+        if publish_at != subscribe_at:
+            route.await_route(near, far, load.topic, load.qos)
         for connection in (near, far):
             connection.go()
         self._publisher = Publisher(near, laps)
