@@ -144,12 +144,16 @@ class DropCopies:
 
 @dataclass(frozen=True, slots=True)
 class ReadCopy:
-    """Read the copy of another gateway's store: `then(rows, batches, why)`, as a restart of that gateway
-    would find them; `why` there is none, or nothing. The newest whole one of `store`; empty: of any."""
+    """Read the copy of another gateway's store, the newest whole one that is not of the store `but`.
+
+    `make(rows, batches)`, as a restart of that gateway would find them, may be called on any thread:
+    it takes long. `then(made, why)` is called in a turn; `why` there is none, or nothing.
+    """
 
     gateway: str
-    store: str
-    then: Callable[[Any, Any, str], None]
+    but: str
+    make: Callable[[Any, Any], Any]
+    then: Callable[[Any, str], None]
 
 
 Copies = FindCopies | BeginCopy | WriteCopy | DropCopies | ReadCopy

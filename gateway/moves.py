@@ -9,6 +9,8 @@
     G > H      Abandoned   I cannot take it, keep it
     H > owner  Offered     I still have something of a session that is yours
 
+If H is dead or does not answer, the gateway that keeps the copy of its store stands for it.
+
 They travel in the numbered stream, in the order of the messages, so that a broken link costs none and
 every gateway P switches in one instant. `token` names one move. Fields may be added, with a default.
 What a parcel holds is the broker's to say (`broker/parcel.py`); this knows neither broker nor links.
@@ -30,7 +32,9 @@ class Claim(_Move, frozen=True, tag="claim"):
     """`stamp` is when the client connected at the sender. `clean`: it wants no old session.
 
     `rest`: its owner is the sender already, and asks for what the receiver still has: all of it, or
-    what stands behind message number `have`.
+    what stands in the queue behind message number `have`, or with `whole` all that is newer than that.
+    `owner`: it is that gateway's, which does not answer, and is to be taken from the receiver's copy;
+    `lost`: of the store that it had before, for it lives and has nothing.
     """
 
     stamp: tuple[int, int]
@@ -38,12 +42,16 @@ class Claim(_Move, frozen=True, tag="claim"):
     address: str = ""
     rest: bool = False
     have: int = 0
+    owner: str = ""
+    whole: bool = False
+    lost: bool = False
 
 
 class Parcel(_Move, frozen=True, tag="parcel"):
     """Piece `number` of a session, from 1 on; the first one has its `label`, but where the receiver has
     it (`Claim.have`). `ready`: all that was sent
-    to the client is in, it may be served. `last`: nothing follows."""
+    to the client is in, it may be served. `last`: nothing follows. `end`, if it is not 0: this is from a
+    copy, and that is the last message number in it."""
 
     number: int
     label: bytes = b""
@@ -51,6 +59,7 @@ class Parcel(_Move, frozen=True, tag="parcel"):
     ready: bool = False
     last: bool = False
     address: str = ""
+    end: int = 0
 
 
 class Kept(_Move, frozen=True, tag="kept"):
@@ -66,8 +75,8 @@ class Ended(_Move, frozen=True, tag="ended"):
 
 
 class Refused(_Move, frozen=True, tag="refused"):
-    """There is nothing here: ask `owner` (empty: there is no such session), or, if `late`, the client
-    has connected elsewhere since."""
+    """There is nothing here: ask `owner` (empty: there is no such session; the sender: it should be
+    here, and the disk has lost it), or, if `late`, the client has connected elsewhere since."""
 
     owner: str = ""
     late: bool = False

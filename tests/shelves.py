@@ -53,10 +53,10 @@ class MemoryShelves:
         self._done(self._queue.popleft())(mesh, now)
         return True
 
-    def whole(self, owner: str) -> MemoryCopy | None:
-        """The newest whole copy, also a lost one."""
+    def whole(self, owner: str, but: str = "") -> MemoryCopy | None:
+        """The newest whole copy that is not of this store, also a lost one."""
         copies = [*self.copies.get(owner, ()), *self.lost.get(owner, ())]
-        return next((copy for copy in copies if copy.place.whole), None)
+        return next((copy for copy in copies if copy.place.whole and copy.place.store != but), None)
 
     def _done(self, effect: Copies) -> Callable[[Mesh, float], None]:
         owner, copies = effect.gateway, self.copies.setdefault(effect.gateway, [])
@@ -96,9 +96,9 @@ class MemoryShelves:
         return lambda mesh, now: mesh.copy_written(owner, place, wish, "", now)
 
     def _read(self, effect: ReadCopy) -> Callable[[Mesh, float], None]:
-        copy = self.whole(effect.gateway)
+        copy = self.whole(effect.gateway, effect.but)
         if copy is None:
-            return lambda mesh, now: effect.then({}, [], "there is no whole copy")
+            return lambda mesh, now: effect.then(None, "there is no whole copy")
         batches = [[r for r in batch if not isinstance(r, Row)] for batch in copy.batches()]
-        rows = dict(copy.rows)
-        return lambda mesh, now: effect.then(rows, batches, "")
+        made = effect.make(dict(copy.rows), batches)
+        return lambda mesh, now: effect.then(made, "")

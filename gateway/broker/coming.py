@@ -18,14 +18,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.broker.connecting import begin_to_keep, leave_alone, new_session, part_with, rest
 from gateway.broker.connection import Connection
-from gateway.broker.keeping import NOTHING_OWED, keep_session, keep_subscription
+from gateway.broker.keeping import (
+    NOTHING_OWED,
+    keep_session,
+    keep_subscription,
+    subscription_row,
+)
 from gateway.broker.parcel import HEAD, Label, Packer, Unpacker, read_label
-from gateway.broker.passage import Passage, Wish, new_token
+from gateway.broker.passage import Passage, Wish, new_token, with_had, without_had
 from gateway.broker.quarrels import Quarrels
-from gateway.broker.registry import Registry
+from gateway.broker.registry import UNKNOWN_HALF, Registry
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
 from gateway.broker.subscribing import route_to
@@ -36,6 +42,7 @@ from gateway.moves import (
     Ended,
     Forgotten,
     Kept,
+    Move,
     Moved,
     Offered,
     Parcel,
@@ -47,8 +54,9 @@ from gateway.tickets import Ticket
 from gateway.timers import NO_TIMER
 
 ANSWER_S = 2.0  # from a gateway that is heard; one that is not heard for 1.5 s is not asked
+COPY_ANSWER_S = 10.0  # the same, where a copy of 100 MB is read first
+LOOK_S = 0.3  # whether it is still heard: if not, the copy of its store is asked
 COMING_MAX = 256  # at once: their first pieces are 32 MB at most; others wait in a line
-UNKNOWN_HALF = 2  # of a session's `halves`
 HOPS_MAX = 5  # gateways that are asked one after the other for a session that moves on and on
 FULL_S = 0.5  # until it is looked again whether there is room for more of a queue
 _LATE = "its client has connected elsewhere since"
@@ -60,7 +68,8 @@ class Coming:
     """One session on its way. `wish` is None once it was granted, or if nobody waits for it.
 
     `renewed`: its client has come anew since it was asked for. `follower` is a gateway that asks for
-    the session already, and what it said.
+    the session already, and what it said. `owner`: it comes from the copy of that gateway's store, which
+    `source` has; `lost` as in a claim. It is given up at `until`.
     """
 
     client_id: str
@@ -71,6 +80,9 @@ class Coming:
     rest: bool = False
     have: int = 0
     hops: int = 0
+    owner: str = ""
+    lost: bool = False
+    until: float = 0.0
     timer: int = NO_TIMER
     unpacker: Unpacker | None = None
     renewed: bool = False
@@ -82,7 +94,8 @@ class Coming:
 @dataclass(slots=True)
 class Comings:
     """All of them, by client id. `leftover` says whether a session here is another gateway's, and who
-    asked for one that goes; `follow` hands a claim on to whoever answers it."""
+    asked for one that goes; `follow` hands a claim on to whoever answers it, `tell` says something to a
+    gateway that has a session, or the copy of one: that may be this one."""
 
     broker: BrokerState
     registry: Registry
@@ -90,6 +103,7 @@ class Comings:
     quarrels: Quarrels
     asked_by: Callable[[str], str]
     follow: Callable[[str, Claim], None]
+    tell: Callable[[str, Move], None]
     _coming: dict[str, Coming] = field(default_factory=dict)
     _line: deque[Wish] = field(default_factory=deque)
 
@@ -112,15 +126,21 @@ class Comings:
                 coming.follower = None
             return True
         owner = self._where(client_id)
+        lost = not owner and self.registry.is_missed(client_id, self.broker.sessions)
+        if lost:
+            owner = self.registry.gateway
         if not owner:
             return False
-        if not elsewhere.reaches(owner):
+        keeper = "" if wish.clean or elsewhere.reaches(owner) else elsewhere.copy_of(owner)
+        if not (keeper or elsewhere.reaches(owner)):
             self._do_without(wish)
             return False
         if len(self._coming) >= COMING_MAX:
             self._line.append(wish)
-            return True
-        self._ask(wish, owner, 0)
+        elif keeper:
+            self._ask(wish, keeper, None, owner, lost)
+        else:
+            self._ask(wish, owner, None)
         return True
 
     def _where(self, client_id: str) -> str:
@@ -134,15 +154,23 @@ class Comings:
         entry = self.registry.entry(client_id)
         return "" if entry is None or entry.owner == self.registry.gateway else entry.owner
 
-    def _ask(self, wish: Wish, owner: str, hops: int) -> None:
+    def _ask(
+        self, wish: Wish, source: str, before: Coming | None, owner: str = "", lost: bool = False
+    ) -> None:
+        """Asks the gateway that has it, or the copy of its `owner`, which may have `lost` it. Another
+        one was asked `before`: the client is as old as then."""
         broker = self.broker
         stamp = broker.elsewhere.stamp(broker.now)
         token = new_token(stamp)
-        coming = Coming(wish.client_id, token, owner, stamp[:2], wish, hops=hops)
+        coming = Coming(wish.client_id, token, source, stamp[:2], wish)
+        coming.owner, coming.lost = owner, lost
+        if before is not None:
+            coming.stamp, coming.hops = before.stamp, before.hops + 1
+            coming.follower = before.follower
         self._coming[wish.client_id] = coming
         self._wait(coming)
-        claim = Claim(wish.client_id, token, stamp[:2], wish.clean, wish.address)
-        broker.elsewhere.tell(owner, claim)
+        about = (wish.client_id, token, coming.stamp, wish.clean, wish.address)
+        self.tell(source, Claim(*about, owner=owner, lost=lost))
 
     def is_asked(self, gateway: str, claim: Claim) -> bool:
         """Another gateway claims a session: True if it is on its way here, and what becomes of that is
@@ -172,7 +200,7 @@ class Comings:
         """A piece came."""
         coming = self._match(gateway, piece.client_id, piece.token)
         if coming is None:  # it was given up
-            self.broker.elsewhere.tell(gateway, Abandoned(piece.client_id, piece.token))
+            self.tell(gateway, Abandoned(piece.client_id, piece.token))
             return
         self._wait(coming)
         ticket = Ticket(lambda: self._kept(coming, piece), lambda why: self._failed(coming, why))
@@ -190,6 +218,8 @@ class Comings:
             self._quarrel(coming, piece.address)
             coming.unpacker = Unpacker(broker)
             passage = Passage(own=False, owed=(coming.source, HEAD), handed_on=True)
+            if coming.owner:
+                label = self._with_filters(label)
             self._begin(coming.client_id, coming.unpacker, label, passage, ticket)
         unpacker = coming.unpacker
         if coming.rest and piece.label:
@@ -201,7 +231,22 @@ class Comings:
         session.passage.owed = (coming.source, unpacker.mid)
         if coming.rest and piece.last and not coming.have:
             session.halves &= ~UNKNOWN_HALF  # it is known now what the client was sent there
+        if coming.owner:
+            end = piece.end if piece.last else max(unpacker.mid, HEAD)
+            session.had = with_had(session.had, coming.owner, end, piece.last)
         self._write(session, ticket)
+
+    def _with_filters(self, label: Label) -> Label:
+        """The subscriptions of a session from a copy: the registry knows them better, if it has all."""
+        entry = self.registry.entry(label.session.client_id)
+        if entry is None or not entry.whole:
+            return label
+        unshown = {name for name, row in label.subscriptions if row.unshown}
+        rows = [
+            (each.topic_filter, subscription_row(each, each.topic_filter in unshown))
+            for each in entry.subscriptions()
+        ]
+        return replace(label, subscriptions=rows)
 
     def _begin(
         self, client_id: str, unpacker: Unpacker, label: Label, passage: Passage, ticket: Ticket
@@ -223,11 +268,10 @@ class Comings:
         """It is on disk."""
         if coming.over:
             return
-        broker = self.broker
         if piece.ready and not coming.settled:
             self._settle(coming)
         if piece.last:
-            broker.elsewhere.tell(coming.source, Kept(coming.client_id, coming.token, piece.number))
+            self.tell(coming.source, Kept(coming.client_id, coming.token, piece.number))
             self._complete(coming)
         else:
             self._go_on(coming, piece.number)
@@ -241,7 +285,7 @@ class Comings:
             self._wait(coming)
             broker.timers.set(broker.now + FULL_S, lambda now: self._go_on_at(coming, number, now))
             return
-        broker.elsewhere.tell(coming.source, Kept(coming.client_id, coming.token, number))
+        self.tell(coming.source, Kept(coming.client_id, coming.token, number))
 
     def _go_on_at(self, coming: Coming, number: int, now: float) -> None:
         self.broker.at(now)
@@ -255,7 +299,7 @@ class Comings:
         broker, client_id = self.broker, coming.client_id
         assert coming.unpacker is not None, "kept and not unpacked"
         session = coming.unpacker.session
-        gateways = broker.elsewhere.gateways()
+        gateways = () if coming.owner else broker.elsewhere.gateways()  # nothing comes to a copy
         assert session.passage is not None, "it has just come"
         session.passage.own, session.passage.barred = True, set(gateways)
         session.passage.token = coming.token
@@ -265,6 +309,10 @@ class Comings:
         for gateway in gateways:
             broker.elsewhere.tell(gateway, Moved(client_id, coming.token, coming.source))
         broker.vitals.sessions_came += 1
+        if coming.owner:
+            own = coming.owner == self.registry.gateway
+            where = "the disk that is gone" if own else broker.elsewhere.name_of(coming.owner)
+            broker.note("info", f"{client_id} is served from the copy of {where}")
         self._grant(coming)
         if client_id not in self.online and broker.sessions.get(client_id) is session:
             leave_alone(broker, session)
@@ -317,6 +365,7 @@ class Comings:
         passage = None if session is None else session.passage
         if session is not None and passage is not None and passage.owed[0] == gateway:
             passage.owed = NOTHING_OWED
+            session.had = without_had(session.had, gateway)
             self._write(session, None)
             self._perhaps_arrived(session)
 
@@ -338,19 +387,54 @@ class Comings:
             self.forgotten(gateway, Forgotten(answer.client_id, answer.token))
             return
         if answer.late and coming.renewed:  # not for who waits now
-            owner = coming.source
+            owner = coming.owner or coming.source
         if answer.late and not coming.renewed:
             self._end(coming)
             if wish is not None:
                 wish.refuse(Reason.SESSION_TAKEN_OVER, _LATE)
             if coming.follower is not None:
                 self.follow(*coming.follower)
-        elif wish is not None and coming.hops < HOPS_MAX and elsewhere.reaches(owner):
+        elif answer.late and coming.owner and self._turn_to_copy(coming, owner, coming.lost):
+            pass
+        elif owner == gateway and owner and not answer.late:
+            if not self._turn_to_copy(coming, owner, lost=True):
+                self._end(coming)
+                self._begin_bare(coming)
+        elif wish is not None and elsewhere.reaches(owner) and coming.hops < HOPS_MAX:
+            self._ask_on(coming, wish, owner)
+        elif owner and owner != coming.owner and self._turn_to_copy(coming, owner):
+            pass
+        elif coming.owner:
             self._end(coming)
-            self._ask(wish, owner, coming.hops + 1)
-            self._coming[wish.client_id].follower = coming.follower
+            self._begin_bare(coming)
         else:
             self._finish(coming)
+
+    def _ask_on(
+        self, coming: Coming, wish: Wish, source: str, owner: str = "", lost: bool = False
+    ) -> None:
+        """Another gateway, for the same."""
+        if not coming.over:
+            self._end(coming)
+        self._ask(wish, source, coming, owner, lost)
+
+    def _turn_to_copy(self, coming: Coming, owner: str, lost: bool = False) -> bool:
+        """The gateway that has the session does not answer; whether another one can stand for it."""
+        wish, keeper = coming.wish, self.broker.elsewhere.copy_of(owner)
+        if wish is None or not wish.wanted() or wish.clean:
+            return False
+        if not keeper or coming.hops >= HOPS_MAX:
+            return False
+        self._ask_on(coming, wish, keeper, owner, lost)
+        return True
+
+    def _begin_bare(self, coming: Coming) -> None:
+        """Nobody who has the session can be asked."""
+        if coming.wish is not None and coming.wish.wanted():
+            self._do_without(coming.wish)
+        self._grant(coming)
+        if coming.follower is not None:
+            self.follow(*coming.follower)
 
     def _finish(self, coming: Coming) -> None:
         """Nothing comes: the client is served with what is here."""
@@ -366,18 +450,32 @@ class Comings:
 
     def _wait(self, coming: Coming) -> None:
         """The other gateway has said something, or is about to."""
-        timers = self.broker.timers
-        timers.drop(coming.timer)
-        due = self.broker.now + ANSWER_S
-        coming.timer = timers.set(due, lambda now: self._late(coming, now))
+        self.broker.timers.drop(coming.timer)
+        reads = coming.owner and coming.unpacker is None
+        coming.until = self.broker.now + (COPY_ANSWER_S if reads else ANSWER_S)
+        self._look_again(coming)
+
+    def _look_again(self, coming: Coming) -> None:
+        due = min(self.broker.now + LOOK_S, coming.until)
+        coming.timer = self.broker.timers.set(due, lambda now: self._late(coming, now))
 
     def _late(self, coming: Coming, now: float) -> None:
         self.broker.at(now)
         coming.timer = NO_TIMER
-        if coming.settled and self.broker.elsewhere.reaches(coming.source):
+        if now < coming.until and not self._is_lost(coming):
+            self._look_again(coming)
+        elif coming.settled and self.broker.elsewhere.reaches(coming.source):
             self._wait(coming)  # others have not said that they know: that is waited for there
         else:
             self._give_up(coming)
+
+    def _is_lost(self, coming: Coming) -> bool:
+        """Whether its gateway is not heard any more, and there is another road."""
+        elsewhere, source = self.broker.elsewhere, coming.source
+        here = source == self.registry.gateway
+        if coming.settled or coming.rest or here or elsewhere.reaches(source):
+            return False
+        return bool(coming.owner or elsewhere.copy_of(source))
 
     def _failed(self, coming: Coming, why: str) -> None:
         """It cannot be kept, or read: it stays where it is."""
@@ -396,7 +494,7 @@ class Comings:
     def _give_up(self, coming: Coming) -> None:
         """No more is waited for: the client is served with what is known."""
         broker = self.broker
-        broker.elsewhere.tell(coming.source, Abandoned(coming.client_id, coming.token))
+        self.tell(coming.source, Abandoned(coming.client_id, coming.token))
         self._end(coming)
         unpacker = coming.unpacker
         if coming.rest:
@@ -407,9 +505,9 @@ class Comings:
         else:
             if unpacker is not None:
                 part_with(broker, unpacker.session)
-            if coming.wish is not None and coming.wish.wanted():
-                self._do_without(coming.wish)
-            self._grant(coming)
+            if coming.owner or not self._turn_to_copy(coming, coming.source):
+                self._begin_bare(coming)
+            return
         if coming.follower is not None:
             self.follow(*coming.follower)
 
@@ -461,14 +559,24 @@ class Comings:
         """Of a session that is here, from where it was before, or where it is left over."""
         broker, client_id = self.broker, session.client_id
         owed = NOTHING_OWED if session.passage is None else session.passage.owed
-        have = owed[1] if owed[0] == gateway else 0
+        have, whole, owner = owed[1] if owed[0] == gateway else 0, False, ""
+        for lost, number, is_whole in session.had:
+            if lost == gateway and not have:
+                have, whole = number, is_whole
+            elif owed[0] == gateway and not is_whole:
+                owner = lost  # the rest of the copy that it has
         stamp = broker.elsewhere.stamp(broker.now)[:2]
-        coming = Coming(client_id, token, gateway, stamp, None, rest=True, have=have)
+        coming = Coming(client_id, token, gateway, stamp, None, rest=True, have=have, owner=owner)
         coming.unpacker = Unpacker(broker, session)
         coming.unpacker.mid = have
         self._coming[client_id] = coming
         self._wait(coming)
-        broker.elsewhere.tell(gateway, Claim(client_id, token, stamp, rest=True, have=have))
+        claim = Claim(client_id, token, stamp, rest=True, have=have, owner=owner, whole=whole)
+        self.tell(gateway, claim)
+
+    def restored(self) -> None:
+        """The disk has said all: what comes from a copy here, and was not all here, goes on."""
+        self._ask_for_rests(self.registry.gateway)
 
     def through(self, gateway: str, said: Through) -> None:
         """What that gateway publishes from here on is for the session here."""
@@ -491,6 +599,9 @@ class Comings:
                 moved = Moved(coming.client_id, coming.token, coming.source)
                 self.broker.elsewhere.tell(gateway, moved)
         self._unbar(gateway)
+        self._ask_for_rests(gateway)
+
+    def _ask_for_rests(self, gateway: str) -> None:
         for session in list(self.broker.sessions.values()):
             passage = session.passage
             if passage is None or not passage.own or session.client_id in self._coming:

@@ -3,8 +3,8 @@
 `Nowhere` is the answer of a gateway that stands alone. Must not know links, peers or frames.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from gateway.clock import MeshClock
 from gateway.ids import NEVER, Stamp
@@ -116,6 +116,22 @@ class Elsewhere(Protocol):
     def connected_since(self, client_id: str) -> Stamp:
         """When a client that is connected here came; NEVER: it is not."""
 
+    def copy_of(self, gateway: str) -> str:
+        """A gateway that lives and has a copy of that one's store, this one or another; empty: none."""
+
+    def read_copy(
+        self,
+        owner: str,
+        lost: bool,
+        make: Callable[[Any, Any], Any],
+        then: Callable[[Any, str], None],
+    ) -> None:
+        """Reads the copy of that gateway's store that is here, or (`lost`) of the one before that.
+
+        `make(rows, batches)` is called where it keeps nobody waiting, and may touch nothing that is in
+        use; then, in a turn, `then(made, why)`, where `why` says that there is no copy.
+        """
+
 
 class Nowhere:
     """No other gateway. `clock` orders what happens here, over restarts too."""
@@ -199,3 +215,15 @@ class Nowhere:
 
     def connected_since(self, client_id: str) -> Stamp:
         return NEVER
+
+    def copy_of(self, gateway: str) -> str:
+        return ""
+
+    def read_copy(
+        self,
+        owner: str,
+        lost: bool,
+        make: Callable[[Any, Any], Any],
+        then: Callable[[Any, str], None],
+    ) -> None:
+        then(None, "there are no copies")

@@ -122,6 +122,8 @@ class Goings:
             return Refused(client_id, token, going.gateway)
         entry = self.registry.entry(client_id)
         owner = HERE if entry is None or entry.owner == gateway else entry.owner
+        if self.registry.is_missed(client_id, self.broker.sessions):
+            return Refused(client_id, token, self.registry.gateway)
         if session is None or not session.number or self._is_left(client_id):
             return Refused(client_id, token, HERE if owner == self.registry.gateway else owner)
         if self.broker.elsewhere.connected_since(client_id)[:2] > claim.stamp:
@@ -144,7 +146,7 @@ class Goings:
             self._end_session(going)
             return
         rest(broker, session)  # [MQTT-3.1.3-9]: its client is back before the will's delay passed
-        going.packer = Packer(broker, session, claim.have)
+        going.packer = Packer(broker, session, claim.have, claim.whole)
         going.unaware = set(broker.elsewhere.gateways()) - {going.gateway}
         self._pack(going)
 
@@ -212,7 +214,10 @@ class Goings:
         self._stop(going)
         self._left.pop(session.client_id, None)
         assert passage is not None, "it went"
-        passage.handed_on = passage.handed_on or not going.claim.rest or bool(going.claim.have)
+        if going.claim.whole:
+            self._keep_back(session, going.claim.have)
+        else:
+            passage.handed_on = passage.handed_on or not going.claim.rest or bool(going.claim.have)
         self.broker.vitals.sessions_went += 1
         tell = self.broker.elsewhere.tell
         forgotten = Forgotten(session.client_id, going.claim.token)
@@ -220,6 +225,15 @@ class Goings:
         ticket.hold()
         part_with(self.broker, session, ticket)
         ticket.release()
+
+    def _keep_back(self, session: Session, end: int) -> None:
+        """What its client had handed over up to this message is the other gateway's to release."""
+        for packet_id, message in list(session.unreleased.items()):
+            if 0 < message.mid <= end:
+                del session.unreleased[packet_id]
+                session.unreleased_bytes -= message.bytes_held()
+                session.room.let_go(message)
+                self.broker.journal.released(message.mid, None)
 
     def moved(self, gateway: str, said: Moved) -> None:
         """The session is that gateway's now: whoever hears it says so at once, to both ends."""

@@ -344,6 +344,12 @@ class Journal:
             return None
         return self._clock.read(self.now) + round((when - self.now) * 1000)
 
+    def shade(self) -> "Journal":
+        """One that reads the same clock, and is never written."""
+        other = Journal(0, self._clock)
+        other.now = self.now
+        return other
+
     def monotonic_s(self, mesh_ms: int | None) -> float | None:
         """A time that the disk kept, as this boot counts."""
         if mesh_ms is None or self._clock is None:

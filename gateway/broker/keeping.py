@@ -6,6 +6,7 @@
     will           by client id     a will whose delay runs
     people         by key           a row of the table of users and rules (`gateway/table.py`)
     registry       by client id     a row of the table of all sessions of the mesh (`registry.py`)
+    given          by client id     where a session of a copy here went (`shades.py`)
 
 Values are MessagePack arrays: fields are added at the end, with a default, so that the version before
 reads them. Must not know files, or when rows reach the disk.
@@ -32,7 +33,7 @@ from gateway.tickets import Ticket
 
 SESSION, SUBSCRIPTION, RETAINED, WILL = "session", "subscription", "retained", "will"
 PEOPLE, STREAM = "people", "stream"
-REGISTRY = "registry"
+REGISTRY, GIVEN = "registry", "given"
 
 
 class WillRow(msgspec.Struct, frozen=True, array_like=True):
@@ -48,7 +49,7 @@ class WillRow(msgspec.Struct, frozen=True, array_like=True):
 class SessionRow(msgspec.Struct, frozen=True, array_like=True):
     """`away_ms` is since when its client is away, in mesh time; None: it is here, or just left.
 
-    `epoch`, `line`, `halves` and `owed` as in `registry.py` and `passage.py`.
+    `epoch`, `line`, `halves`, `owed` and `had` as in `registry.py` and `passage.py`.
     """
 
     client_id: str
@@ -60,6 +61,7 @@ class SessionRow(msgspec.Struct, frozen=True, array_like=True):
     line: int = 0
     owed: tuple[str, int] = ("", 0)
     halves: int = 0
+    had: tuple[tuple[str, int, bool], ...] = ()
 
 
 class SubscriptionRow(msgspec.Struct, frozen=True, array_like=True):
@@ -96,6 +98,15 @@ class StreamRow(msgspec.Struct, frozen=True, array_like=True):
     number: int
 
 
+class GivenRow(msgspec.Struct, frozen=True, array_like=True):
+    """The session that was the owner's since `born` went to that gateway; `lost` as in a claim."""
+
+    owner: str
+    gateway: str
+    born: tuple[int, int, str]
+    lost: bool = False
+
+
 NOTHING_OWED = ("", 0)
 
 T = TypeVar("T")
@@ -126,7 +137,7 @@ def session_value(session: Session, will: Will | None, away_ms: int | None) -> b
         properties = encode_properties(will.properties)
         row = WillRow(will.topic, will.payload, will.qos, will.retain, properties)
     owed = NOTHING_OWED if session.passage is None else session.passage.owed
-    about = (session.user, session.epoch, session.line, owed, session.halves)
+    about = (session.user, session.epoch, session.line, owed, session.halves, session.had)
     return _encode(SessionRow(session.client_id, session.expiry_s, away_ms, row, *about))
 
 
@@ -158,6 +169,13 @@ def forget_subscription(
 ) -> None:
     """The subscription ended."""
     journal.put(SUBSCRIPTION, f"{session.number} {topic_filter}", None, wait)
+
+
+def keep_given(
+    journal: Journal, client_id: str, given: GivenRow | None, wait: Ticket | None
+) -> None:
+    """Where a session of a copy went, or with None that this is over."""
+    journal.put(GIVEN, client_id, None if given is None else _encode(given), wait)
 
 
 def keep_retained(

@@ -15,6 +15,7 @@ import msgspec
 from gateway.broker.backlog import Delivery, Waiting
 from gateway.broker.connecting import expire_at, new_session, release
 from gateway.broker.keeping import (
+    GIVEN,
     NOTHING_OWED,
     PEOPLE,
     REGISTRY,
@@ -23,6 +24,7 @@ from gateway.broker.keeping import (
     STREAM,
     SUBSCRIPTION,
     WILL,
+    GivenRow,
     MessageRow,
     SessionRow,
     StreamRow,
@@ -207,6 +209,7 @@ def _session(reading: _Reading, key: str, value: bytes) -> None:
     session = new_session(broker, row.client_id, row.expiry_s, row.user)
     session.number, session.on_disk = int(key), True
     session.epoch, session.line, session.halves = row.epoch, row.line, row.halves
+    session.had = row.had
     if row.owed != NOTHING_OWED:
         session.passage = Passage(own=True, owed=row.owed)
     reading.sessions[session.number] = session
@@ -255,6 +258,10 @@ def _registered(reading: _Reading, key: str, value: bytes) -> None:
         reading.broker.registry.table.put(key, read(value, Row))
 
 
+def _given(reading: _Reading, key: str, value: bytes) -> None:
+    reading.broker.given[key] = read(value, GivenRow)
+
+
 def _stream(reading: _Reading, key: str, value: bytes) -> None:
     reading.broker.streams.restore(key, read(value, StreamRow))
 
@@ -267,6 +274,7 @@ _READERS = {  # sessions first: subscriptions speak of them
     PEOPLE: _person,
     REGISTRY: _registered,
     STREAM: _stream,
+    GIVEN: _given,
 }
 
 

@@ -3,6 +3,7 @@
 Only a gateway that is one of a mesh and has a disk has this. Must not know links.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 from gateway.broker.coming import Comings
@@ -11,6 +12,7 @@ from gateway.broker.going import Goings
 from gateway.broker.passage import Wish
 from gateway.broker.quarrels import Quarrel, Quarrels
 from gateway.broker.registry import Registry
+from gateway.broker.shades import Shades
 from gateway.broker.state import BrokerState
 from gateway.moves import (
     Abandoned,
@@ -39,8 +41,11 @@ class Mover:
         self._quarrels = Quarrels()
         self._going = Goings(broker, registry, online, self._quarrels)
         self._coming = Comings(
-            *(broker, registry, online, self._quarrels, self._going.asked_by, self._claimed)
+            *(broker, registry, online, self._quarrels, self._going.asked_by, self._claimed),
+            self._tell,
         )
+        self._shades = Shades(broker, registry, self._tell)
+        self._own: deque[Move] = deque()  # said by this gateway to itself, which has the copy
 
     def fetch(self, wish: Wish) -> bool:
         """False: all that there is of the session is here. Else the wish is granted later."""
@@ -56,11 +61,13 @@ class Mover:
 
     def moving(self) -> tuple[int, int]:
         """How many sessions come, and how many go or are left over."""
-        return len(self._coming), len(self._going)
+        return len(self._coming), len(self._going) + len(self._shades)
 
     def rows_came(self, rows: Sequence[tuple[str, Row]]) -> None:
         """Rows of the registry that another gateway has."""
-        self._going.registered(self._registry.take(rows))
+        news = self._registry.take(rows)
+        self._going.registered(news)
+        self._shades.registered(news)
 
     def restored(self) -> None:
         """The disk has said all that it knows."""
@@ -69,10 +76,15 @@ class Mover:
             [each for each in sessions if self._registry.entry(each) is not None]
         )
         self._registry.touch_all(sessions)
+        self._shades.registered(list(self._broker.given))
+        self._coming.restored()
 
     def turn(self) -> None:
         """A turn ends: what is to be told of it to other gateways is said."""
+        while self._own:
+            self.heard(self._registry.gateway, self._own.popleft())
         self._going.turn()
+        self._shades.turn()
         self._registry.flush(self._broker.sessions, self._broker.now)
 
     def gateway_came(self, gateway: str) -> None:
@@ -84,6 +96,7 @@ class Mover:
         """A gateway is dead, or began anew."""
         self._coming.gone(gateway)
         self._going.gone(gateway)
+        self._shades.gone(gateway)
 
     def heard(self, gateway: str, move: Move) -> None:
         """Another gateway says something."""
@@ -94,6 +107,7 @@ class Mover:
                 self._coming.parcel(gateway, move)
             case Kept():
                 self._going.kept(gateway, move)
+                self._shades.kept(gateway, move)
             case Ended():
                 self._coming.ended(gateway, move)
             case Refused():
@@ -108,9 +122,20 @@ class Mover:
                 self._coming.forgotten(gateway, move)
             case Abandoned():
                 self._going.abandoned(gateway, move.client_id, move.token)
+                self._shades.abandoned(gateway, move.client_id, move.token)
             case Offered():
                 self._coming.offered(gateway, move)
 
     def _claimed(self, gateway: str, claim: Claim) -> None:
-        if not self._coming.is_asked(gateway, claim):
+        if gateway != self._registry.gateway and self._coming.is_asked(gateway, claim):
+            return
+        if claim.owner:
+            self._shades.claimed(gateway, claim)
+        else:
             self._going.claimed(gateway, claim)
+
+    def _tell(self, gateway: str, move: Move) -> None:
+        if gateway == self._registry.gateway:
+            self._own.append(move)
+        else:
+            self._broker.elsewhere.tell(gateway, move)

@@ -41,7 +41,7 @@ from gateway.broker.living import (
     stored_of,
     waiting_for,
 )
-from gateway.broker.passage import Passage
+from gateway.broker.passage import Passage, without_had
 from gateway.broker.records import Record, Rewrite, Target
 from gateway.broker.replay import replay_again
 from gateway.broker.rewriting import Living, Rewriting
@@ -76,15 +76,24 @@ class Packer:
     """A session of this broker on its way out; nobody serves it any more. `ready`: all that was sent to
     its client is packed. `mid` is the last message of its queue that is."""
 
-    def __init__(self, broker: BrokerState, session: Session, behind: int = 0) -> None:
-        """`behind` that message number, if it is not 0, only the queue is wanted."""
+    def __init__(
+        self, broker: BrokerState, session: Session, behind: int = 0, whole: bool = False
+    ) -> None:
+        """`behind` that message number, if it is not 0, only the queue is wanted; with `whole` also
+        what was sent, and is newer."""
         self._broker, self._session = broker, session
         self._journal = broker.journal
         self.mid = behind
-        self.ready = bool(behind)
-        first = () if behind else chain(stored_of(session), sent_by(session))
-        again = () if behind else [each for each in session.backlog.line if len(each) == 4]
-        self._sent = Rewriting(_renamed(chain(first, waiting_for(session.number, again))))
+        self.ready = bool(behind) and not whole
+        sent: Iterator[Living] = iter(())
+        if not self.ready:
+            again = [each for each in session.backlog.line if len(each) == 4]
+            sent = chain(sent_by(session), waiting_for(session.number, again))
+        if behind:
+            sent = (item for item in sent if item.mid > behind)
+        else:
+            sent = chain(stored_of(session), sent)
+        self._sent = Rewriting(_renamed(sent))
         self._line: Rewriting | None = None
 
     def label(self) -> bytes:
@@ -96,7 +105,14 @@ class Packer:
             for name, each in session.subscriptions.items()
         ]
         waiting = session.waiting() + len(session.unreleased)
-        about = (session.user, session.epoch, session.line, NOTHING_OWED, session.halves)
+        about = (
+            session.user,
+            session.epoch,
+            session.line,
+            NOTHING_OWED,
+            session.halves,
+            session.had,
+        )
         row = SessionRow(session.client_id, session.expiry_s, None, None, *about)
         return _encode(Label(row, subscriptions, waiting, _will(broker, session.client_id)))
 
@@ -173,6 +189,8 @@ class Unpacker:
         self._session = session
         session.number, session.epoch, session.line = journal.number(), row.epoch + 1, row.line
         session.halves, session.passage = row.halves, passage
+        if broker.registry is not None:
+            session.had = without_had(row.had, broker.registry.gateway)
         count = label.waiting + NUMBERS_SPARE
         self._next = journal.numbers(count)
         self._end = self._next + count

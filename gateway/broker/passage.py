@@ -6,7 +6,7 @@ whose messages are not for it at this one. Must not know how it moves.
 
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from gateway.broker.quarrels import Quarrel
 from gateway.ids import Stamp
@@ -15,6 +15,21 @@ from gateway.mqtt.reasons import Reason
 from gateway.table import Row
 
 HERE = ""  # this gateway, where the origin of a message is asked
+
+# Gateways from whose copies a session was taken: what each of them has itself is new beyond that message
+# number. True: whatever it is; False: of the queue alone, for the rest of the copy never came.
+Had: TypeAlias = tuple[tuple[str, int, bool], ...]
+HAD_MAX = 8  # of one session: so often it would have lost its gateway, and none was back
+
+
+def with_had(had: Had, gateway: str, number: int, whole: bool) -> Had:
+    """The same, with what is known now of this gateway's copy."""
+    return (*without_had(had, gateway), (gateway, number, whole))[-HAD_MAX:]
+
+
+def without_had(had: Had, gateway: str) -> Had:
+    """That gateway has nothing any more."""
+    return tuple(each for each in had if each[0] != gateway)
 
 
 class _Everybody:

@@ -30,6 +30,7 @@ ROWS_MAX = 1_000_000  # a row of each session of each gateway, in 250 bytes
 DELETED_MAX = (
     20_000  # deletions that are remembered: 5 MB, and a day of a session every four seconds
 )
+UNKNOWN_HALF = 2  # of `halves`
 FILTERS_BYTES_MAX = 8_192  # in one row: more are not listed, and the row says so
 
 
@@ -100,6 +101,13 @@ class Registry:
     def is_changed(self, client_id: str) -> bool:
         """Whether the others are still to be told of this session."""
         return client_id in self._changed
+
+    def is_missed(self, client_id: str, sessions: Mapping[str, Session]) -> bool:
+        """Whether all say that the session is here, and it is not: the disk has lost it."""
+        if client_id in sessions or self.is_changed(client_id):
+            return False
+        entry = self.entry(client_id)
+        return entry is not None and entry.owner == self.gateway
 
     def flush(self, sessions: Mapping[str, Session], now: float) -> None:
         """The end of a turn: rows that changed are written, and told."""

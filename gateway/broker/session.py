@@ -16,7 +16,7 @@ from gateway.broker.backlog import Backlog, Bounds, Delivery
 from gateway.broker.journal import Journal
 from gateway.broker.nothing import NOTHING
 from gateway.broker.outbox import Outbox
-from gateway.broker.passage import Passage
+from gateway.broker.passage import Had, Passage
 from gateway.broker.room import Room
 from gateway.broker.vitals import Vitals
 from gateway.mqtt.message import Message
@@ -78,7 +78,7 @@ class Session:
     False; a PUBREL is on its way to the disk, and owed to this client if True. `large`: `inflight`
     may have a large message, of which the room is to hear when it goes. `on_disk`: the disk has the
     session, if it is to keep it. `epoch`, `line` and `halves` as in `registry.py`; `passage` is None
-    while the session does not move.
+    while the session does not move; `had` as there.
     """
 
     __slots__ = (
@@ -87,6 +87,7 @@ class Session:
         "client_id",
         "epoch",
         "expiry_s",
+        "had",
         "halves",
         "inflight",
         "journal",
@@ -135,6 +136,7 @@ class Session:
         self.epoch = 0
         self.line = 0
         self.halves = 0
+        self.had: Had = ()
         self.passage: Passage | None = None
         self._last_id = 0
 

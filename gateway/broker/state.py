@@ -13,6 +13,7 @@ from gateway.broker.comebacks import Comebacks
 from gateway.broker.door import Door
 from gateway.broker.elsewhere import Elsewhere
 from gateway.broker.journal import Journal
+from gateway.broker.keeping import GivenRow
 from gateway.broker.logins import Logins
 from gateway.broker.outbox import Outbox
 from gateway.broker.passage import HERE, Fetching
@@ -54,6 +55,7 @@ class BrokerState:
     `origin` is the gateway whose messages are at work, `registry` and `fetching` are for a gateway that
     is one of a mesh.
     `draining` is where clients are sent, while this gateway takes none.
+    `given` are sessions of copies here that went to some gateway (`shades.py`), by client id.
     """
 
     settings: MqttSection
@@ -91,6 +93,7 @@ class BrokerState:
     registry: Registry | None = None
     fetching: Fetching | None = None
     draining: Referral | None = None
+    given: dict[str, GivenRow] = field(default_factory=dict)
     slices: Slices = field(init=False)
     streams: Streams = field(init=False)
 

@@ -318,12 +318,28 @@ class Mesh:
         lives = here or (keeper is not None and keeper.life is Life.ALIVE)
         return (lives and bool(peer.copied)) or (peer.stores is False and not peer.stand_in)
 
+    def copy_of(self, gateway: str) -> str:
+        """A gateway that lives and has a copy of that one's store, this one or another; empty: none."""
+        if gateway in self.state.copies:
+            return self.state.identity.gateway
+        keepers = [peer for peer in self.state.alive() if peer.came and gateway in peer.copies]
+        lost = self.state.peers.get(gateway)
+        chosen = "" if lost is None else lost.stand_in
+        keepers.sort(key=lambda peer: (peer.gateway != chosen, peer.gateway))
+        return keepers[0].gateway if keepers else ""
+
     def read_copy(
-        self, owner: str, store: str, then: Callable[[Any, Any, str], None], now: float
+        self,
+        owner: str,
+        lost: bool,
+        make: Callable[[Any, Any], Any],
+        then: Callable[[Any, str], None],
     ) -> None:
-        """Reads the copy of another gateway's store that is here, as the effect says."""
-        self.state.now = now
-        self.state.effects.append(ReadCopy(owner, store, then))
+        """Reads the copy of another gateway's store that is here, as the effect says; `lost`: of the one
+        that it had before."""
+        peer = self.state.peers.get(owner)
+        but = peer.store if lost and peer is not None else ""
+        self.state.effects.append(ReadCopy(owner, but, make, then))
 
     def measured(self, vitals: Vitals, now: float) -> None:
         """How this gateway is; told to the others."""

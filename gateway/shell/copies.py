@@ -132,16 +132,16 @@ class CopyShelf:
                 shutil.rmtree(copy.path)
         return any(self._directory.iterdir())
 
-    def read(self, store: str) -> tuple[Rows, list[list[Record]]] | None:
-        """The newest whole copy of this store, or (empty) of any; also one that its owner lost."""
+    def read(self, but: str) -> tuple[Rows, list[list[Record]]] | None:
+        """The newest whole copy that is not of this store; also one that its owner lost."""
         self.find()
         for copy in self._copies:
-            if copy.whole and copy.place is not None and store in ("", copy.place.store):
+            if copy.whole and copy.place is not None and copy.place.store != but:
                 return _contents(copy.store.read().result())
         for path in sorted(self._directory.glob(f"{LOST}*"), reverse=True):
             copy = Copy(path, self._settings, self._disk)
             try:
-                if copy.whole and copy.place is not None and store in ("", copy.place.store):
+                if copy.whole and copy.place is not None and copy.place.store != but:
                     return _contents(copy.store.read().result())
             finally:
                 copy.store.close()

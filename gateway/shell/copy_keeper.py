@@ -97,11 +97,11 @@ class CopyKeeper:
                 left = shelf.drop(effect.store)
                 return lambda now: mesh.copies.here(owner, left)
             case ReadCopy():
-                found = shelf.read(effect.store)
+                found = shelf.read(effect.but)
                 if found is None:
                     return self._failed(effect, "there is no whole copy")
-                rows, batches = found
-                return lambda now: effect.then(rows, batches, "")
+                made = effect.make(*found)
+                return lambda now: effect.then(made, "")
 
     def _failed(self, effect: Copies, why: str) -> Tell:
         assert self._mesh is not None, "not serving"
@@ -112,6 +112,6 @@ class CopyKeeper:
             case BeginCopy() | WriteCopy():
                 return lambda now: mesh.copy_written(owner, effect.place, 0, why, now)
             case ReadCopy():
-                return lambda now: effect.then({}, [], why)
+                return lambda now: effect.then(None, why)
             case DropCopies():
                 return lambda now: None

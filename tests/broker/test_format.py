@@ -9,7 +9,14 @@ import msgspec
 import pytest
 
 from gateway import table
-from gateway.broker.keeping import MessageRow, SessionRow, StreamRow, SubscriptionRow, WillRow
+from gateway.broker.keeping import (
+    GivenRow,
+    MessageRow,
+    SessionRow,
+    StreamRow,
+    SubscriptionRow,
+    WillRow,
+)
 from gateway.broker.living import restore
 from gateway.broker.people import UserValue
 from gateway.broker.records import (
@@ -49,10 +56,14 @@ RECORDS: list[tuple[Record, str]] = [
 ]
 ROWS: list[tuple[msgspec.Struct, str]] = [
     (
-        SessionRow("c", 60.0, 1000, WillRow("w", b"x", 1, True, b"\0"), "ann", 3, 9, ("g", 7), 3),
-        "99a163cb404e000000000000cd03e895a177c4017801c3c40100a3616e6e030992a1670703",
+        SessionRow(
+            *("c", 60.0, 1000, WillRow("w", b"x", 1, True, b"\0"), "ann", 3, 9, ("g", 7), 3),
+            had=(("h", 8, True),),
+        ),
+        "9aa163cb404e000000000000cd03e895a177c4017801c3c40100a3616e6e030992a16707039193a16808c3",
     ),
     (SubscriptionRow(1, True, False, 2, 7, True), "9601c3c20207c3"),
+    (GivenRow("h", "g", (7, 1, "h")), "94a168a167930701a168c2"),
     (
         MessageRow("t", b"x", 1, True, "p", b"", None, (1, 2, "g")),
         "9aa174c4017801c3a170c400c0930102a16700c0",

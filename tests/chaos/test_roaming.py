@@ -1,6 +1,7 @@
-"""A client with a persistent session goes round three real gateways while others publish."""
+"""A client with a persistent session goes round three real gateways, one of which may lose its disk."""
 
 import itertools
+import shutil
 import socket
 import threading
 import time
@@ -11,6 +12,7 @@ from paho.mqtt.client import MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.chaos.conftest import NAMES, Mesh, People
+from tests.chaos.test_copies import stand_in_of
 from tests.clients.face import ANSWER_S_MAX, Message
 from tests.clients.paho_driver import PahoClient
 from tests.gateways import Gateway, wait_until
@@ -107,3 +109,30 @@ def test_a_client_that_roams_gets_all_in_order_and_qos_2_once(mesh: Mesh, people
         assert first_times == list(range(EACH)), f"{topic} is out of order"
         if topic.endswith("2"):
             assert came == first_times, f"{topic} came twice"
+
+
+@pytest.mark.parametrize("at_stand_in", [True, False])
+def test_a_client_finds_all_elsewhere_when_the_disk_of_its_gateway_is_destroyed(
+    mesh: Mesh, people: People, at_stand_in: bool
+) -> None:
+    keeper = stand_in_of(mesh, "gw1")
+    third = next(each for name, each in mesh.gateways.items() if name != "gw1" and each != keeper)
+    rover = Rover()
+    rover.go(mesh["gw1"])
+    rover.subscribe("roam/#")
+    rover.leave()
+    for qos in (1, 2):
+        writer = people.at(third, f"writer-{qos}")
+        writer.publish([Message(f"roam/{qos}", b"%d" % n, qos) for n in range(EACH)])
+    stand_in_of(mesh, "gw1")
+    mesh["gw1"].kill()
+    shutil.rmtree(mesh["gw1"].state_dir)
+    rover.go(keeper if at_stand_in else third)
+
+    def is_all_there() -> bool:
+        return all(len(rover.came.get(f"roam/{qos}", ())) >= EACH for qos in (1, 2))
+
+    wait_until(is_all_there, "all that was acknowledged", 4.0)
+    rover.leave()
+    assert rover.present[-1]
+    assert rover.came == {f"roam/{qos}": list(range(EACH)) for qos in (1, 2)}

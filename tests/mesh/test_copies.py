@@ -442,11 +442,11 @@ def test_a_copy_can_be_read_back_while_its_owner_is_away() -> None:
     sleeper(a)
     published(a.client("writer"), 5)
     between(room, "a", "b").cut()
-    found: list[tuple[Any, Any, str]] = []
-    b.mesh.read_copy("a", "", lambda *read: found.append(read), room.now)
-    b.mesh.read_copy("x", "", lambda *read: found.append(read), room.now)
+    found: list[tuple[Any, str]] = []
+    for owner in ("a", "x"):
+        b.mesh.read_copy(owner, False, lambda *made: made, lambda *read: found.append(read))
     room.settle()
-    (rows, batches, why), (_, _, nothing) = found
+    ((rows, batches), why), (_, nothing) = found
     assert why == "" and nothing
     assert a.card is not None
     shade = Card()

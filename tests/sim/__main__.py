@@ -18,14 +18,15 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1, help="where to begin")
     parser.add_argument("--disks", action="store_true", help="gateways that keep sessions")
     parser.add_argument("--calm", action="store_true", help="nothing goes wrong")
+    parser.add_argument("--loss", action="store_true", help="nothing but a disk that is destroyed")
     options = parser.parse_args()
     if options.seed is not None:
-        outcome = run(options.seed, options.disks, options.calm)
+        outcome = run(options.seed, options.disks, options.calm, options.loss)
         print("\n".join([*outcome.trace, *outcome.problems]))
         return bool(outcome.problems)
     failed = deliveries = 0
     for seed in range(options.first, options.first + options.seeds):
-        outcome = run(seed, options.disks, options.calm)
+        outcome = run(seed, options.disks, options.calm, options.loss)
         deliveries += outcome.deliveries
         if outcome.problems:
             failed += 1

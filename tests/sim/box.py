@@ -465,3 +465,19 @@ class ClientEnd:
                 if unread:
                     self.received(unread)
                 self._box.turn_soon()
+
+
+def says_two(box: Box, keeper: Box) -> bool:
+    """Whether it says that there are two copies of everything, its stand-in being that one."""
+    assert box.node is not None and box.node.mesh is not None
+    copier = box.node.mesh.copier
+    return copier.two_copies and copier.stand_in == keeper.gateway and _knows(box, keeper)
+
+
+def _knows(box: Box, keeper: Box) -> bool:
+    """Whether what it speaks with is what runs there now: a power cut is noticed within seconds."""
+    assert box.node is not None and box.node.mesh is not None
+    hello = box.node.mesh.state.peers[keeper.gateway].hello
+    if hello is None or keeper.node is None or keeper.node.mesh is None:
+        return False
+    return hello.nonce == keeper.node.mesh.state.identity.nonce

@@ -105,6 +105,14 @@ class Faults:
 
         return end
 
+    def destroy(self, box: Box) -> End:
+        """This one loses its power, and gets an empty card."""
+        self.before_loss()
+        box.kill(power=True)
+        box.new_disk()
+        self.on_loss(box)
+        return lambda: _switch_on(box)
+
     def _disk_destroyed(self) -> End:
         """Another card is put in, an empty one."""
         return self._disk_lost(lambda box: box.new_disk())

@@ -75,7 +75,8 @@ class Kept:
 
     `lost_at`: when its client had been told that there is one, and then that there is none. `unheard`:
     when it gave a CONNECT up before it was answered: it may have been told there that there is none.
-    `ended_at`: its gateway's disk was lost; from then on another record goes on.
+    `ended_at`: its gateway's disk was lost; from then on another record goes on. `nowhere`: the same,
+    until it was served elsewhere: what is published meanwhile does not reach it yet.
     """
 
     client: str
@@ -86,6 +87,7 @@ class Kept:
     unheard: list[float] = field(default_factory=list)
     lost_at: list[tuple[float, float]] = field(default_factory=list)
     ended_at: float = NEVER
+    nowhere: list[tuple[float, float]] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -126,6 +128,7 @@ class History:
     disks_lost: dict[str, None] = field(default_factory=dict)  # boxes
     not_copied: list[str] = field(default_factory=list)  # found while it ran
     copies_read: int = 0
+    copied_until: float = float("-inf")  # when a disk was destroyed of which there were two copies
     settled_at: float = NEVER
     ended_at: float = NEVER
     torn: bool = False

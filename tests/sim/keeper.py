@@ -62,6 +62,9 @@ class Keeper:
         self._known_at = 0.0
         self._known = False  # CONNACK came once: the session is the gateway's to keep
         self._held: dict[int, None] = {}
+        self._shuns: Box | None = None
+        self._lost_at = 0.0
+        self.rests_until = 0.0
 
     @property
     def away(self) -> bool:
@@ -76,11 +79,15 @@ class Keeper:
         self._known = False
         self._held.clear()
 
+    def go_elsewhere(self) -> None:
+        """Its gateway has lost its session, and there is a copy: it will not go there first."""
+        self._shuns, self._lost_at = self.box, self._world.now
+
     def connect(self) -> None:
         """Opens a connection to its gateway, if that one listens."""
         assert self._wire is None
         if self.doors:
-            self.box = self._world.random.choice(self.doors)
+            self.box = self._world.random.choice([e for e in self.doors if e is not self._shuns])
         if self.box.node is None or self.box.name in self._network.down:
             return
         self._buffer = b""
@@ -148,6 +155,9 @@ class Keeper:
                 if not packet.session_present:
                     self._held.clear()
                 self._known = self._connected = True
+                if self._shuns is not None:
+                    self._shuns = None
+                    self.kept.nowhere.append((self._lost_at, now))
                 self._world.say(f"{self.name} is back at {self.box.name}")
             case Publish():
                 self._on_publish(packet)

@@ -28,19 +28,20 @@ class Outcome:
     deliveries: int
     disks: bool = False
     calm: bool = False
+    loss: bool = False
 
     def replay(self) -> str:
         """The command that does it again."""
-        options = " --disks" * self.disks + " --calm" * self.calm
+        options = " --disks" * self.disks + " --calm" * self.calm + " --loss" * self.loss
         return f"python -m tests.sim{options} --seed {self.seed}"
 
 
-def run(seed: int, disks: bool = False, calm: bool = False) -> Outcome:
-    """One seed, of gateways with or without disks, or faults.
+def run(seed: int, disks: bool = False, calm: bool = False, loss: bool = False) -> Outcome:
+    """One seed, of gateways with or without disks, or faults, or with the loss of a disk alone.
 
     What the machines assert is a problem like others.
     """
-    scenario = Scenario(seed, disks, calm)
+    scenario = Scenario(seed, disks, calm, loss)
     history = scenario.history
     scenario.on_look = lambda: copies.look(history, scenario.boxes, scenario.world.now)
     try:
@@ -62,4 +63,4 @@ def run(seed: int, disks: bool = False, calm: bool = False) -> Outcome:
         problems = traceback.format_exc().splitlines()
     deliveries = sum(len(session.deliveries) for session in history.sessions)
     deliveries += sum(len(each.deliveries) for each in history.kept)
-    return Outcome(seed, problems, scenario.world.trace, deliveries, disks, calm)
+    return Outcome(seed, problems, scenario.world.trace, deliveries, disks, calm, loss)

@@ -8,7 +8,8 @@
     burial    when all else has been checked one gateway dies for good
 
 With `disks` the gateways keep sessions, some clients have one, and the power fails in commits as well.
-With `calm` nothing goes wrong: what is promised only then is looked at for longer.
+With `calm` nothing goes wrong: what is promised only then is looked at for longer. With `loss` nothing
+but that one gateway loses its disk while it says that there are two copies: who roams loses nothing.
 Must not know what is checked.
 """
 
@@ -16,7 +17,7 @@ from collections.abc import Callable
 
 from gateway.mesh.life import Life
 from tests.broker.kept import Card
-from tests.sim.box import Box
+from tests.sim.box import Box, says_two
 from tests.sim.client import Client
 from tests.sim.faults import Faults
 from tests.sim.history import Awake, Granted, History, Session
@@ -29,6 +30,7 @@ FAULTS_S = 25.0
 SETTLE_S = 15.0
 PEACE_S = 5.0
 QUIET_S = 7.0  # with peace 10 s for wills of a gateway that began anew, and the way
+LOSS_AFTER_S = 12.0  # of calm: copies are whole, and messages wait
 BURIAL_S = 12.0  # dead after 3 s, 5 s for clients to be elsewhere, and the way
 SIZES = (2, 3, 3, 5)
 PERIOD_S = 0.1  # between two looks at the whole
@@ -45,8 +47,11 @@ FILTERS = ("live/#", "live/a", "live/+", "live/c/d", "kept/#", "kept/+/1", "kept
 class Scenario:
     """Everything of one seed."""
 
-    def __init__(self, seed: int, disks: bool = False, calm: bool = False) -> None:
-        self._is_calm = calm
+    def __init__(
+        self, seed: int, disks: bool = False, calm: bool = False, loss: bool = False
+    ) -> None:
+        self._is_calm = calm or loss
+        self._with_loss = loss
         self.world = World(seed)
         self.network = Network(self.world)
         self.history = History(disks)
@@ -96,6 +101,8 @@ class Scenario:
             self._keep(keeper)
         world.run(CALM_S)
         while world.now < CALM_S + FAULTS_S:
+            if self._with_loss:
+                self._lose_one()
             if self._is_calm:
                 world.run(CALM_S + FAULTS_S)
             else:
@@ -171,7 +178,7 @@ class Scenario:
         random = self.world.random
         pause_s = random.uniform(0.1, 1.0)
         if keeper.away:
-            if keeper.box.serving:
+            if keeper.box.serving and self.world.now >= keeper.rests_until:
                 keeper.connect()
         elif self._working and random.random() < 0.15:
             if keeper.doors and random.random() < 0.5:
@@ -286,11 +293,38 @@ class Scenario:
         if self.world.random.random() < READS:
             self.on_look()
 
+    def _lose_one(self) -> None:
+        """A disk is destroyed, of those of which there are two copies."""
+        self.world.run(self.world.now + LOSS_AFTER_S)
+        by_id = {box.gateway: box for box in self.boxes}
+        two = []
+        for box in self.boxes:
+            if box.node is not None and box.node.mesh is not None:
+                keeper = by_id.get(box.node.mesh.copier.stand_in)
+                two += [box] * (keeper is not None and says_two(box, keeper))
+        if not two:
+            return
+        box = self.world.random.choice(two)
+        for keeper in self.keepers:
+            if keeper.doors and keeper.box is box:  # so that something waits for it
+                keeper.leave()
+                keeper.rests_until = self.world.now + 1.5
+        self.world.run(self.world.now + 1.0)
+        if box.node is None or not box.node.mesh.copier.two_copies:  # type: ignore[union-attr]
+            return
+        self._end_calm()
+        self.history.copied_until = self.world.now
+        end = self._faults.destroy(box)
+        self._rescue_clients()
+        self.world.after(self.world.random.choice((0.3, 2.0, 8.0)), end)
+
     def _lost(self, box: Box) -> None:
-        """The disk is gone, and with it all sessions there: nothing goes on elsewhere yet."""
+        """The disk is gone, and with it its sessions, unless their clients go to others at once."""
         self.history.disks_lost[box.name] = None
         for keeper in self.keepers:
-            if keeper.box is box:
+            if keeper.box is box and self._with_loss and keeper.doors:
+                keeper.go_elsewhere()
+            elif keeper.box is box:
                 keeper.begin_anew()
 
     def _note_awake(self, box: Box) -> None:

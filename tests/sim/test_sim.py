@@ -11,6 +11,7 @@ from tests.sim.run import run
 SEEDS = 8
 SEEDS_WITH_DISKS = 2
 SEEDS_IN_CALM = 2
+SEEDS_WITH_A_LOSS = 2
 
 
 @pytest.mark.slow
@@ -33,6 +34,14 @@ def test_what_is_kept_on_disk_is_delivered_whatever_goes_wrong(seed: int) -> Non
 @pytest.mark.parametrize("seed", range(1, SEEDS_IN_CALM + 1))
 def test_sessions_that_roam_lose_nothing_double_nothing_and_keep_the_order(seed: int) -> None:
     outcome = run(seed, disks=True, calm=True)
+    assert outcome.deliveries > 500, "a run in which nothing happens proves nothing"
+    assert not outcome.problems, "\n".join([f"replay: {outcome.replay()}", *outcome.problems])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, SEEDS_WITH_A_LOSS + 1))
+def test_sessions_that_roam_survive_a_disk_that_is_destroyed(seed: int) -> None:
+    outcome = run(seed, disks=True, loss=True)
     assert outcome.deliveries > 500, "a run in which nothing happens proves nothing"
     assert not outcome.problems, "\n".join([f"replay: {outcome.replay()}", *outcome.problems])
 

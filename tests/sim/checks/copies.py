@@ -7,7 +7,7 @@ What came from another gateway is safe here when it was calm, as it is for the o
 from typing import Any
 
 from tests.broker.copied import restored
-from tests.sim.box import Box
+from tests.sim.box import Box, says_two
 from tests.sim.checks.kept import promised
 from tests.sim.history import History, Kept
 
@@ -18,9 +18,8 @@ def look(history: History, boxes: list[Box], now: float) -> None:
     for box in boxes:
         if box.node is None or box.node.mesh is None or box.disk.card is None:
             continue
-        copier = box.node.mesh.copier
-        keeper = by_id.get(copier.stand_in)
-        if not copier.two_copies or keeper is None or not _knows(box, keeper):
+        keeper = by_id.get(box.node.mesh.copier.stand_in)
+        if keeper is None or not says_two(box, keeper):
             continue
         history.copies_read += 1
         copy = keeper.disk.shelves.whole(box.gateway)
@@ -31,15 +30,6 @@ def look(history: History, boxes: list[Box], now: float) -> None:
         for kept in history.kept:
             if kept.box == box.name and kept.ended_at > now:
                 history.not_copied += _missing(history, kept, found.get(kept.client), now)
-
-
-def _knows(box: Box, keeper: Box) -> bool:
-    """Whether what it speaks with is what runs there now: a power cut is noticed within seconds."""
-    assert box.node is not None and box.node.mesh is not None
-    hello = box.node.mesh.state.peers[keeper.gateway].hello
-    if hello is None or keeper.node is None or keeper.node.mesh is None:
-        return False
-    return hello.nonce == keeper.node.mesh.state.identity.nonce
 
 
 def _missing(history: History, kept: Kept, session: dict[str, Any] | None, now: float) -> list[str]:

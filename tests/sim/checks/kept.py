@@ -6,8 +6,9 @@ or did not fall itself: what a gateway lost in memory is offered to it again. Qo
 (but for what another gateway sent on while it was being released, and then lost its power), QoS 1 not
 twice on one connection, and each for the first time in its order.
 
-A session that moves is promised what was published while all was calm, whatever goes wrong later; order,
-and that nothing comes twice, as long as nothing goes wrong.
+A session that moves is promised what was published while all was calm, whatever goes wrong later, the
+loss of a disk included while there were two copies; order, and that nothing comes twice, as long as
+nothing goes wrong.
 """
 
 from functools import lru_cache
@@ -56,6 +57,10 @@ def promised(history: History, kept: Kept, publication: Publication) -> bool:
         return False
     if publication.topic in SHARED_TOPICS:
         return False
+    if any(
+        publication.sent_at <= end and begin <= publication.acked_at for begin, end in kept.nowhere
+    ):
+        return False
     if publication.box != kept.box and not _comes_over(history, publication):
         return False
     if any(not history.is_calm(at - GIVES_UP_S, at) for at in kept.unheard) and not kept.box:
@@ -74,6 +79,8 @@ def _comes_over(history: History, publication: Publication) -> bool:
     sent_at, acked_at = publication.sent_at, publication.acked_at
     if history.is_calm(sent_at, acked_at + TO_DISK_S):
         return True
+    if acked_at <= history.copied_until and history.is_calm(sent_at, acked_at):
+        return True  # it was in two places when it was acknowledged
     known = history.is_calm(sent_at, sent_at) and not publication.retain
     return known and history.is_up(publication.box, sent_at)
 
