@@ -21,8 +21,7 @@ from gateway.mqtt.packets import (
 )
 from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
-from tests.broker.kept import KeptWorld
-from tests.broker.test_kept import persistent, subscribed
+from tests.broker.kept import KeptWorld, persistent, subscribed
 from tests.broker.world import EVERY_VERSION, V311, Client, OneElsewhere, World
 
 GROUP = "$share/g/t/+"

@@ -19,9 +19,8 @@ from gateway.ids import Stamp
 from gateway.mqtt.message import Message, topic_field
 from gateway.mqtt.packets import Publish, PubRel, Subscribe, Subscription, Version, Will
 from gateway.mqtt.properties import Properties
-from tests.broker.kept import KeptWorld
+from tests.broker.kept import KeptWorld, persistent, subscribed
 from tests.broker.test_access import rule
-from tests.broker.test_kept import persistent, subscribed
 from tests.broker.world import EVERY_VERSION, V311, Client, OneElsewhere, World
 
 STAYS = {"session_expiry_interval_s": 600}
