@@ -293,7 +293,9 @@ def test_a_rule_keeps_members_from_what_they_may_not_read() -> None:
     for client in (a, b):
         client.subscribe("$share/g/#", 1)
     rules = ["allow everybody read #", "deny everybody read secret/%c"]
-    world.broker.rules_changed(Access([Rule.of(rule.split()) for rule in rules]), world.now)
+    world.broker.admission.rules_changed(
+        Access([Rule.of(rule.split()) for rule in rules]), world.now
+    )
     for _ in range(2):
         world.broker.publish("secret/a", b"", 1, False, world.now)
     assert (a.take(), len(b.messages())) == ([], 2)

@@ -203,7 +203,7 @@ def test_v311_clients_move_too() -> None:
     connacks = []
     for gate in (a, b):
         client = gate.client("other", Version.MQTT311)
-        client.connection = gate.node.broker.open("192.0.2.1", True, room.now)
+        client.connection = gate.node.broker.entrance.open("192.0.2.1", True, room.now)
         client.send(Connect(Version.MQTT311, "old", False, 0))
         room.settle()
         connacks += [each for each in client.got() if isinstance(each, ConnAck)]
