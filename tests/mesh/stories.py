@@ -67,7 +67,7 @@ class Teller:
         self._packet_id = 0
         story.tellers_made += 1
         self._name = f"{gate.name}{story.tellers_made}"
-        self.connection = gate.node.broker.open("192.0.2.9", True, gate.room.now)
+        self.connection = gate.node.broker.entrance.open("192.0.2.9", True, gate.room.now)
         self.say(Connect(Version.MQTT5, f"teller-{gate.name}", True, 0))
 
     def say(self, packet: Packet) -> None:
@@ -436,7 +436,7 @@ def main() -> None:
         try:
             story = Story(seed, "loss" in words, "cuts" in words, "trace" in words)
             found = story.run()
-        except Exception as error:  # noqa: BLE001, said and counted
+        except Exception as error:
             import traceback
 
             found = [f"{type(error).__name__}: {error}", traceback.format_exc().splitlines()[-3]]
