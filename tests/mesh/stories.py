@@ -269,69 +269,107 @@ class Story:
             print(self.log[-1])
 
     def event(self) -> None:
-        random, gates = self.random, self.room.gates
         kinds = ["publish"] * 6 + ["write"] * 2 + ["go"] * 6 + ["drop"] * 2 + ["start"] * 2
         kinds += ["kill", "kill", "kill", "link", "stall", "work", "work"]
         kinds += ["destroy"] * 2 if self.loss else []
         kinds += ["tear", "join", "join"] if self.cuts else []
-        kind = random.choice(kinds)
-        if kind == "publish":
-            gate = random.choice(gates)
-            count, qos = random.choice((1, 2, 5)), random.choice((1, 2, 2))
-            self.note(f"{count} at {gate.name}, QoS {qos}")
-            for _ in range(count):
-                self.tellers[gate.name].publish(qos)
-        elif kind == "write":
-            self.note("w writes")
-            self.writer.tell()
-        elif kind == "go":
-            who, gate = random.choice((*self.readers, self.writer)), random.choice(gates)
-            self.note(f"{who.name} goes to {gate.name}")
-            who.connect(gate)
-        elif kind == "drop":
-            who, heard = random.choice((*self.readers, self.writer)), random.random() < 0.5
-            self.note(f"{who.name} drops, heard={heard}")
-            who.drop(heard)
-        elif kind == "kill" and not self.dead and len(gates) > 1:
-            self.kill(random.choice(gates))
-        elif kind == "start" and self.dead:
+        events = {
+            "publish": self._publish,
+            "write": self._write,
+            "go": self._go,
+            "drop": self._drop,
+            "kill": self._kill,
+            "start": self._start,
+            "destroy": self._destroy,
+            "link": self._link,
+            "stall": self._stall,
+            "work": self._work,
+            "tear": self._tear,
+            "join": self._join,
+        }
+        events[self.random.choice(kinds)]()
+
+    def _publish(self) -> None:
+        gate = self.random.choice(self.room.gates)
+        count, qos = self.random.choice((1, 2, 5)), self.random.choice((1, 2, 2))
+        self.note(f"{count} at {gate.name}, QoS {qos}")
+        for _ in range(count):
+            self.tellers[gate.name].publish(qos)
+
+    def _write(self) -> None:
+        self.note("w writes")
+        self.writer.tell()
+
+    def _anybody(self) -> Traveller:
+        return self.random.choice((*self.readers, self.writer))
+
+    def _go(self) -> None:
+        who, gate = self._anybody(), self.random.choice(self.room.gates)
+        self.note(f"{who.name} goes to {gate.name}")
+        who.connect(gate)
+
+    def _drop(self) -> None:
+        who, heard = self._anybody(), self.random.random() < 0.5
+        self.note(f"{who.name} drops, heard={heard}")
+        who.drop(heard)
+
+    def _kill(self) -> None:
+        if not self.dead and len(self.room.gates) > 1:
+            self.kill(self.random.choice(self.room.gates))
+
+    def _start(self) -> None:
+        if self.dead:
             self.start(self.dead[0])
-        elif kind == "destroy" and not self.dead and not self.destroyed and len(gates) > 1:
-            if all(gate.mesh.copier.two_copies for gate in gates) and self.is_whole():
-                gate = random.choice(gates)
-                self.kill(gate)
-                self.note(f"the disk of {gate.name} is lost")
-                self.destroyed = True
-                gate.card, gate.said["store"] = Card(), f"store-{gate.name}-2"
-                gate.rows, gate.members, gate.dead_s = {}, {}, {}
-                gate.stand_in, gate.saved_ms = "", 0
-                gate.shelves.copies.clear()
-                gate.shelves.lost.clear()
-        elif kind == "link" and self.room.lines:
-            line = random.choice(self.room.lines)
+
+    def _destroy(self) -> None:
+        """A disk is lost, while all say that there are two copies."""
+        gates = self.room.gates
+        if self.dead or self.destroyed or len(gates) < 2 or not self.is_whole():
+            return
+        if not all(gate.mesh.copier.two_copies for gate in gates):
+            return
+        gate = self.random.choice(gates)
+        self.kill(gate)
+        self.note(f"the disk of {gate.name} is lost")
+        self.destroyed = True
+        gate.card, gate.said["store"] = Card(), f"store-{gate.name}-2"
+        gate.rows, gate.members, gate.dead_s = {}, {}, {}
+        gate.stand_in, gate.saved_ms = "", 0
+        gate.shelves.copies.clear()
+        gate.shelves.lost.clear()
+
+    def _link(self) -> None:
+        if self.room.lines:
+            line = self.random.choice(self.room.lines)
             self.note("a link breaks between " + " and ".join(g.name for g in line.gates))
             self.mark += 1
             line.cut()
-        elif kind == "stall":
-            gate = random.choice(gates)
-            self.note(f"{gate.name} stalls")
-            gate.disk_works, gate.copies_work = random.choice(
-                ((False, True), (True, False), (False, False))
-            )
-        elif kind == "work":
-            for gate in self.gates:
-                gate.disk_works = gate.copies_work = True
-        elif kind == "tear" and len(gates) > 1:
-            one, two = random.sample(gates, 2)
-            self.note(f"torn: {one.name} {two.name}")
-            self.torn.add(frozenset((one.name, two.name)))
-            self.mark += 1
-            for line in list(self.room.lines):
-                if {gate.name for gate in line.gates} == {one.name, two.name}:
-                    line.cut()
-        elif kind == "join" and self.torn:
+
+    def _stall(self) -> None:
+        gate = self.random.choice(self.room.gates)
+        self.note(f"{gate.name} stalls")
+        works = self.random.choice(((False, True), (True, False), (False, False)))
+        gate.disk_works, gate.copies_work = works
+
+    def _work(self) -> None:
+        for gate in self.gates:
+            gate.disk_works = gate.copies_work = True
+
+    def _tear(self) -> None:
+        if len(self.room.gates) < 2:
+            return
+        one, two = self.random.sample(self.room.gates, 2)
+        self.note(f"torn: {one.name} {two.name}")
+        self.torn.add(frozenset((one.name, two.name)))
+        self.mark += 1
+        for line in list(self.room.lines):
+            if {gate.name for gate in line.gates} == {one.name, two.name}:
+                line.cut()
+
+    def _join(self) -> None:
+        if self.torn:
             self.note("joined")
-            self.torn.discard(random.choice(sorted(self.torn, key=sorted)))
+            self.torn.discard(self.random.choice(sorted(self.torn, key=sorted)))
             self.mark += 1
 
     def kill(self, gate: Gate) -> None:
