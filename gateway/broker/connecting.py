@@ -77,11 +77,11 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
             connection.opening()
             broker.entering.append(lambda now: enter_late(connection, packet, now))
             return
-        full = len(online) >= connection.broker.settings.connections_max
+        full = len(online) >= broker.settings.connections_max
         # [MQTT-3.1.4-2] [MQTT-3.1.3-8]
         refusal = _refusal(connection, packet, full and packet.client_id not in online)
         if refusal is not None:
-            connection.broker.vitals.connections_refused += 1
+            broker.vitals.connections_refused += 1
             connection.refuse(*refusal)
             return
         # [MQTT-3.1.3-5] [MQTT-3.1.3-6] [MQTT-3.2.2-16]
@@ -89,10 +89,9 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
         if client_id in online:  # [MQTT-3.1.4-3]
             online[client_id].refuse(Reason.SESSION_TAKEN_OVER, "its client connected anew")
         named = replace(packet, client_id=client_id)
-        fetching = connection.broker.fetching
-        if packet.client_id and fetching is not None:
+        if packet.client_id and broker.fetching is not None:
             wish = _wish(connection, named, lambda: _open(online, connection, named, False))
-            if fetching.fetch(wish):
+            if broker.fetching.fetch(wish):
                 if connection.state is not State.CLOSED:
                     connection.opening()
                 return
