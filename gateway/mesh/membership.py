@@ -59,13 +59,16 @@ def beat(state: MeshState, link: Link) -> None:
     """Says a heartbeat."""
     held_ms = (state.now - link.echo_at) * 1000
     time_ms = state.clock.read(state.now)
+    hears = state.hears()
+    if link.via:  # for the other end alone: who asks whom it may reach over this one is not told
+        hears += [link.gateway]
     link.say(
         Beat(
             state.now * 1000,
             link.echo_ms,
             held_ms,
             time_ms,
-            state.hears(),
+            hears,
             tables.roots(state),
             state.local.stores(),
             state.stand_in,
