@@ -212,6 +212,8 @@ def _settle_double(state: MeshState, peer: Peer, link: Link, hello: Hello) -> No
         lower = min(state.identity.gateway, peer.gateway)
         if beginner != lower and heard:
             raise LinkError("double", "linked already")
+    elif not link.via:
+        state.note("info", f"there is a link to {peer.name} again")
     peer.link.close()
     membership.unlink(state, peer)
 
@@ -286,6 +288,10 @@ def _on_start(state: MeshState, link: Link, frame: Start) -> None:
     membership.beat(state, link)
     if state.vitals is not None:
         link.say(state.vitals)
+    if link.via:
+        over = state.peers.get(link.via)
+        name = link.via if over is None else over.name
+        state.note("warning", f"there is no link to {peer.name}: it is reached over {name}")
     membership.judge(state)
     state.watching.came(peer, state.now)
 

@@ -355,6 +355,12 @@ def between(room: Room, one: str, other: str) -> Line:
     return next(line for line in room.lines if {gate.name for gate in line.gates} == {one, other})
 
 
+def chain(room: Room) -> list[Line]:
+    """Of a, b, c and d, all linked, only a - c - d - b stays: a and b hear of each other, and no gateway
+    hears both. Returns the lines that are to be cut or muted."""
+    return [between(room, *pair) for pair in ("ab", "ad", "bc")]
+
+
 class Client:
     """A client at a gate, its packets by hand."""
 

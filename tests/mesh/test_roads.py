@@ -4,9 +4,10 @@ import pytest
 
 from gateway.errors import LinkError
 from gateway.limits import ROAD_WINDOW_BYTES
-from gateway.mesh.frames import Entries, Relayed
+from gateway.mesh.frames import Entries, Relayed, Vitals
 from gateway.mesh.life import Life
 from gateway.mesh.link import LinkState
+from gateway.report import Reporter
 from tests.mesh.room import Gate, Room, between
 from tests.mesh.transcript import check
 
@@ -203,7 +204,6 @@ def test_nothing_is_passed_on_twice() -> None:
         a.mesh.roads.on_relayed(over_c, Relayed("b", "a", 1, b"", True))
 
 
-
 def test_a_relay_without_a_way_says_so_and_another_one_is_tried() -> None:
     room = Room()
     a, _b, _c, _d = room.linked("a", "b", "c", "d")
@@ -260,6 +260,22 @@ def test_entries_go_over_the_road_and_nowhere_else() -> None:
     room.settle()
     assert not [frame for _, _, frame in room.frames if isinstance(frame, Entries)]
     assert c.node.broker.state.vitals.messages_in == 0
+
+
+def test_the_status_says_over_which_gateway_another_is_reached() -> None:
+    room = Room()
+    a, _b, _c = parted(room)
+    vitals = Vitals(1.0, 0, 0.0, 0.0, 0)
+    status = Reporter(a.node, "a", "a", "1.0").status(vitals, "", room.now)
+    assert {row.name: row.over for row in status.gateways} == {"a": "", "b": "c", "c": ""}
+    text = "b is reached over c only: there is no link to it"
+    assert [each.text for each in status.problems if each.text.startswith("b ")] == [text]
+    assert "there is no link to b: it is reached over c" in a.notes
+    room.line(a, room.gates[1])
+    room.settle()
+    status = Reporter(a.node, "a", "a", "1.0").status(vitals, "", room.now)
+    assert not any(row.over for row in status.gateways)
+    assert a.notes[-1] == "there is a link to b again"
 
 
 def test_a_second_link_over_a_third_does_not_replace_a_direct_one_that_is_heard() -> None:
