@@ -92,9 +92,16 @@ def heard(state: MeshState, peer: Peer, link: Link, frame: Beat) -> None:
 
 
 def _heard_by_others(state: MeshState, peer: Peer) -> bool:
+    """Whether others that are heard say so, or said so a moment ago: one link that breaks must not make
+    two dead."""
     if peer.stopping:
         return False
-    return any(peer.gateway in other.hears for other in state.alive() if other is not peer)
+    suspect_s = state.identity.cluster.suspect_s
+    return any(
+        peer.gateway in other.hears
+        for other in state.peers.values()
+        if other is not peer and state.now - other.heard_at < suspect_s and not other.stopping
+    )
 
 
 def _alive(state: MeshState, peer: Peer) -> None:
