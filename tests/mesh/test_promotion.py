@@ -12,7 +12,7 @@ from gateway.mqtt.packets import PubComp, Publish, PubRec, PubRel
 from tests.broker.kept import Card
 from tests.mesh.roamer import Roamer, talk
 from tests.mesh.room import CLUSTER, Gate, Room, between
-from tests.mesh.test_moving import at_rest, numbers, owners, publish, said
+from tests.mesh.sessions import at_rest, numbers, owners, publish, said
 from tests.mesh.transcript import check
 
 SHORT = replace(CLUSTER, copy_after_s=5.0)
@@ -379,7 +379,8 @@ def test_a_copy_that_is_older_than_the_session_there_is_not_used() -> None:
     between(room, "a", "b").cut()
     for gate in (c, a):
         roamer.connect(gate)
-        go_on(roamer)
+        go_on(roamer, 5)  # b does not hear a, and cannot say that it knows
+        assert home(room) == gate.name
     assert roamer.got == numbers(0, 20)
     room.kill(a)
     roamer.connect(b)
