@@ -252,3 +252,9 @@ class _BrokerSide:
 
     def unhold(self, now: float) -> None:
         self.broker.unhold(now)
+
+    def meet(self) -> None:
+        self.broker.meet()
+
+    def met(self, now: float) -> None:
+        self.broker.met(now)

@@ -415,20 +415,20 @@ class Mesh:
     def drain(self) -> list[Effect]:
         """Closes the turn: what changed in it stands in the links afterwards; effects are returned."""
         state = self.state
+        self._say_clients()  # before rows: the client decides whose its session is
         state.local.turn(state.now)
         if not self.crowded():
             state.local.uncrowd()  # a peer took what waited, or nobody waits for it any more
         state.watched.tell(state.now)
         wills.tell(state)
         self.copies.tell()
-        clients, groups = state.own_clients.delta(), state.own_groups.delta(state.local.group)
-        interest = state.own_interest.delta()
+        self._say_clients()
+        groups, interest = state.own_groups.delta(state.local.group), state.own_interest.delta()
         for peer in state.peers.values():
             peer.outgoing.seal()
             if peer.link is None or not peer.streaming:
                 continue
-            news = [*clients, *groups] if peer.speaks(TABLES_AND_CLIENTS) else []
-            for frame in [*news, *interest]:
+            for frame in [*groups, *interest] if peer.speaks(TABLES_AND_CLIENTS) else interest:
                 peer.link.say(frame)
             if peer.outgoing.unsent:
                 peer.link.out.extend(peer.outgoing.unsent)
@@ -443,6 +443,13 @@ class Mesh:
         self.roads.carry()
         links = self.state.links
         return [link for link in links if (link.out or link.closed) and not link.via]
+
+    def _say_clients(self) -> None:
+        clients = self.state.own_clients.delta()
+        for peer in self.state.peers.values() if clients else ():
+            if peer.link is not None and peer.streaming and peer.speaks(TABLES_AND_CLIENTS):
+                for frame in clients:
+                    peer.link.say(frame)
 
     def recall(
         self,

@@ -116,12 +116,18 @@ class MeshState:
         """Clients wait for this reason, at most until then."""
         if not self.holding:
             self.local.hold()
+        if reason == BOOT:
+            self.local.meet()
         self.holding[reason] = until
 
     def release(self, reason: str) -> None:
         """The reason is gone; clients go on when it was the last one."""
-        if self.holding.pop(reason, None) is not None and not self.holding:
+        if self.holding.pop(reason, None) is None:
+            return
+        if not self.holding:
             self.local.unhold(self.now)
+        if reason == BOOT:
+            self.local.met(self.now)
 
     def check_boot(self) -> None:
         """The boot barrier ends when every known gateway is synced, or dead."""

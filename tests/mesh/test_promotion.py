@@ -380,7 +380,8 @@ def test_a_copy_that_is_older_than_the_session_there_is_not_used() -> None:
         line.cut()
     for gate in (c, a):
         roamer.connect(gate)
-        go_on(roamer)
+        go_on(roamer, 5)  # b does not hear a, and cannot say that it knows
+        assert home(room) == gate.name
     assert roamer.got == numbers(0, 20)
     room.kill(a)
     roamer.connect(b)
