@@ -233,7 +233,7 @@ def test_heartbeats_behind_a_full_copy_and_all_the_messages_that_fit_are_no_sile
     assert a.mesh.copier.made == made + 1
 
 
-def test_a_gateway_whose_loop_stands_for_six_seconds_loses_nothing_that_is_under_way_and_no_will_is_sent() -> None:
+def test_a_loop_that_stands_for_six_seconds_loses_nothing_that_is_under_way_and_no_will() -> None:
     """It is dead to the others after three, for it serves nobody, and theirs again at once."""
     room = Room(disks=True)
     a, b, _c = room.linked("a", "b", "c")
@@ -269,3 +269,21 @@ def test_a_gateway_whose_loop_stands_for_six_seconds_loses_nothing_that_is_under
     assert came == [b"%d" % number for number in range(len(came))]
     assert len(came) >= 30, "all that was published before it was dead"
     assert writer.kinds() == ["PubAck"] * 60 and watcher.payloads() == []
+
+
+def test_a_link_that_is_silent_is_dialled_anew_before_the_other_side_is_dead() -> None:
+    """TCP's own retransmissions come four seconds after the beginning of an outage of two."""
+    room = Room()
+    a, b = room.linked("a", "b")
+    room.wait(1)
+    old = between(room, "a", "b")
+    old.muted = {0, 1}
+    a.dials.clear()
+    b.dials.clear()
+    room.wait(CLUSTER.suspect_s)
+    assert [dial.address for dial in a.dials + b.dials] == ["b", "a"]
+    room.line(b, a)
+    room.settle()
+    assert a.peer("b").life is b.peer("a").life is Life.ALIVE
+    assert all(link.closed for link in old.links)
+    assert not [note for note in a.notes + b.notes if "dead" in note]
