@@ -71,12 +71,12 @@ class Node:
 
         side = _BrokerSide()
         self.mesh = Mesh(identity, side, random, self._clock, now)
-        self.broker = side.broker = Broker(settings, self.mesh, random, journal, levels)
+        self.broker = side.broker = Broker(settings, self.mesh.others, random, journal, levels)
         if journal.keeping:
             from gateway.broker.moving import Mover
 
             journal.copier = self.mesh.copier
-            self.broker.join(Registry(gateway, self.mesh, journal), Mover)
+            self.broker.join(Registry(gateway, self.mesh.others, journal), Mover)
         self.mesh.start(members, stand_in, now)
 
     def found(self, store: str, number: int, sound: bool) -> None:
