@@ -76,6 +76,7 @@ class Peer:
         self.moves = 0
         self.lost_sessions = 0
         self.refused = 0  # by a gateway that said so
+        self.path: list[str] = []  # where it was served, and why it left
         self.wanted = threading.Event()
         self.problem = ""
         self._habits = habits
@@ -131,7 +132,8 @@ class Peer:
             except AssertionError as error:
                 self.problem = repr(error)
                 return
-            except OSError:
+            except OSError as error:
+                self.path.append(f"{time.monotonic():.3f} {error!r}")
                 self._move_at = 0.0
                 self._leave()
                 pause.wait(RETRY_S)
@@ -175,6 +177,8 @@ class Peer:
             raise ConnectionRefusedError(f"{packet}")
         self._came_over()
         self.connections += 1
+        there = "" if packet.session_present else ", no session"
+        self.path.append(f"{time.monotonic():.3f} at {self.address[0]}{there}")
         if self.connections > 1 and not packet.session_present:
             self.lost_sessions += 1
         self.begin(packet.session_present)
