@@ -15,7 +15,7 @@ from gateway.effects import DropCopies
 from gateway.shell.copies import LOST_MAX, CopyShelf
 from gateway.shell.copy_keeper import CopyKeeper
 from gateway.shell.disk import Disk, StoreFailure
-from tests.shell.test_durable import SETTINGS, message
+from tests.shell.durable import SETTINGS, message
 
 BEGUN = CopyPlace("copy-1", "store-1", "run-1", 7, 0, False)
 WHOLE = BEGUN.but(slices=1, whole=True)
