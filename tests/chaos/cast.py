@@ -5,7 +5,6 @@ is silent, and go to the next at once. Must not know what the fault is.
 """
 
 import contextlib
-import socket
 import time
 from collections.abc import Callable, Sequence
 from random import Random
@@ -21,6 +20,7 @@ EACH = 1_000  # messages of one publisher
 PATIENCE_S = 2.0  # without a sign of life
 STAY_S = (0.5, 2.0)  # of a subscriber that roams, at one gateway
 STEP_S = 0.02
+UNANSWERED_MAX = 20  # of one publisher
 QUIET_S = 1.0  # without a message: nothing more comes
 
 AnyPublisher = Publisher | PahoPublisher
@@ -59,6 +59,8 @@ class Cast:
         self._lasts_s = 0.0
         self._struck_at: float | None = None
         self._said: dict[str, int] = {}  # by topic, at the blow
+        self._first_said: dict[str, int] = {}
+        self.between: dict[str, range] = {}  # by topic, from the first blow until all was mended
 
     def everybody(self) -> tuple[AnyPublisher | AnySubscriber, ...]:
         return (*self.publishers, *self.subscribers)
@@ -77,6 +79,15 @@ class Cast:
         self._struck_at = time.monotonic()
         self.blows.append(f"{self._struck_at:.3f}")
         self._said = {each.topic: each.number for each in self.publishers}
+        self._first_said = self._first_said or self._said
+
+    def mended(self) -> None:
+        """All is well again. What was said in between is what the gateways are held to least."""
+        said = {each.topic: each.number for each in self.publishers}
+        self.between = {
+            topic: range(number - UNANSWERED_MAX, said[topic] + 1)
+            for topic, number in (self._first_said or said).items()
+        }
 
     def under_way(self) -> int:
         """Deliveries that were begun and have not come."""
@@ -168,9 +179,3 @@ def _end_session(address: Address, client_id: str) -> None:
             if packet is not None:
                 line.sendall(encode(Disconnect(Reason.NORMAL_DISCONNECTION), V5))
                 return
-
-
-def reachable(address: Address) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(address, 1.0):
-        return True
-    return False

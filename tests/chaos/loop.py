@@ -20,6 +20,7 @@ from random import Random
 
 from tests.chaos.cast import Cast
 from tests.chaos.faults import FAULTS, Fault, Scene, Story
+from tests.chaos.kinds import Dated, Small
 from tests.chaos.lan import Lan
 from tests.chaos.mesh import Mesh
 from tests.chaos.verdict import Verdict, judge, table
@@ -32,12 +33,13 @@ COPIED_S_MAX = 60.0  # until all have two copies, before a round and behind it
 ARRIVED_S_MAX = 60.0
 LOOK_S = 0.2
 KEPT = Path("var/chaos")
+KINDS = {"gw1": Dated, "gw2": Small}
 
 
 def play(mesh: Mesh, number: int, fault: Fault, random: Random) -> Verdict:
     """One round on a mesh that is whole."""
     begun_at = time.monotonic()
-    names = random.sample(mesh.names, len(mesh.names))
+    names = placed(mesh, fault, random)
     doors = [(mesh[name].host, mesh[name].port) for name in names]
     cast = Cast(f"r{number}", doors, random)
     verdict = Verdict(number, len(names), fault.name, ", ".join(names[:2]))
@@ -65,6 +67,15 @@ def play(mesh: Mesh, number: int, fault: Fault, random: Random) -> Verdict:
     verdict.story = f"struck at {cast.blows}\n{cast.story()}"
     verdict.took_s = time.monotonic() - begun_at
     return verdict
+
+
+def placed(mesh: Mesh, fault: Fault, random: Random) -> list[str]:
+    """The gateways in the order of this round: the first two have the clients at its begin."""
+    names = random.sample(mesh.names, len(mesh.names))
+    special = next(name for name in names if isinstance(mesh[name], fault.kind))
+    names.remove(special)
+    names.insert(random.randrange(2), special)
+    return names
 
 
 def tell(cast: Cast, story: Story) -> None:
@@ -114,7 +125,7 @@ def run(
         size = waiting[0][1][0]
         with Lan() as lan:
             place = directory / f"from-{waiting[0][0]}"
-            mesh = Mesh(place, lan, [f"gw{n + 1}" for n in range(size)])
+            mesh = Mesh(place, lan, [f"gw{n + 1}" for n in range(size)], KINDS)
             try:
                 mesh.start()
                 verdict = None
