@@ -538,7 +538,7 @@ class Comings:
                 self.rests.line_up(gateway, session, offer.token, offer.waiting)
             return  # of another line nobody wants it, as the registry says
         entry = self.registry.entry(client_id)
-        if entry is not None and broker.elsewhere.is_lost(entry.owner):
+        if entry is not None and broker.elsewhere.is_given_up(entry.owner):
             self.adopt(client_id, entry.owner)
 
     def adopt(self, client_id: str, owner: str) -> None:

@@ -243,7 +243,7 @@ class Goings:
             self._bar(going, gateway)
             self._bar(going, HERE)
         self.absent.moved(said.client_id, gateway)
-        if going is None and said.source != self.registry.gateway:
+        if going is None and said.source not in (self.registry.gateway, gateway):
             tell(said.source, through)
         tell(gateway, through)
 

@@ -176,7 +176,7 @@ class Leftovers:
             leave_alone(broker, session)
             return False
         elsewhere, owner = broker.elsewhere, entry.owner
-        if elsewhere.is_lost(owner):
+        if elsewhere.is_given_up(owner):
             owner = elsewhere.copy_of(owner)
         if owner != self.registry.gateway and not elsewhere.reaches(owner):
             return False

@@ -150,7 +150,8 @@ class Mover:
                 self._coming.offered(gateway, move)
 
     def _claimed(self, gateway: str, claim: Claim) -> None:
-        if gateway != self._registry.gateway and self._coming.is_asked(gateway, claim):
+        here = gateway == self._registry.gateway
+        if not (claim.rest or here) and self._coming.is_asked(gateway, claim):
             return
         if claim.owner:
             self._shades.claimed(gateway, claim)
