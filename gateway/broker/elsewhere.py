@@ -108,7 +108,7 @@ class Elsewhere(Protocol):
         first: what its sessions want is not known from itself."""
 
     def is_given_up(self, gateway: str) -> bool:
-        """Whether it is lost for so long that nobody waits for it any more."""
+        """Whether it is forgotten, and what it has will never be taken in."""
 
     def name_of(self, gateway: str) -> str:
         """What a person calls the gateway."""

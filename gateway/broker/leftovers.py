@@ -131,10 +131,10 @@ class Leftovers:
 
     def found(self, gateway: str) -> None:
         """A gateway begins to speak, or is known again: what is its is offered before anything newer."""
-        for client_id, session in list(self._left.items()):
+        for client_id in list(self._left):
             entry = self.registry.entry(client_id)
-            if entry is not None and entry.owner == gateway and not self.is_going(client_id):
-                self._offer(client_id, session)
+            if entry is not None and entry.owner == gateway:
+                self.moved(client_id, gateway)
 
     def moved(self, client_id: str, gateway: str) -> None:
         """The session is that gateway's now, whatever the registry says yet."""

@@ -11,8 +11,10 @@ from typing import Protocol, TypeAlias
 from gateway.broker.quarrels import Quarrel
 from gateway.ids import Stamp
 from gateway.moves import Move
+from gateway.mqtt.message import Message
 from gateway.mqtt.reasons import Reason
 from gateway.table import Row
+from gateway.tickets import Ticket
 
 HERE = ""  # this gateway, where the origin of a message is asked
 
@@ -104,6 +106,12 @@ class Moving(Fetching, Protocol):
     def gateway_lost(self, gateway: str) -> None: ...
 
     def gateway_found(self, gateway: str) -> None: ...
+
+    def keep_for(
+        self, gateway: str, messages: Sequence[tuple[int, Message, list[Ticket]]]
+    ) -> None: ...
+
+    def kept_there(self, gateway: str, number: int) -> None: ...
 
     def heard(self, gateway: str, move: Move) -> None: ...
 

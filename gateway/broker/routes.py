@@ -82,6 +82,16 @@ class Route:
         targets = [target for target in self.targets if bool(target.session.number) is kept]
         return Route(self.topic, self.field, targets, ())
 
+    def promised(self, every_one: bool) -> "Route":
+        """Of the sessions here those to which a message of QoS 1 or 2 is delivered whatever happens, for
+        they are kept and asked for that, or the others; of no group."""
+        targets = [
+            target
+            for target in self.targets
+            if bool(target.session.number and target.qos) is every_one
+        ]
+        return Route(self.topic, self.field, targets, ())
+
     def is_wanted(self) -> bool:
         """Whether anybody gets the topic."""
         return bool(self.targets or self.elsewhere or self.shared)

@@ -207,11 +207,8 @@ class Mesh:
         return peer is None or peer.buried
 
     def is_given_up(self, gateway: str) -> bool:
-        """Whether it is lost for so long that a copy would be replaced."""
-        if not self.is_lost(gateway):
-            return False
-        peer = self.state.peers.get(gateway)
-        return peer is None or standin.is_lost(self.state, peer)
+        """Whether it is forgotten."""
+        return self.is_lost(gateway) and gateway not in self.state.peers
 
     def name_of(self, gateway: str) -> str:
         """What a person calls the gateway."""
