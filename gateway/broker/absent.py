@@ -136,13 +136,31 @@ class Absent:
 
     def kept_there(self, gateway: str, number: int) -> None:
         """It is back, and has what it was given up to this number: that is not wanted from here."""
-        given: list[_Given] = self._given.pop(gateway, [])
+        given = self._given.pop(gateway, [])
+        self._take_back([each for each in given if each.number <= number])
+        left = [each for each in given if self._waits(each) and each.number > number]
+        if left:  # if its disk is a new one, the copy of the old one may have them
+            self._given[gateway] = left
+
+    def copied(self, client_id: str, owner: str, start: str, number: int) -> None:
+        """The session is served from the copy of its owner's store, which has what this gateway, as of
+        that start, gave it up to this number."""
+        given = self._given.get(owner, [])
+        if given and start == self.broker.elsewhere.own_start():
+            of_session = [each for each in given if each.session.client_id == client_id]
+            self._take_back([each for each in of_session if each.number <= number])
+
+    def _take_back(self, given: Iterable[_Given]) -> None:
         had: dict[Session, set[Message]] = {}
         for each in given:
-            if each.number <= number and self.leftovers.has(each.session.client_id):
+            if self._waits(each):
                 had.setdefault(each.session, set()).add(each.message)
         for session, messages in had.items():
             session.take_back(messages)
+
+    def _waits(self, given: _Given) -> bool:
+        client_id = given.session.client_id
+        return self.leftovers.has(client_id) and self.broker.sessions[client_id] is given.session
 
     def _file(self, client_id: str) -> None:
         entry = self.registry.entry(client_id)

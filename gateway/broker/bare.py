@@ -4,6 +4,8 @@ was left here before.
 Must not know links, or how a session travels.
 """
 
+from collections.abc import Mapping
+
 from gateway.broker.connecting import begin_to_keep, new_session, part_with, rest
 from gateway.broker.keeping import keep_subscription
 from gateway.broker.leftovers import Leftovers
@@ -47,9 +49,16 @@ def begin_without(broker: BrokerState, registry: Registry, wish: Wish) -> None:
         absorb(broker, old, session, None)
 
 
-def announce(broker: BrokerState, session: Session, source: str, token: int = 0) -> None:
+def announce(
+    broker: BrokerState,
+    session: Session,
+    source: str,
+    token: int = 0,
+    owner: str = "",
+    streams: Mapping[str, tuple[str, int]] | None = None,
+) -> None:
     """The session is here from now on. What another gateway's clients publish is for it as soon as that
-    gateway says so: until then it is at `source`, or kept there."""
+    gateway says so: until then it is at `source`, or kept there. `owner` and `streams` are of a copy."""
     gateways = broker.elsewhere.gateways()
     token = token or new_token(broker.elsewhere.stamp(broker.now))
     if session.passage is None:
@@ -58,7 +67,8 @@ def announce(broker: BrokerState, session: Session, source: str, token: int = 0)
     session.passage.token = token
     broker.routes.cache.clear()
     for gateway in gateways:
-        broker.elsewhere.tell(gateway, Moved(session.client_id, token, source))
+        known = (streams or {}).get(gateway, ("", 0))
+        broker.elsewhere.tell(gateway, Moved(session.client_id, token, source, owner, *known))
 
 
 def set_aside(broker: BrokerState, client_id: str) -> Session | None:

@@ -66,6 +66,7 @@ _UNREADABLE = (msgspec.DecodeError, ProtocolError, UnicodeDecodeError)
 class Coming:
     """One session on its way. `wish` is None once it was granted, or if nobody waits for it. `knows`:
     where the rest is from they know all that its client was sent. `away_since` is when that left.
+    `streams` as in a parcel.
 
     `renewed`: its client has come anew since it was asked for. `follower` is a gateway that asks for
     the session already, and what it said. `owner`: it comes from the copy of that gateway's store, which
@@ -88,6 +89,7 @@ class Coming:
     renewed: bool = False
     knows: bool = True
     away_since: float | None = None
+    streams: dict[str, tuple[str, int]] = field(default_factory=dict)
     settled: bool = False
     over: bool = False
     follower: tuple[str, Claim] | None = None
@@ -232,6 +234,9 @@ class Comings:
             passage = Passage(own=False, owed=(coming.source, HEAD), handed_on=True)
             if coming.owner:
                 label = self._with_filters(label)
+                coming.streams = {name: (start, number) for name, start, number in piece.streams}
+                known = coming.streams.get(self.registry.gateway, ("", 0))
+                self.absent.copied(coming.client_id, coming.owner, *known)
             self._begin(coming.client_id, coming.unpacker, label, passage, ticket)
         unpacker = coming.unpacker
         if coming.rest and piece.label:
@@ -243,6 +248,8 @@ class Comings:
         if session.passage is None:
             session.passage = Passage(own=True)
         session.passage.owed = (coming.source, unpacker.mid)
+        if coming.owner and piece.last:
+            session.passage.owed = NOTHING_OWED  # nobody offers what is in a copy
         if coming.rest and piece.last and not coming.have and coming.knows:
             session.halves &= ~UNKNOWN_HALF  # it is known now what the client was sent there
         if coming.owner:
@@ -316,7 +323,7 @@ class Comings:
         coming.unpacker.route()
         broker.changed(client_id)
         self.absent.drop(client_id)
-        announce(broker, session, coming.source, coming.token)
+        announce(broker, session, coming.source, coming.token, coming.owner, coming.streams)
         broker.vitals.sessions_came += 1
         if coming.owner:
             own = coming.owner == self.registry.gateway

@@ -103,6 +103,9 @@ class Elsewhere(Protocol):
     def reaches(self, gateway: str) -> bool:
         """Whether the gateway lives, as far as is known here, and is linked."""
 
+    def own_start(self) -> str:
+        """What others call this start of this gateway."""
+
     def is_lost(self, gateway: str) -> bool:
         """Whether the gateway is dead, or unknown, or is back and has not said all yet that it says
         first: what its sessions want is not known from itself."""
@@ -210,6 +213,9 @@ class Nowhere:
 
     def reaches(self, gateway: str) -> bool:
         return False
+
+    def own_start(self) -> str:
+        return ""
 
     def is_lost(self, gateway: str) -> bool:
         return False

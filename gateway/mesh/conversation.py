@@ -75,6 +75,7 @@ from gateway.mesh.frames import (
     WillsHeld,
 )
 from gateway.mesh.handing import give_again, keep
+from gateway.mesh.identity import Identity
 from gateway.mesh.incoming import Incoming, Promise
 from gateway.mesh.link import Link, LinkState
 from gateway.mesh.peer import INTEREST, RETAINED, TABLES_AND_CLIENTS, WILLS, Peer
@@ -147,7 +148,7 @@ def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
     state.clock.seen(hello.mesh_time_ms, state.now)
     if peer.hello is None or _start_of(peer.hello) != _start_of(hello):
         lost, unkept = peer.outgoing.park()  # what it had in memory went with its last start
-        start = "/".join(map(str, _start_of(hello)))
+        start = start_name(hello)
         peer.incoming = Incoming(state.local.position(peer.gateway, start), start)
         membership.gone(state, peer)
         peer.wish = None
@@ -168,9 +169,14 @@ def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
     peer.taken_said = peer.incoming.number
 
 
-def _start_of(hello: Hello) -> tuple[str, int, str]:
+def _start_of(hello: Hello | Identity) -> tuple[str, int, str]:
     """Which start of which store: a card that was restored counts its boots a second time."""
     return hello.store, hello.boot, hello.nonce
+
+
+def start_name(hello: Hello | Identity) -> str:
+    """The same as one word."""
+    return "/".join(map(str, _start_of(hello)))
 
 
 def _check(state: MeshState, link: Link, hello: Hello) -> None:

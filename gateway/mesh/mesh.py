@@ -199,6 +199,10 @@ class Mesh:
         peer = self.state.peers.get(gateway)
         return peer is not None and peer.came and peer.life is Life.ALIVE
 
+    def own_start(self) -> str:
+        """What others call this start of this gateway."""
+        return conversation.start_name(self.state.identity)
+
     def is_lost(self, gateway: str) -> bool:
         """Whether it is dead, or unknown, or is back and has not said yet all that it says first."""
         if gateway == self.state.identity.gateway:
