@@ -1,4 +1,4 @@
-"""What is published for a session whose gateway is dead, and that nobody has claimed, reaches its queue."""
+"""What is published for a session whose gateway is dead is kept, and reaches it wherever it is then."""
 
 import pytest
 
@@ -121,7 +121,7 @@ def test_without_a_copy_it_waits_for_the_gateway_and_comes_before_what_is_newer(
 
 
 def test_who_has_the_client_gets_what_waits_elsewhere() -> None:
-    room, (a, b, c, d) = gates("a", "b", "c", "d")
+    room, (a, _, c, d) = gates("a", "b", "c", "d")
     roamer = sleeping(a, *numbers(0, 20))
     room.kill(a)
     room.wait(DEAD_S)
@@ -138,7 +138,7 @@ def test_who_has_the_client_gets_what_waits_elsewhere() -> None:
 
 def test_a_session_of_a_gateway_that_is_forgotten_is_adopted_and_expires_as_it_would_have() -> None:
     room, (a, b, c) = gates("a", "b", "c")
-    roamer = sleeping(a, b"0")
+    sleeping(a, b"0")
     room.wait(200)
     room.kill(a)
     room.wait(DEAD_S)
@@ -152,7 +152,7 @@ def test_a_session_of_a_gateway_that_is_forgotten_is_adopted_and_expires_as_it_w
 
 
 def test_a_message_that_nobody_may_keep_and_one_of_qos_0_adopt_nothing() -> None:
-    room, (a, b, c) = gates("a", "b", "c")
+    room, (a, _, c) = gates("a", "b", "c")
     sleeping(a, *numbers(0, 20))
     room.kill(a)
     room.wait(DEAD_S)
@@ -164,7 +164,7 @@ def test_a_message_that_nobody_may_keep_and_one_of_qos_0_adopt_nothing() -> None
 
 
 def test_a_retained_message_reaches_the_queue_once_too() -> None:
-    room, (a, b, c) = gates("a", "b", "c")
+    room, (a, _, c) = gates("a", "b", "c")
     roamer = sleeping(a, *numbers(0, 5), qos=1)
     room.kill(a)
     room.wait(DEAD_S)
@@ -197,7 +197,7 @@ def test_what_a_gateway_had_not_said_to_keep_when_it_died_comes_once(
     back_as: str, writes: bool
 ) -> None:
     """`writes`: it had them on disk, and could not say so."""
-    room, (a, b, c) = gates("a", "b", "c")
+    room, (a, _, c) = gates("a", "b", "c")
     roamer = sleeping(a, *numbers(0, 20))
     line = between(room, "a", "c")
     line.muted = {line.gates.index(a)}
