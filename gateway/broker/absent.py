@@ -222,8 +222,12 @@ class Absent:
         return (session.backlog.behind or session.backlog.line)[-1][0]
 
     def _appendix(self, client_id: str) -> Session | None:
-        """Where what is for it is kept: an appendix, or the session if that is on its way here."""
-        session = self.broker.sessions.get(client_id)
+        """Where what is for the session is kept."""
+        broker = self.broker
+        session = broker.sessions.get(client_id)
+        passage = None if session is None else session.passage
+        if passage is not None and not passage.own and not self.leftovers.has(client_id):
+            session = broker.aside.get(client_id)  # it is on its way here, and may not come
         if session is not None and session.number:
             return session
         entry = self.registry.entry(client_id)

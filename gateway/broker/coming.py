@@ -21,10 +21,10 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.broker.absent import Absent
-from gateway.broker.bare import absorb, announce, begin_without, give_back, set_aside
-from gateway.broker.connecting import leave_alone
+from gateway.broker.bare import absorb, announce, begin_without, set_aside
+from gateway.broker.connecting import leave_alone, part_with
 from gateway.broker.connection import Connection
-from gateway.broker.keeping import NOTHING_OWED, keep_session, subscription_row
+from gateway.broker.keeping import NOTHING_OWED, UNREADY, keep_session, subscription_row
 from gateway.broker.leftovers import Leftovers
 from gateway.broker.parcel import HEAD, Label, Place, Unpacker, read_label
 from gateway.broker.passage import Passage, Wish, new_token, with_had, without_had
@@ -51,7 +51,9 @@ from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
 from gateway.timers import NO_TIMER
 
-ANSWER_S = 2.0  # from a gateway that is heard; one that is not heard for 1.5 s is not asked
+# From a gateway that is heard: it may have to wait itself for one that is not, until that is dead. One
+# that is not heard for 1.5 s is not asked.
+ANSWER_S = 4.0
 COPY_ANSWER_S = 10.0  # the same, where a copy of 100 MB is read first
 LOOK_S = 0.3  # whether it is still heard: if not, the copy of its store is asked
 COMING_MAX = 256  # at once: their first pieces are 32 MB at most; others wait in a line
@@ -97,9 +99,9 @@ class Coming:
 
 @dataclass(slots=True)
 class Comings:
-    """All of them, by client id. `leftover` says whether a session here is another gateway's, and who
-    asked for one that goes; `follow` hands a claim on to whoever answers it, `tell` says something to a
-    gateway that has a session, or the copy of one: that may be this one."""
+    """All of them, by client id. `asked_by` says who asked for a session that goes; `follow` hands a
+    claim on to whoever answers it, `tell` says something to a gateway that has a session, or the copy of
+    one: that may be this one."""
 
     broker: BrokerState
     registry: Registry
@@ -185,9 +187,9 @@ class Comings:
 
     def is_asked(self, gateway: str, claim: Claim) -> bool:
         """Another gateway claims a session: True if it is on its way here, and what becomes of that is
-        seen to."""
+        seen to. Who asks for the rest only has no client, and turns nobody away."""
         coming = self._coming.get(claim.client_id)
-        if coming is None:
+        if coming is None or claim.rest:
             return False
         newer = claim.stamp > coming.stamp
         if coming.rest:  # it began with an offer, not with a client
@@ -231,13 +233,14 @@ class Comings:
             self._quarrel(coming, piece.address)
             coming.unpacker = Unpacker(broker)
             coming.away_since = broker.journal.monotonic_s(label.session.away_ms)
-            passage = Passage(own=False, owed=(coming.source, HEAD), handed_on=True)
+            passage = Passage(own=False, owed=(coming.source, UNREADY), handed_on=True)
             if coming.owner:
                 label = self._with_filters(label)
                 coming.streams = {name: (start, number) for name, start, number in piece.streams}
                 known = coming.streams.get(self.registry.gateway, ("", 0))
                 self.absent.copied(coming.client_id, coming.owner, *known)
-            self._begin(coming.client_id, coming.unpacker, label, passage, ticket)
+            self._set_aside(coming.client_id)
+            coming.unpacker.begin(label, passage, ticket)
         unpacker = coming.unpacker
         if coming.rest and piece.label:
             label = read_label(piece.label, broker.journal)
@@ -247,7 +250,8 @@ class Comings:
         session = unpacker.session
         if session.passage is None:
             session.passage = Passage(own=True)
-        session.passage.owed = (coming.source, unpacker.mid)
+        ready = piece.ready or coming.rest
+        session.passage.owed = (coming.source, unpacker.mid if ready else UNREADY)
         if coming.owner and piece.last:
             session.passage.owed = NOTHING_OWED  # nobody offers what is in a copy
         if coming.rest and piece.last and not coming.have and coming.knows:
@@ -268,16 +272,6 @@ class Comings:
             for each in entry.subscriptions()
         ]
         return replace(label, subscriptions=rows)
-
-    def _begin(
-        self, client_id: str, unpacker: Unpacker, label: Label, passage: Passage, ticket: Ticket
-    ) -> None:
-        """Makes the session; what was left here of an older epoch of it is added."""
-        broker = self.broker
-        old = set_aside(broker, client_id)
-        session = unpacker.begin(label, passage, ticket)
-        if old is not None:
-            absorb(broker, old, session, ticket)
 
     def _write(self, session: Session, ticket: Ticket | None) -> None:
         connection = self.online.get(session.client_id)
@@ -321,6 +315,9 @@ class Comings:
         assert coming.unpacker is not None, "kept and not unpacked"
         session = coming.unpacker.session
         coming.unpacker.route()
+        old = broker.aside.pop(client_id, None)
+        if old is not None:
+            absorb(broker, old, session, None)
         broker.changed(client_id)
         self.absent.drop(client_id)
         announce(broker, session, coming.source, coming.token, coming.owner, coming.streams)
@@ -404,7 +401,7 @@ class Comings:
     def refused(self, gateway: str, answer: Refused) -> None:
         """The session is not there."""
         coming = self._match(gateway, answer.client_id, answer.token)
-        if coming is None:
+        if coming is None or (coming.settled and not coming.rest):
             return
         wish, owner, elsewhere = coming.wish, answer.owner, self.broker.elsewhere
         if coming.rest:
@@ -414,6 +411,7 @@ class Comings:
             return
         if coming.owner and answer.owner == coming.owner and not answer.late:
             self._useless[coming.client_id] = self.broker.now + USELESS_S
+        self._undo(coming)
         if answer.late and coming.renewed:  # not for who waits now
             owner = coming.owner or coming.source
         if answer.late and not coming.renewed:
@@ -424,10 +422,15 @@ class Comings:
                 self.follow(*coming.follower)
         elif answer.late and coming.owner and self._turn_to_copy(coming, owner, coming.lost):
             pass
-        elif owner == gateway and owner and not answer.late:
+        elif owner == gateway and not (answer.late or coming.owner):  # it has lost it
             if not self._turn_to_copy(coming, owner, lost=True):
                 self._end(coming)
                 self._begin_bare(coming)
+        elif owner == self.registry.gateway and not coming.lost:
+            self._finish(coming)
+        elif coming.lost and owner == coming.owner:
+            self._end(coming)
+            self._begin_bare(coming)
         elif wish is not None and elsewhere.reaches(owner) and coming.hops < HOPS_MAX:
             self._ask_on(coming, wish, owner)
         elif owner and owner != coming.owner and self._turn_to_copy(coming, owner):
@@ -456,6 +459,23 @@ class Comings:
         self._ask_on(coming, wish, keeper, owner, lost)
         return True
 
+    def _turn_elsewhere(self, coming: Coming) -> bool:
+        """Who was asked has failed: whether there is another road. A copy may have failed when its owner
+        is back."""
+        wish = coming.wish
+        if not coming.owner:
+            return self._turn_to_copy(coming, coming.source)
+        if (
+            coming.lost
+            or coming.hops >= HOPS_MAX
+            or not self.broker.elsewhere.reaches(coming.owner)
+        ):
+            return False
+        if wish is None or not wish.wanted():
+            return False
+        self._ask_on(coming, wish, coming.owner)
+        return True
+
     def _begin_bare(self, coming: Coming) -> None:
         """Nobody who has the session can be asked."""
         if coming.wish is not None and coming.wish.wanted():
@@ -465,8 +485,12 @@ class Comings:
             self.follow(*coming.follower)
 
     def _begin_without(self, wish: Wish) -> None:
-        begin_without(self.broker, self.registry, wish)
-        self.absent.drop(wish.client_id)
+        client_id = wish.client_id
+        entry = self.registry.entry(client_id)
+        if entry is not None:
+            self._set_aside(client_id)
+            begin_without(self.broker, self.registry, wish, entry)
+            self.absent.drop(client_id)
 
     def _finish(self, coming: Coming) -> None:
         """Nothing comes: the client is served with what is here."""
@@ -525,16 +549,30 @@ class Comings:
 
     def _give_up(self, coming: Coming) -> None:
         """No more is waited for: the client is served with what is known."""
-        broker = self.broker
         self.tell(coming.source, Abandoned(coming.client_id, coming.token))
         self._end(coming)
         if coming.rest or coming.settled:
             self._join(coming)
             return
-        if coming.unpacker is not None:
-            give_back(broker, self.registry, self.leftovers, coming.unpacker.session)
-        if coming.owner or not self._turn_to_copy(coming, coming.source):
+        self._undo(coming)
+        if not self._turn_elsewhere(coming):
             self._begin_bare(coming)
+
+    def _set_aside(self, client_id: str) -> None:
+        """What is left here of an older epoch makes room. If it is on its way to another gateway it goes
+        on with that."""
+        old = set_aside(self.broker, client_id)
+        if old is not None and not self.leftovers.is_going(client_id):
+            self.broker.aside[client_id] = old
+
+    def _undo(self, coming: Coming) -> None:
+        """Nothing more comes before the session is settled: what came is nothing."""
+        unpacker, coming.unpacker = coming.unpacker, None
+        if unpacker is not None:
+            part_with(self.broker, unpacker.session)
+        old = self.broker.aside.pop(coming.client_id, None)
+        if old is not None:
+            self.leftovers.leave_again(old)
 
     def offered(self, gateway: str, offer: Offered) -> None:
         """A gateway that is not the owner of the session has something of it."""

@@ -160,8 +160,7 @@ class Mover:
                 self._coming.offered(gateway, move)
 
     def _claimed(self, gateway: str, claim: Claim) -> None:
-        here = gateway == self._registry.gateway
-        if not (claim.rest or here) and self._coming.is_asked(gateway, claim):
+        if gateway != self._registry.gateway and self._coming.is_asked(gateway, claim):
             return
         if claim.owner:
             self._shades.claimed(gateway, claim)
