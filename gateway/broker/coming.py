@@ -68,7 +68,8 @@ _UNREADABLE = (msgspec.DecodeError, ProtocolError, UnicodeDecodeError)
 class Coming:
     """One session on its way. `wish` is None once it was granted, or if nobody waits for it. `knows`:
     where the rest is from they know all that its client was sent. `away_since` is when that left.
-    `streams` as in a parcel.
+    `streams` as in a parcel, `have` and `whole` as in a claim. `writing`: the disk here has not taken
+    what came of the rest.
 
     `renewed`: its client has come anew since it was asked for. `follower` is a gateway that asks for
     the session already, and what it said. `owner`: it comes from the copy of that gateway's store, which
@@ -82,6 +83,7 @@ class Coming:
     wish: Wish | None
     rest: bool = False
     have: int = 0
+    whole: bool = False
     hops: int = 0
     owner: str = ""
     lost: bool = False
@@ -92,6 +94,7 @@ class Coming:
     knows: bool = True
     away_since: float | None = None
     streams: dict[str, tuple[str, int]] = field(default_factory=dict)
+    writing: bool = False
     settled: bool = False
     over: bool = False
     follower: tuple[str, Claim] | None = None
@@ -218,6 +221,7 @@ class Comings:
             self.tell(gateway, Abandoned(piece.client_id, piece.token))
             return
         self._wait(coming)
+        coming.writing = coming.rest
         ticket = Ticket(lambda: self._kept(coming, piece), lambda why: self._failed(coming, why))
         ticket.hold()
         try:
@@ -250,16 +254,29 @@ class Comings:
         session = unpacker.session
         if session.passage is None:
             session.passage = Passage(own=True)
-        ready = piece.ready or coming.rest
-        session.passage.owed = (coming.source, unpacker.mid if ready else UNREADY)
-        if coming.owner and piece.last:
-            session.passage.owed = NOTHING_OWED  # nobody offers what is in a copy
+        self._note_progress(coming, piece, session, session.passage)
         if coming.rest and piece.last and not coming.have and coming.knows:
             session.halves &= ~UNKNOWN_HALF  # it is known now what the client was sent there
-        if coming.owner:
-            end = piece.end if piece.last else max(unpacker.mid, HEAD)
-            session.had = with_had(session.had, coming.owner, end, piece.last)
         self._write(session, ticket)
+
+    def _note_progress(
+        self, coming: Coming, piece: Parcel, session: Session, passage: Passage
+    ) -> None:
+        """What is not wanted again, if this ends before all is here."""
+        unpacker = coming.unpacker
+        assert unpacker is not None, "a piece was taken"
+        here = max(unpacker.mid, HEAD)
+        if not coming.rest or passage.owed[0] == coming.source:
+            ready = piece.ready or coming.rest
+            passage.owed = (coming.source, unpacker.mid if ready else UNREADY)
+            passage.copy = coming.owner
+        elif piece.ready:
+            session.had = with_had(session.had, coming.source, here, coming.whole)
+        if coming.owner:
+            end = piece.end if piece.last else here
+            session.had = with_had(session.had, coming.owner, end, piece.last)
+            if piece.last:
+                passage.owed, passage.copy = NOTHING_OWED, ""  # nobody offers what is in a copy
 
     def _with_filters(self, label: Label) -> Label:
         """The subscriptions of a session from a copy: the registry knows them better, if it has all."""
@@ -281,6 +298,7 @@ class Comings:
 
     def _kept(self, coming: Coming, piece: Parcel) -> None:
         """It is on disk."""
+        coming.writing = False
         if coming.over:
             return
         if piece.ready and not coming.settled:
@@ -384,10 +402,14 @@ class Comings:
     def forgotten(self, gateway: str, said: Forgotten) -> None:
         """The gateway from which it came has nothing of it any more, whatever happens there."""
         session = self.broker.sessions.get(said.client_id)
-        passage = None if session is None else session.passage
-        if session is not None and passage is not None and passage.owed[0] == gateway:
+        if session is None or not session.number:
+            return
+        passage, had = session.passage, without_had(session.had, gateway)
+        is_owed = passage is not None and passage.owed[0] == gateway and not passage.copy
+        if passage is not None and is_owed:
             passage.owed = NOTHING_OWED
-            session.had = without_had(session.had, gateway)
+        if is_owed or had != session.had:
+            session.had = had
             self._write(session, None)
             self._perhaps_arrived(session)
 
@@ -405,9 +427,7 @@ class Comings:
             return
         wish, owner, elsewhere = coming.wish, answer.owner, self.broker.elsewhere
         if coming.rest:
-            self._end(coming)
-            self.forgotten(gateway, Forgotten(answer.client_id, answer.token))
-            self._join(coming)
+            self._has_no_rest(coming)
             return
         if coming.owner and answer.owner == coming.owner and not answer.late:
             self._useless[coming.client_id] = self.broker.now + USELESS_S
@@ -440,6 +460,15 @@ class Comings:
             self._begin_bare(coming)
         else:
             self._finish(coming)
+
+    def _has_no_rest(self, coming: Coming) -> None:
+        """The gateway that was asked for the rest has nothing."""
+        session = self.broker.sessions.get(coming.client_id)
+        if session is not None and session.passage is not None and coming.owner:
+            session.passage.copy = ""
+        self._end(coming)
+        self.forgotten(coming.source, Forgotten(coming.client_id, coming.token))
+        self._join(coming)
 
     def _ask_on(
         self, coming: Coming, wish: Wish, source: str, owner: str = "", lost: bool = False
@@ -520,8 +549,8 @@ class Comings:
         coming.timer = NO_TIMER
         if now < coming.until and not self._is_lost(coming):
             self._look_again(coming)
-        elif coming.settled and self.broker.elsewhere.reaches(coming.source):
-            self._wait(coming)  # others have not said that they know: that is waited for there
+        elif (coming.settled or coming.writing) and self.broker.elsewhere.reaches(coming.source):
+            self._wait(coming)  # for others to say that they know, or for the disk here
         else:
             self._give_up(coming)
 
@@ -612,15 +641,16 @@ class Comings:
     def _ask_for_rest(self, gateway: str, session: Session, token: int, numbers: Numbers) -> None:
         """Of a session that is here, from where it was before, or where it is left over."""
         broker, client_id = self.broker, session.client_id
-        owed = NOTHING_OWED if session.passage is None else session.passage.owed
-        have, whole, owner = owed[1] if owed[0] == gateway else 0, False, ""
-        for lost, number, is_whole in session.had:
-            if lost == gateway and not have:
-                have, whole = number, is_whole
-            elif owed[0] == gateway and not is_whole:
-                owner = lost  # the rest of the copy that it has
+        passage, have, whole, owner = session.passage, 0, False, ""
+        if passage is not None and passage.owed[0] == gateway:
+            have, owner = passage.owed[1], passage.copy
+        else:
+            for name, number, is_whole in session.had:
+                if name == gateway:
+                    have, whole = number, is_whole
         stamp = broker.elsewhere.stamp(broker.now)[:2]
         coming = Coming(client_id, token, gateway, stamp, None, rest=True, have=have, owner=owner)
+        coming.whole = whole
         coming.unpacker = Unpacker(broker, session, Place.NUMBERED, numbers)
         coming.unpacker.mid = have
         self._coming[client_id] = coming

@@ -222,7 +222,7 @@ def _session(reading: _Reading, key: str, value: bytes) -> None:
     session.epoch, session.line, session.halves = row.epoch, row.line, row.halves
     session.had = row.had
     if row.owed != NOTHING_OWED:
-        session.passage = Passage(own=True, owed=row.owed)
+        session.passage = Passage(own=True, owed=row.owed, copy=row.copy)
     reading.sessions[session.number] = session
     since = broker.journal.monotonic_s(row.away_ms)
     if since is not None:
