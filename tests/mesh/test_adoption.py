@@ -143,7 +143,7 @@ def test_a_session_of_a_gateway_that_is_forgotten_is_adopted_and_expires_as_it_w
     room.kill(a)
     room.wait(DEAD_S)
     publish(c.client("q"), "t", b"1")
-    c.mesh.forget("a", room.now)
+    c.mesh.operating.forget("a", room.now)
     room.wait(3)
     assert owners(room) == ["b", "b"] and waiting(room) == {"b": 2} and at_rest(room)
     state = b.node.broker.state
