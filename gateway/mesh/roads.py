@@ -184,12 +184,20 @@ class Roads:
         self._lost(self._roads.pop(gateway).link)
 
     def _send(self, road: Road) -> None:
+        """What stands in the link, and what is long as long as there is room."""
+        self._push(road)
+        while road.link.has_more():
+            road.link.say_next()
+            self._push(road)
+
+    def _push(self, road: Road) -> None:
         out = road.link.out
         road.waiting.extend(out)
         road.waiting_bytes += sum(map(len, out))
         out.clear()
         while road.waiting and road.room() >= min(ROAD_PIECE_BYTES, road.waiting_bytes):
             self._say(road, road.piece(ROAD_PIECE_BYTES))
+        road.link.blocked = bool(road.waiting)
         if road.came - road.told >= TOLD_BYTES:
             self._say(road)
         if road.waiting_bytes > ROAD_WAITING_BYTES_MAX:
