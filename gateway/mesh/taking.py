@@ -93,6 +93,7 @@ def _alike(one: Message, other: Message) -> bool:
         and one.qos == other.qos
         and one.publisher == other.publisher
         and one.retain == other.retain
+        and one.level == other.level
     )
 
 

@@ -13,7 +13,7 @@ import msgspec
 from gateway.broker.connection import Connection
 from gateway.broker.journal import Batch
 from gateway.broker.records import Wish
-from gateway.config import ClusterSection, MqttSection
+from gateway.config import ClusterSection, DurabilityRule, MqttSection
 from gateway.effects import (
     BeginCopy,
     Dial,
@@ -109,6 +109,7 @@ class Gate:
             *(settings, identity, Random(1), self.room.now, self.saved_ms, members),
             boot=0 if self.card is None else said["boot"],
             stand_in=self.stand_in,
+            rules=[DurabilityRule(*rule) for rule in said.get("rules", ())],
         )
         rows = [(*key, row) for key, row in self.rows.items()]
         self.mesh.recall(Keyring(self.keys), rows, self.dead_s)
