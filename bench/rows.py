@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from bench import loads, starts, takeover
+from bench import loads, starts
 from bench.beside import Kept
 from bench.brokers import Cores, Product, Running, SlowDisk
 from bench.many import Many
@@ -58,17 +58,18 @@ class Row:
 
 
 def _takeover(queued: int) -> Row:
-    def measure(running: Running, _: Timing) -> Round:
-        return takeover.resumed_ms(running.doors[0], running.doors[-1], queued)
-
+    title = f"session moves, {queued:,} queued"
+    measure = loads.moved(queued)
     return Row(
-        f"takeover-{queued}",
-        f"session moves, {queued:,} queued",
-        measure,
-        brokers=2,
-        unit="ms",
-        at_most=1_000,
-        theirs=None,
+        f"takeover-{queued}", title, measure, brokers=2, unit="ms", at_most=1_000, theirs=None
+    )
+
+
+def _promotion(queued: int) -> Row:
+    title = f"its gateway is killed, {queued:,} queued"
+    measure = loads.promoted(queued)
+    return Row(
+        f"promotion-{queued}", title, measure, brokers=3, unit="ms", at_most=1_000, theirs=None
     )
 
 
@@ -149,6 +150,18 @@ ROWS = (
     _takeover(0),
     _takeover(1_000),
     _takeover(10_000),
+    _promotion(0),
+    _promotion(1_000),
+    _promotion(10_000),
+    Row(
+        "failover",
+        "killed: its 200 clients are served",
+        loads.failover,
+        brokers=3,
+        unit="s",
+        at_most=4,
+        theirs="nats_config",
+    ),
     Row(
         "never-written",
         "never written, acknowledged at once",
