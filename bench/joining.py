@@ -54,7 +54,8 @@ def _sees_others(control: Path, count: int) -> bool:
     if not control.exists():
         return False
     gateways = account.ask(control, "status")["gateways"]
-    return sum(each["state"] == "alive" and not each["self"] for each in gateways) == count
+    others = sum(each["state"] == "alive" and not each["self"] for each in gateways)
+    return bool(others == count)
 
 
 if __name__ == "__main__":

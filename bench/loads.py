@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from bench import account, idle, takeover, traffic
+from bench import account, idle, joining, takeover, traffic
 from bench.beside import Kept, KeptRun, quiet_beside_flood
 from bench.brokers import Running
 from bench.failover import served_elsewhere
@@ -106,17 +106,26 @@ def moved(queued: int) -> Measure:
     return measure
 
 
-def promoted(queued: int) -> Measure:
-    """The first of three gateways is killed; its session is served from the second copy."""
+def promoted(queued: int, how: signal.Signals = signal.SIGKILL) -> Measure:
+    """The first of three gateways is killed, or stopped in its tracks (SIGSTOP); its session is
+    served from the second copy."""
 
     def measure(running: Running, _: Timing) -> Round:
         _await_copies(running)
         with takeover.waiting(running.doors[0], running.doors[-1], queued) as session:
             _await_copies(running)
-            os.kill(running.pids[0], signal.SIGKILL)
-            return session.resume()
+            os.kill(running.pids[0], how)
+            try:
+                return session.resume()
+            finally:
+                os.kill(running.pids[0], signal.SIGCONT)  # so that it can be ended
 
     return measure
+
+
+def joined(running: Running, _: Timing) -> Round:
+    """Gateways that know each other's names; the figure is of the one that was started last."""
+    return joining.joined_s(running)
 
 
 def _await_copies(running: Running) -> None:
