@@ -53,11 +53,11 @@ class Others:
 
     def crowded(self) -> bool:
         """Whether publishers should pause."""
-        return any(
-            peer.outgoing.crowded()
-            for peer in self._state.peers.values()
-            if peer.life is Life.ALIVE
-        )
+        for peers in (self._state.stirred, self._state.laden):
+            for peer in peers:
+                if peer.outgoing.crowded() and peer.life is Life.ALIVE:
+                    return True
+        return False
 
     def stamp(self, now: float) -> Stamp:
         """A stamp newer than every one seen."""

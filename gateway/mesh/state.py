@@ -6,11 +6,14 @@ barrier, a link that has not been synced yet), each with the time at which it en
 what it has is at another one, too, that lives. `stand_in` is the gateway that keeps the copy of this
 one's store, or empty; before `meeting_until` none is chosen. `copied_store` is the store of which it has
 all, `copies` are the gateways of which there is a copy here. `moves` are the handlers of frames that
-have a memory of their own, legal while a link is up.
+have a memory of their own, legal while a link is up. `stirred` are the peers to which something is to be
+said when the turn ends, so that one to which nothing is said costs nothing; `laden` are those that
+cannot keep up.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from gateway.clock import MeshClock
@@ -76,6 +79,14 @@ class MeshState:
     copies: dict[str, None] = field(default_factory=dict)
     moves: dict[type, Callable[[Link, Any], None]] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
+    stirred: dict[Peer, None] = field(default_factory=dict)
+    laden: dict[Peer, None] = field(default_factory=dict)
+
+    def know(self, peer: Peer) -> Peer:
+        """A gateway is known from now on; what is said to it, or came from it, stirs it."""
+        peer.outgoing.stir = peer.incoming.stir = partial(self.stirred.setdefault, peer, None)
+        self.peers[peer.gateway] = peer
+        return peer
 
     def note(self, level: Level, text: str) -> None:
         """Says something to the log."""
