@@ -13,7 +13,7 @@ wants that or says that it does not. Must not know links.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.broker.connecting import end_session, expire_at, leave_alone, part_with, rest
@@ -76,6 +76,10 @@ class Goings:
 
     def __len__(self) -> int:
         return len(self._going) + len(self._left) + len(self._disputed)
+
+    def left(self) -> Collection[Session]:
+        """The leftovers."""
+        return self._left.values()
 
     def asked_by(self, client_id: str) -> str:
         """The gateway to which the session goes; empty: it does not."""

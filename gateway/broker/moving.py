@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from gateway.broker.coming import Comings
 from gateway.broker.connection import Connection
+from gateway.broker.courier import Courier, CourierBounds
+from gateway.broker.couriers import Couriers
 from gateway.broker.going import Goings
 from gateway.broker.passage import Wish
 from gateway.broker.quarrels import Quarrel, Quarrels
@@ -34,7 +36,11 @@ class Mover:
     """Fulfils `Fetching`."""
 
     def __init__(
-        self, broker: BrokerState, registry: Registry, online: Mapping[str, Connection]
+        self,
+        broker: BrokerState,
+        registry: Registry,
+        online: Mapping[str, Connection],
+        bounds: CourierBounds,
     ) -> None:
         self._broker = broker
         self._registry = registry
@@ -44,6 +50,7 @@ class Mover:
             *(broker, registry, online, self._quarrels, self._going.asked_by, self._claimed),
             self._tell,
         )
+        self._couriers = Couriers(broker, registry, self._going.left, bounds)
         self._shades = Shades(broker, registry, self._tell)
         self._own: deque[Move] = deque()  # said by this gateway to itself, which has the copy
 
@@ -62,6 +69,10 @@ class Mover:
     def moving(self) -> tuple[int, int]:
         """How many sessions come, and how many go or are left over."""
         return len(self._coming), len(self._going) + len(self._shades)
+
+    def couriers(self) -> Mapping[str, Courier]:
+        """What waits for other gateways, by their ids."""
+        return self._couriers.all
 
     def rows_came(self, rows: Sequence[tuple[str, Row]]) -> None:
         """Rows of the registry that another gateway has."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from gateway.broker.access import Access
+from gateway.broker.ages import Ages
 from gateway.broker.backlog import DROP_OLDEST, Bounds
 from gateway.broker.comebacks import Comebacks
 from gateway.broker.door import Door
@@ -55,6 +56,7 @@ class BrokerState:
     `origin` is the gateway whose messages are at work, `registry` and `fetching` are for a gateway that
     is one of a mesh.
     `draining` is where clients are sent, while this gateway takes none.
+    `ages` are of messages that wait for other gateways.
     `given` are sessions of copies here that went to some gateway (`shades.py`), by client id.
     """
 
@@ -93,6 +95,7 @@ class BrokerState:
     registry: Registry | None = None
     fetching: Fetching | None = None
     draining: Referral | None = None
+    ages: Ages = field(default_factory=Ages)
     given: dict[str, GivenRow] = field(default_factory=dict)
     slices: Slices = field(init=False)
     streams: Streams = field(init=False)
