@@ -371,11 +371,15 @@ def read_records(
     return reading.waiting.get(number, {}), stored
 
 
-def fill(session: Session, written: Written) -> None:
-    """The next message of the session: what was sent is in flight, anything else waits."""
+def fill(
+    session: Session, written: Written, put: Callable[[Message, int, bool], None] | None = None
+) -> None:
+    """The next message of the session: what was sent is in flight, anything else waits, where `put`
+    puts it, or before what is held back."""
     message, packet_id = written.message, written.packet_id
     if not packet_id:
-        session.backlog.precede(message, written.qos, written.retain)
+        put = put or session.backlog.precede
+        put(message, written.qos, written.retain)
         session.room.hold(message)
     elif written.received:
         session.sending()[packet_id] = None

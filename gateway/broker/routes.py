@@ -32,14 +32,15 @@ class Route:
     targets that need a closer look even then, so that they cost the others nothing.
 
     Plain: not retained, no properties, QoS 0. None: it goes elsewhere, too, or nobody is plain.
+    `absent` are those of `elsewhere` that are sessions whose gateway is dead.
     `shared` are groups of the mesh of which one member gets each message. `durable`: a message of QoS 1
     or 2 must reach the disk, for some target is a session that is kept there. `level`: what the answer
     to a client here waits for.
     """
 
     __slots__ = (
-        *("durable", "elsewhere", "field", "level", "live", "shared", "special", "targets"),
-        "topic",
+        *("absent", "durable", "elsewhere", "field", "level", "live", "shared", "special"),
+        *("targets", "topic"),
     )
 
     def __init__(
@@ -49,17 +50,20 @@ class Route:
         targets: Sequence[Target],
         elsewhere: Sequence[Outlet],
         shared: Sequence[Share] = (),
+        absent: Sequence[Outlet] = (),
         level: Durability = Durability.MESH,
     ) -> None:
         self.topic = topic
         self.level = level
         self.field = field
         self.targets = targets
-        self.elsewhere = elsewhere
+        self.elsewhere = [*elsewhere, *absent] if absent else elsewhere
+        self.absent = absent
         self.shared = shared
         self.durable = any(target.qos and target.session.number for target in targets) or any(
             share.is_durable() for share in shared
         )
+        self.durable |= bool(absent)
         self.special: list[Target] = []
         boxes: tuple[list[Outbox], list[Outbox]] = ([], [])
         for target in targets:
@@ -96,6 +100,7 @@ class Routes:
         self._elsewhere = elsewhere
         self._names_bytes = 0
         self._routed = 0  # since the cache was empty
+        self.absent: Callable[[str], Sequence[Outlet]] = lambda topic: ()
         self.traced: Callable[[str], bool] | None = None  # topics that no short road may find
         self.cache: dict[bytes, Route] = {}
 
@@ -214,5 +219,5 @@ class Routes:
         names = [*groups, *(name for name in far if name not in groups)]
         shares = [Share(name, groups.get(name), far.get(name, ())) for name in names]
         interested = self._elsewhere.interested(topic)
-        level = self._levels.of(topic)
-        return Route(topic, field, list(targets.values()), interested, shares, level)
+        absent, level = self.absent(topic), self._levels.of(topic)
+        return Route(topic, field, list(targets.values()), interested, shares, absent, level)
