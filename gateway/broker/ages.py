@@ -1,8 +1,8 @@
 """For how long messages have waited, by their numbers: those only grow.
 
-A mark says that every message below a number came before a time. There are few marks: of what is old one
-in two is left out again and again, so that an age is right to about a hundredth. The disk has them as
-ages, every ten minutes: a gateway that is off does not count. Must not know who waits for what.
+A mark says that every message below a number came before a time. There are few marks, the further apart
+the older they are, so that an age is right to about a tenth. The disk has them as ages, every ten
+minutes: a gateway that is off does not count. Must not know who waits for what.
 """
 
 from bisect import bisect_left, bisect_right
@@ -27,10 +27,10 @@ class Ages:
 
     def mark(self, number: int, now: float) -> None:
         """All messages so far have numbers below this one."""
-        if self._times and now - self._times[-1] < STEP_S:
+        if self._times and (self._numbers[-1] == number or now - self._times[-1] < STEP_S):
             return
         if len(self) >= MARKS_MAX:
-            self._thin()
+            self._thin(now)
         self._numbers.append(number)
         self._times.append(now)
 
@@ -67,8 +67,13 @@ class Ages:
         self._numbers = [number for number, _ in saved]
         self._times = [now - age_s for _, age_s in saved]
 
-    def _thin(self) -> None:
-        """Every second mark of the older half goes."""
-        half = len(self) // 2
-        self._numbers[:half] = self._numbers[1:half:2]
-        self._times[:half] = self._times[1:half:2]
+    def _thin(self, now: float) -> None:
+        """The mark goes without which the ages beside it are still the least wrong, for their size. The
+        oldest says how old all is, and stays."""
+        times = self._times
+
+        def error(at: int) -> float:
+            return (times[at + 1] - times[at - 1]) / (now - times[at + 1] + STEP_S)
+
+        at = min(range(1, len(times) - 1), key=error)
+        del self._numbers[at], times[at]
