@@ -5,10 +5,19 @@ topics are never labels: they have no bound, and are nobody else's business. Mus
 """
 
 from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple
 
 from gateway.broker.broker import Broker
-from gateway.control import CopyState, CopyStatus, GatewayState, Severity, Status, StoreStatus
+from gateway.control import (
+    CopyState,
+    CopyStatus,
+    CourierStatus,
+    GatewayState,
+    Severity,
+    Status,
+    StoreStatus,
+)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -43,6 +52,8 @@ def exposition(status: Status, broker: Broker) -> str:
         families += _store(status.store)
     if status.copies is not None:
         families += _copies(status.copies)
+    if status.couriers:
+        families += _couriers(status.couriers)
     return "".join(_written(family) for family in families)
 
 
@@ -313,6 +324,30 @@ def _copies(copies: CopyStatus) -> list[Family]:
             "Gateways whose copies lie here.",
             len(copies.keeps),
         ),
+    ]
+
+
+def _couriers(couriers: tuple[CourierStatus, ...]) -> list[Family]:
+    """By gateway: there are few of them."""
+
+    def figure(name: str, text: str, value: Callable[[CourierStatus], float]) -> Family:
+        samples: dict[Labels, float] = {(("to", row.gateway),): value(row) for row in couriers}
+        return Family(f"gatewayd_courier_{name}", "gauge", text, samples)
+
+    lost: dict[Labels, float] = {
+        (("to", row.gateway), ("cause", cause)): count
+        for row in couriers
+        for cause, count in (
+            *(("refused", row.refused), ("dropped", row.dropped)),
+            ("expired", row.expired),
+        )
+    }
+    return [
+        figure("messages", "Waiting for a gateway that is away.", lambda row: row.messages),
+        figure("bytes", "Memory that these take.", lambda row: row.bytes),
+        figure("oldest_seconds", "How long the oldest waited.", lambda row: row.oldest_s or 0.0),
+        figure("sent_per_second", "On their way there now.", lambda row: row.messages_per_s),
+        Family("gatewayd_courier_lost_total", "counter", "Lost at a limit.", lost),
     ]
 
 
