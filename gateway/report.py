@@ -309,7 +309,7 @@ class Reporter:
         return [ProblemStatus(severity, text, remedy)]
 
     def _trace_problems(self) -> list[ProblemStatus]:
-        count = self._node.broker.traces()
+        count = len(self._node.broker.watching)
         if not count:
             return []
         text = "somebody runs gwctl trace" if count == 1 else f"gwctl trace runs {times(count)}"

@@ -369,7 +369,9 @@ class Client:
         expiry_s: int = 0,
     ) -> None:
         self.gate, self.version, self.name = gate, version, name
-        self.connection: Connection = gate.node.broker.open("192.0.2.1", True, gate.room.now)
+        self.connection: Connection = gate.node.broker.entrance.open(
+            "192.0.2.1", True, gate.room.now
+        )
         self._packet_id = 0
         properties = Properties(session_expiry_interval_s=expiry_s) if expiry_s else NO_PROPERTIES
         self.send(Connect(version, name, clean, 0, will=will, properties=properties))

@@ -12,7 +12,7 @@ from gateway.mqtt.packets import PubComp, Publish, PubRec, PubRel
 from tests.broker.kept import Card
 from tests.mesh.roamer import Roamer, talk
 from tests.mesh.room import CLUSTER, Gate, Room, between
-from tests.mesh.test_moving import at_rest, numbers, owners, publish, said
+from tests.mesh.sessions import at_rest, numbers, owners, publish, said
 from tests.mesh.transcript import check
 
 SHORT = replace(CLUSTER, copy_after_s=5.0)

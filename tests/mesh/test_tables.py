@@ -14,7 +14,7 @@ from tests.mesh.room import Gate, Room, stranger
 def change(gate: Gate, *rows: tuple[str, bytes | None]) -> None:
     """As an operator does at this gate."""
     said: list[str] = []
-    gate.node.broker.change_people(dict(rows), said.append, gate.room.now)
+    gate.node.broker.admission.change(dict(rows), said.append, gate.room.now)
     assert said == [""]
 
 

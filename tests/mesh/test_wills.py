@@ -273,7 +273,7 @@ def test_both_sides_of_a_split_send_once() -> None:
 
 
 def test_what_was_sent_for_a_client_that_stayed_connected_is_undone() -> None:
-    """Rule B8: after the heal the retained "offline" must not win."""
+    """After the heal the retained "offline" must not win."""
     for said in ([b"online"], [b"online", b"online, and it rains"], []):
         room = Room()
         a, b, c = room.linked("a", "b", "c")

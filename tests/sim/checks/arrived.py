@@ -1,4 +1,4 @@
-"""A16 and A3: what is acknowledged while all gateways are linked reaches every live session that had its
+"""What is acknowledged while all gateways are linked reaches every live session that had its
 SUBACK before, wherever both are. In calm QoS 0 does as well, but for a retained value of several
 publishers: one that lost against a newer one is not shown to those who want the last."""
 
