@@ -69,6 +69,7 @@ class GatewayStatus(NamedTuple):
     disk_percent: float | None
     temperature_c: float | None
     last_heard_s: float | None  # seconds ago
+    over: str  # the gateway over which it is reached; empty: directly, or not at all
 
 
 class SerialPortStatus(NamedTuple):
@@ -142,6 +143,14 @@ class CourierStatus(NamedTuple):
     expired: int  # let go because they were too old
 
 
+class RelayStatus(NamedTuple):
+    """Links between others, which do not reach each other, that go over the asked gateway."""
+
+    links: int
+    passed_bytes: int  # since the start
+    refused: int  # for want of a way or of room, or because an end did not keep to it
+
+
 class TlsStatus(NamedTuple):
     """What the asked gateway shows to clients by TLS, and asks of them."""
 
@@ -188,6 +197,7 @@ class Status(NamedTuple):
     copies: CopyStatus | None = None
     couriers: tuple[CourierStatus, ...] = ()  # one for each other gateway
     safe_to_unplug: tuple[str, ...] | None = None  # names, one of which may be; None: no mesh
+    relay: RelayStatus | None = None
 
 
 def worst_first(problems: Iterable[ProblemStatus]) -> tuple[ProblemStatus, ...]:
@@ -207,6 +217,8 @@ def to_document(status: Status) -> dict[str, Any]:
         document["tls"] = status.tls._asdict()
     if status.broker is not None:
         document["broker"] = status.broker._asdict()
+    if status.relay is not None:
+        document["relay"] = status.relay._asdict()
     if status.copies is not None:
         document["copies"] = status.copies._asdict() | {"keeps": list(status.copies.keeps)}
     if status.safe_to_unplug is not None:
@@ -313,6 +325,7 @@ _GATEWAY: dict[str, Reader] = {
     "disk_percent": _or_none(_number),
     "temperature_c": _or_none(_any_number),
     "last_heard_s": _or_none(_number),
+    "over": _text,
 }
 
 _SERIAL_PORT: dict[str, Reader] = {
@@ -366,6 +379,9 @@ _COURIER: dict[str, Reader] = {
 }
 
 
+_RELAY: dict[str, Reader] = {"links": _count, "passed_bytes": _count, "refused": _count}
+
+
 _TLS: dict[str, Reader] = {
     "certificate_sha256": _text,
     "ends": _text,
@@ -403,6 +419,10 @@ def _copies(value: object, place: str) -> CopyStatus:
     return CopyStatus(**_read(value, _COPIES, place))
 
 
+def _relay(value: object, place: str) -> RelayStatus:
+    return RelayStatus(**_read(value, _RELAY, place))
+
+
 def _tls(value: object, place: str) -> TlsStatus:
     return TlsStatus(**_read(value, _TLS, place))
 
@@ -422,4 +442,5 @@ _STATUS: dict[str, Reader] = {
     "copies": _or_none(_copies),
     "couriers": _rows(CourierStatus, _COURIER),
     "safe_to_unplug": _or_none(_texts),
+    "relay": _or_none(_relay),
 }

@@ -14,6 +14,7 @@ from gateway.control import (
     CopyStatus,
     CourierStatus,
     GatewayState,
+    RelayStatus,
     Severity,
     Status,
     StoreStatus,
@@ -54,6 +55,8 @@ def exposition(status: Status, broker: Broker) -> str:
         families += _copies(status.copies)
     if status.couriers:
         families += _couriers(status.couriers)
+    if status.relay is not None:
+        families += _relay(status.relay)
     return "".join(_written(family) for family in families)
 
 
@@ -348,6 +351,14 @@ def _couriers(couriers: tuple[CourierStatus, ...]) -> list[Family]:
         figure("oldest_seconds", "How long the oldest waited.", lambda row: row.oldest_s or 0.0),
         figure("sent_per_second", "On their way there now.", lambda row: row.messages_per_s),
         Family("gatewayd_courier_lost_total", "counter", "Lost at a limit.", lost),
+    ]
+
+
+def _relay(relay: RelayStatus) -> list[Family]:
+    return [
+        _plain("gatewayd_relay_links", "gauge", "Links of others over here.", relay.links),
+        _plain("gatewayd_relay_bytes_total", "counter", "Passed on.", relay.passed_bytes),
+        _plain("gatewayd_relay_refused_total", "counter", "Refused, or ended.", relay.refused),
     ]
 
 

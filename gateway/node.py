@@ -73,14 +73,14 @@ class Node:
 
         side = _BrokerSide()
         self.mesh = Mesh(identity, side, random, self._clock, now)
-        self.broker = side.broker = Broker(settings, self.mesh, random, journal, levels)
+        self.broker = side.broker = Broker(settings, self.mesh.others, random, journal, levels)
         if journal.keeping:
             from gateway.broker.moving import Mover
 
             journal.copier = self.mesh.copier
             bounds = _courier_bounds(identity.cluster)
             make = partial(Mover, bounds=bounds)
-            self.broker.join(Registry(gateway, self.mesh, journal), make)
+            self.broker.join(Registry(gateway, self.mesh.others, journal), make)
         self.mesh.start(members, stand_in, now)
 
     def found(self, store: str, number: int, sound: bool) -> None:
@@ -92,9 +92,7 @@ class Node:
 
     def links(self) -> list[Link]:
         """The links with something to write."""
-        if self.mesh is None:
-            return []
-        return [link for link in self.mesh.state.links if link.out or link.closed]
+        return [] if self.mesh is None else self.mesh.writable()
 
     def deadline(self) -> float:
         """When `wake` is due, in monotonic seconds."""
@@ -217,6 +215,20 @@ class _BrokerSide:
         if self.broker.moving is not None:
             self.broker.moving.gateway_found(gateway)
 
+    def keep_for(
+        self, gateway: str, messages: Sequence[tuple[int, Message, list[Ticket]]], now: float
+    ) -> bool:
+        self.broker.state.at(now)
+        if self.broker.moving is None:
+            return False
+        self.broker.moving.keep_for(gateway, messages)
+        return True
+
+    def kept_there(self, gateway: str, number: int, now: float) -> None:
+        self.broker.state.at(now)
+        if self.broker.moving is not None:
+            self.broker.moving.kept_there(gateway, number)
+
     def turn(self, now: float) -> None:
         if self.broker.moving is not None:
             self.broker.state.at(max(now, self.broker.state.now))
@@ -279,3 +291,9 @@ class _BrokerSide:
 
     def unhold(self, now: float) -> None:
         self.broker.unhold(now)
+
+    def meet(self) -> None:
+        self.broker.meet()
+
+    def met(self, now: float) -> None:
+        self.broker.met(now)

@@ -6,7 +6,7 @@ from random import Random
 from gateway.broker.broker import Broker
 from gateway.broker.elsewhere import Nowhere
 from gateway.config import MqttSection
-from gateway.control import CourierStatus
+from gateway.control import CourierStatus, RelayStatus
 from gateway.metrics import exposition
 from tests.ctl.statuses import GW1, TWO_COPIES, status
 
@@ -42,3 +42,11 @@ def test_what_waits_for_each_gateway_is_a_figure_of_its_own() -> None:
         'gatewayd_courier_lost_total{to="gw2",cause="expired"} 3',
     ):
         assert line + "\n" in page
+
+
+def test_what_goes_over_a_gateway_between_others_is_in_its_page() -> None:
+    broker = Broker(MqttSection(), Nowhere(), Random(1))
+    assert "relay" not in exposition(status(GW1), broker)
+    page = exposition(status(GW1, relay=RelayStatus(1, 2_345, 7)), broker)
+    assert "gatewayd_relay_links 1\n" in page and "gatewayd_relay_bytes_total 2345\n" in page
+    assert "gatewayd_relay_refused_total 7\n" in page

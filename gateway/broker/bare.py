@@ -4,13 +4,13 @@ was left here before.
 Must not know links, or how a session travels.
 """
 
+from collections.abc import Mapping
+
 from gateway.broker.connecting import begin_to_keep, new_session, part_with, rest
 from gateway.broker.keeping import keep_subscription
-from gateway.broker.leftovers import Leftovers
 from gateway.broker.parcel import Packer, Place, Unpacker, read_label
 from gateway.broker.passage import Passage, Wish, new_token
-from gateway.broker.records import Target
-from gateway.broker.registry import UNKNOWN_HALF, Registry
+from gateway.broker.registry import UNKNOWN_HALF, Entry, Registry
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
 from gateway.broker.subscribing import route_to
@@ -18,13 +18,11 @@ from gateway.moves import Moved
 from gateway.tickets import Ticket
 
 
-def begin_without(broker: BrokerState, registry: Registry, wish: Wish) -> None:
-    """The gateway that has the session cannot be asked: it begins with what the registry knows."""
+def begin_without(broker: BrokerState, registry: Registry, wish: Wish, entry: Entry) -> None:
+    """The gateway that has the session cannot be asked: it begins with what the registry knows, and what
+    is left of it here."""
     client_id = wish.client_id
-    entry = registry.entry(client_id)
-    if entry is None:
-        return
-    old = set_aside(broker, client_id)
+    old = broker.aside.pop(client_id, None)
     if wish.clean or not entry.whole or entry.halves & UNKNOWN_HALF:
         if old is not None:
             part_with(broker, old)
@@ -47,9 +45,16 @@ def begin_without(broker: BrokerState, registry: Registry, wish: Wish) -> None:
         absorb(broker, old, session, None)
 
 
-def announce(broker: BrokerState, session: Session, source: str, token: int = 0) -> None:
+def announce(
+    broker: BrokerState,
+    session: Session,
+    source: str,
+    token: int = 0,
+    owner: str = "",
+    streams: Mapping[str, tuple[str, int]] | None = None,
+) -> None:
     """The session is here from now on. What another gateway's clients publish is for it as soon as that
-    gateway says so: until then it is at `source`, or kept there."""
+    gateway says so: until then it is at `source`, or kept there. `owner` and `streams` are of a copy."""
     gateways = broker.elsewhere.gateways()
     token = token or new_token(broker.elsewhere.stamp(broker.now))
     if session.passage is None:
@@ -58,7 +63,8 @@ def announce(broker: BrokerState, session: Session, source: str, token: int = 0)
     session.passage.token = token
     broker.routes.cache.clear()
     for gateway in gateways:
-        broker.elsewhere.tell(gateway, Moved(session.client_id, token, source))
+        known = (streams or {}).get(gateway, ("", 0))
+        broker.elsewhere.tell(gateway, Moved(session.client_id, token, source, owner, *known))
 
 
 def set_aside(broker: BrokerState, client_id: str) -> Session | None:
@@ -81,24 +87,3 @@ def absorb(broker: BrokerState, old: Session, session: Session, ticket: Ticket |
             unpacker.add(packer.piece(), wait)
         broker.vitals.sessions_merged += 1
     part_with(broker, old)
-
-
-def give_back(
-    broker: BrokerState, registry: Registry, leftovers: Leftovers, session: Session
-) -> None:
-    """A session that was on its way here does not come. What was published here for it meanwhile, or
-    was left here before, is left here again; the rest of it is where it was."""
-    behind = list(session.backlog.behind or ())
-    part_with(broker, session)
-    entry = registry.entry(session.client_id)
-    if not behind or entry is None:
-        return
-    left = leftovers.begin(session.client_id, entry)
-    for message, qos, retain, *_ in behind:
-        copy = message.copy_for(message.properties.subscription_identifiers, message.shared)
-        copy.mid = broker.journal.number()
-        identifiers = copy.properties.subscription_identifiers
-        target = Target(left.number, qos, retain, identifiers, None, copy.shared)
-        broker.journal.enqueue([copy], [target], False, None)
-        left.backlog.push(copy, qos, retain)
-        left.room.hold(copy)

@@ -127,7 +127,7 @@ class Broker:
         return self.state.routes.filters()
 
     def hold(self) -> None:
-        """From now on what clients say waits (the boot barrier); CONNECT is answered."""
+        """From now on what clients say waits (the boot barrier); CONNECT is answered, but for `meet`."""
         self.state.holding = True
 
     def unhold(self, now: float) -> None:
@@ -137,6 +137,17 @@ class Broker:
         for connection in list(self._online.values()):
             connection.resume()
             connection.outbox.touch()
+
+    def meet(self) -> None:
+        """Other gateways may have any session: CONNECT waits, too, where sessions are kept."""
+        self.state.meeting = True
+
+    def met(self, now: float) -> None:
+        """They have said whose sessions are whose, or are dead."""
+        self.state.meeting = False
+        entering, self.state.entering = self.state.entering, []
+        for enter in entering:
+            enter(now)
 
     def uncrowd(self) -> None:
         """The other gateways can take more: publishers that were paused go on."""

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gateway.broker.absent import Absent
+from gateway.broker.bare import absorb
 from gateway.broker.connecting import end_session, leave_alone, part_with, rest
 from gateway.broker.connection import Connection
 from gateway.broker.couriers import Couriers
@@ -80,11 +81,13 @@ class Goings:
 
     def asked_by(self, client_id: str) -> str:
         """The gateway to which the session goes; empty: it does not."""
+        self._perhaps_take_back(client_id)
         going = self._going.get(client_id)
         return "" if going is None or going.claim.rest else going.gateway
 
     def claimed(self, gateway: str, claim: Claim) -> None:
         """A gateway has the client, and asks for the session, or (`rest`) for what is left of it."""
+        self._perhaps_take_back(claim.client_id, gateway)
         session = self.broker.sessions.get(claim.client_id)
         going = self._going.get(claim.client_id)
         if claim.rest:
@@ -113,6 +116,18 @@ class Goings:
         session.passage = Passage(own=False, barred=before.barred, token=before.token)
         self.broker.routes.cache.clear()
         self._start(Going(session, gateway, claim, address))
+
+    def _perhaps_take_back(self, client_id: str, but: str = "") -> None:
+        """The client is elsewhere than where its session goes to, and that gateway (`but` not this one)
+        is silent, and has not said that it has it: it stays here."""
+        going = self._going.get(client_id)
+        if going is None or going.claim.rest or going.moved or going.gateway == but:
+            return
+        if self.broker.elsewhere.reaches(going.gateway):
+            return
+        token = going.claim.token
+        self.broker.elsewhere.tell(going.gateway, Refused(client_id, token, late=True))
+        self.abandoned(going.gateway, client_id, token)
 
     def _refusal(
         self, gateway: str, claim: Claim, session: Session | None, going: Going | None
@@ -262,8 +277,9 @@ class Goings:
             going.timer = self.broker.timers.set(due, self._fence_due)
             self._bar(going, gateway)
             self._bar(going, HERE)
+        self.absent.copied(said.client_id, said.owner, said.start, said.number)
         self.absent.moved(said.client_id, gateway)
-        if going is None and said.source != self.registry.gateway:
+        if going is None and said.source not in (self.registry.gateway, gateway):
             tell(said.source, through)
         tell(gateway, through)
 
@@ -311,6 +327,13 @@ class Goings:
         session = going.session
         entry = self.registry.entry(client_id)
         if self.leftovers.has(client_id):
+            return
+        here = self.broker.sessions.get(client_id)
+        if here is not session:  # it was left here, and the session has come back meanwhile
+            if here is not None and here.number:
+                absorb(self.broker, session, here, None)
+            else:
+                part_with(self.broker, session)
             return
         if entry is not None and entry.owner != self.registry.gateway:
             self.leftovers.leave(session, handed_on=going.number > 0)

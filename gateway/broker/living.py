@@ -24,6 +24,7 @@ from gateway.broker.keeping import (
     SESSION,
     STREAM,
     SUBSCRIPTION,
+    UNREADY,
     WILL,
     AgesRow,
     GivenRow,
@@ -88,6 +89,7 @@ class _Reading:
     waiting: dict[int, dict[int, Written]] = field(default_factory=dict)
     stored: dict[int, tuple[int, int, Message]] = field(default_factory=dict)
     unshown: list[tuple[Session, Subscription]] = field(default_factory=list)
+    unready: dict[int, None] = field(default_factory=dict)  # sessions that had not come whole
 
 
 def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) -> None:
@@ -123,6 +125,8 @@ def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) ->
         number, packet_id, message = reading.stored[mid]
         if number in sessions:
             fill_unreleased(sessions[number], packet_id, message)
+        elif number in reading.unready:
+            broker.journal.released(mid, None)
         else:  # its session ended with the boot before
             release(broker, message)
 
@@ -133,9 +137,12 @@ def living(broker: BrokerState) -> Iterator[Living]:
     Only what stands where is noted here, and looked at when its turn comes: a queue may hold a million
     messages, and clients wait meanwhile.
     """
-    lines = [stored_of(session) for session in broker.sessions.values() if session.unreleased]
-    for session in broker.sessions.values():
-        if session.number and (session.inflight or session.backlog.has_line):
+    sessions = broker.kept()
+    lines = [stored_of(session) for session in sessions if session.unreleased]
+    unkept = [each for each in broker.sessions.values() if each.unreleased and not each.number]
+    lines += [stored_of(session) for session in unkept]
+    for session in sessions:
+        if session.inflight or session.backlog.has_line:
             lines.append(sent_by(session))
             line = [*session.backlog.line, *(session.backlog.behind or ())]
             lines.append(waiting_for(session.number, line))
@@ -208,12 +215,16 @@ def _joined(items: Iterable[Living]) -> Iterator[Living]:
 
 def _session(reading: _Reading, key: str, value: bytes) -> None:
     row, broker = read(value, SessionRow), reading.broker
+    if row.owed[1] == UNREADY:
+        reading.unready[int(key)] = None
+        broker.journal.put(SESSION, key, None)
+        return
     session = new_session(broker, row.client_id, row.expiry_s, row.user)
     session.number, session.on_disk = int(key), True
     session.epoch, session.line, session.halves = row.epoch, row.line, row.halves
     session.had = row.had
     if row.owed != NOTHING_OWED:
-        session.passage = Passage(own=True, owed=row.owed)
+        session.passage = Passage(own=True, owed=row.owed, copy=row.copy)
     reading.sessions[session.number] = session
     since = broker.journal.monotonic_s(row.away_ms)
     if since is not None:
@@ -230,6 +241,9 @@ def _session(reading: _Reading, key: str, value: bytes) -> None:
 
 def _subscription(reading: _Reading, key: str, value: bytes) -> None:
     number, topic_filter = key.split(" ", 1)
+    if int(number) in reading.unready:
+        reading.broker.journal.put(SUBSCRIPTION, key, None)
+        return
     row = read(value, SubscriptionRow)
     session = reading.sessions[int(number)]
     subscription = subscription_of(topic_filter, row)

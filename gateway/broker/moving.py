@@ -32,7 +32,9 @@ from gateway.moves import (
     Refused,
     Through,
 )
+from gateway.mqtt.message import Message
 from gateway.table import Row
+from gateway.tickets import Ticket
 
 
 class Mover:
@@ -133,6 +135,14 @@ class Mover:
         """It says itself what its sessions want."""
         self._absent.gateway_found(gateway)
         self._left.found(gateway)
+
+    def keep_for(self, gateway: str, messages: Sequence[tuple[int, Message, list[Ticket]]]) -> None:
+        """That gateway was given these for its sessions, and is gone: they are kept here."""
+        self._absent.keep_for(gateway, messages)
+
+    def kept_there(self, gateway: str, number: int) -> None:
+        """It is back, and has what it was given up to this number."""
+        self._absent.kept_there(gateway, number)
 
     def heard(self, gateway: str, move: Move) -> None:
         """Another gateway says something."""

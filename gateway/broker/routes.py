@@ -39,8 +39,9 @@ class Route:
     """
 
     __slots__ = (
-        *("absent", "durable", "elsewhere", "field", "level", "live", "shared", "special"),
-        *("targets", "topic"),
+        *("absent", "durable", "elsewhere", "field", "level"),
+        *("live", "shared", "special", "targets"),
+        "topic",
     )
 
     def __init__(
@@ -50,8 +51,8 @@ class Route:
         targets: Sequence[Target],
         elsewhere: Sequence[Outlet],
         shared: Sequence[Share] = (),
-        absent: Sequence[Outlet] = (),
         level: Durability = Durability.MESH,
+        absent: Sequence[Outlet] = (),
     ) -> None:
         self.topic = topic
         self.level = level
@@ -78,6 +79,16 @@ class Route:
     def only(self, kept: bool) -> "Route":
         """Of the sessions here those that the disk keeps, or the others; of no group."""
         targets = [target for target in self.targets if bool(target.session.number) is kept]
+        return Route(self.topic, self.field, targets, ())
+
+    def promised(self, every_one: bool) -> "Route":
+        """Of the sessions here those to which a message of QoS 1 or 2 is delivered whatever happens, for
+        they are kept and asked for that, or the others; of no group."""
+        targets = [
+            target
+            for target in self.targets
+            if bool(target.session.number and target.qos) is every_one
+        ]
         return Route(self.topic, self.field, targets, ())
 
     def is_wanted(self) -> bool:
@@ -219,5 +230,5 @@ class Routes:
         names = [*groups, *(name for name in far if name not in groups)]
         shares = [Share(name, groups.get(name), far.get(name, ())) for name in names]
         interested = self._elsewhere.interested(topic)
-        absent, level = self.absent(topic), self._levels.of(topic)
-        return Route(topic, field, list(targets.values()), interested, shares, absent, level)
+        level, absent = self._levels.of(topic), self.absent(topic)
+        return Route(topic, field, list(targets.values()), interested, shares, level, absent)

@@ -40,7 +40,8 @@ from gateway.timers import Timers
 class BrokerState:
     """`now` is the time of the input at work; `touched` the outboxes that a turn must write.
 
-    `holding` is the boot barrier: clients are accepted, and what they say waits.
+    `holding` is the boot barrier: clients are accepted, and what they say waits. `meeting`: it is not
+    known yet whose sessions are whose; `entering` are the CONNECTs that wait for that.
     `wills` are the delayed ones, by client id, of sessions whose client is away: timer, will, when due;
     `restored_wills` are those of them that an earlier start left, `sent_away` those without a delay, of
     clients that were sent to another gateway.
@@ -57,6 +58,7 @@ class BrokerState:
     is one of a mesh.
     `draining` is where clients are sent, while this gateway takes none.
     `ages` are of messages that wait for other gateways.
+    `aside` are leftovers, by client id, out of the way of the session itself that is on its way here.
     `given` are sessions of copies here that went to some gateway (`shades.py`), by client id.
     """
 
@@ -72,7 +74,10 @@ class BrokerState:
     unfinished: Unfinished
     now: float = 0.0
     holding: bool = False
+    meeting: bool = False
+    entering: list[Callable[[float], None]] = field(default_factory=list)
     sessions: dict[str, Session] = field(default_factory=dict)
+    aside: dict[str, Session] = field(default_factory=dict)
     vitals: Vitals = field(default_factory=Vitals)
     timers: Timers = field(default_factory=Timers)
     touched: list[Outbox] = field(default_factory=list)
@@ -103,6 +108,15 @@ class BrokerState:
     def __post_init__(self) -> None:
         self.slices = Slices(self.timers)
         self.streams = Streams(self.journal)
+
+    def kept(self) -> list[Session]:
+        """The sessions that the disk is to know."""
+        return [each for each in (*self.sessions.values(), *self.aside.values()) if each.number]
+
+    def is_kept(self, session: Session) -> bool:
+        """Whether it is still one of them."""
+        client_id = session.client_id
+        return session in (self.sessions.get(client_id), self.aside.get(client_id))
 
     def at(self, now: float) -> None:
         """An input came at this time."""

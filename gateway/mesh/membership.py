@@ -10,7 +10,7 @@ that breaks is back in a moment. Must not know how messages travel.
 from gateway.mesh import tables, wills
 from gateway.mesh.estates import End
 from gateway.mesh.frames import Beat
-from gateway.mesh.handing import give_again
+from gateway.mesh.handing import give_again, keep
 from gateway.mesh.life import Life
 from gateway.mesh.link import Link
 from gateway.mesh.peer import Peer
@@ -59,13 +59,16 @@ def beat(state: MeshState, link: Link) -> None:
     """Says a heartbeat."""
     held_ms = (state.now - link.echo_at) * 1000
     time_ms = state.clock.read(state.now)
+    hears = state.hears()
+    if link.via:  # for the other end alone: who asks whom it may reach over this one is not told
+        hears += [link.gateway]
     link.say(
         Beat(
             state.now * 1000,
             link.echo_ms,
             held_ms,
             time_ms,
-            state.hears(),
+            hears,
             tables.roots(state),
             state.local.stores(),
             state.stand_in,
@@ -89,9 +92,16 @@ def heard(state: MeshState, peer: Peer, link: Link, frame: Beat) -> None:
 
 
 def _heard_by_others(state: MeshState, peer: Peer) -> bool:
+    """Whether others that are heard say so, or said so a moment ago: one link that breaks must not make
+    two dead."""
     if peer.stopping:
         return False
-    return any(peer.gateway in other.hears for other in state.alive() if other is not peer)
+    suspect_s = state.identity.cluster.suspect_s
+    return any(
+        peer.gateway in other.hears
+        for other in state.peers.values()
+        if other is not peer and state.now - other.heard_at < suspect_s and not other.stopping
+    )
 
 
 def _alive(state: MeshState, peer: Peer) -> None:
@@ -122,13 +132,14 @@ def bury(state: MeshState, peer: Peer) -> None:
     """Nothing is expected from it and nothing goes there, until it is heard again."""
     peer.life, peer.buried = Life.DEAD, True
     peer.hears = frozenset()
-    lost = peer.outgoing.park(state.now)
+    lost, unkept = peer.outgoing.park()
     peer.lost_clients, peer.clients = peer.clients, {}
     wills.over(state, peer, End.DEAD)
     gone(state, peer)
     state.peers_interest.drop(peer)
     state.peers_groups.drop(peer)
     state.local.interest_changed()
+    keep(state, peer, unkept)
     state.local.gateway_lost(peer.gateway, state.now)
     give_again(state, lost)
     state.release(peer.gateway)

@@ -18,6 +18,7 @@ from gateway.control import (
     Health,
     PortState,
     ProblemStatus,
+    RelayStatus,
     SerialPortStatus,
     Severity,
     Status,
@@ -71,6 +72,7 @@ GATEWAYS = st.builds(
     disk_percent=NUMBERS,
     temperature_c=NUMBERS | st.floats(-9e14, 0),
     last_heard_s=NUMBERS,
+    over=TEXTS,
 )
 PORTS = st.builds(
     SerialPortStatus,
@@ -125,6 +127,7 @@ STATUSES = st.builds(
     tls=st.none() | CERTIFICATES,
     copies=st.none() | COPIES,
     couriers=st.lists(COURIERS, max_size=3).map(tuple),
+    relay=st.none() | st.builds(RelayStatus, *[WHOLE] * 3),
 )
 
 

@@ -282,3 +282,30 @@ def test_a_leftover_that_went_into_a_session_begun_here_is_not_asked_for() -> No
     assert homes(room) == ["a"] and at_rest(room)
     broker = a.node.broker
     assert broker.waiting() == 0 and broker.state.room.used == 0
+
+
+@pytest.mark.parametrize("turns", range(1, 12))
+def test_a_gateway_that_loses_its_power_before_it_has_all_that_was_sent_has_nothing(
+    turns: int,
+) -> None:
+    """What was sent to the client is more than a piece. What is here of it is no session yet."""
+    room, (a, b) = gates("a", "b")
+    roamer = subscribed(a, "t")
+    roamer.deaf = True
+    wanted = [b"%d " % number + b"x" * 50_000 for number in range(12)]
+    publish(a.client("p"), "t", *wanted, qos=2)
+    room.settle()
+    roamer.connect(b)
+    for _ in range(turns):
+        one_turn(room)
+    b.restart()
+    room.line(a, b)
+    room.wait(6)
+    roamer.deaf = False
+    roamer.connect(b)
+    talk(roamer)
+    room.wait(3)
+    talk(roamer)
+    assert roamer.connacks[-1].session_present
+    assert sorted(roamer.got, key=lambda each: int(each.split()[0])) == wanted
+    assert homes(room) == ["b"] and at_rest(room)
