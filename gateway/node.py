@@ -71,12 +71,13 @@ class Node:
 
         side = _BrokerSide()
         self.mesh = Mesh(identity, side, random, self._clock, now)
-        self.broker = side.broker = Broker(settings, self.mesh, random, journal, levels)
+        others = self.mesh.others
+        self.broker = side.broker = Broker(settings, others, random, journal, levels)
         if journal.keeping:
             from gateway.broker.moving import Mover
 
             journal.copier = self.mesh.copier
-            self.broker.join(Registry(gateway, self.mesh, journal), Mover)
+            self.broker.join(Registry(gateway, self.mesh.others, journal), Mover)
         self.mesh.start(members, stand_in, now)
 
     def found(self, store: str, number: int, sound: bool) -> None:
@@ -88,9 +89,7 @@ class Node:
 
     def links(self) -> list[Link]:
         """The links with something to write."""
-        if self.mesh is None:
-            return []
-        return [link for link in self.mesh.state.links if link.out or link.closed]
+        return [] if self.mesh is None else self.mesh.writable()
 
     def deadline(self) -> float:
         """When `wake` is due, in monotonic seconds."""

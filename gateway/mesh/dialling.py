@@ -54,11 +54,16 @@ class Dialling:
             if target.gateway != gateway
         }
 
+    def address_of(self, gateway: str) -> Address:
+        """Where this gateway is said to be; an empty address: nobody knows."""
+        found = (address for address, target in self._targets.items() if target.gateway == gateway)
+        return next(found, ("", 0))
+
     def answered(self, address: Address, gateway: str) -> None:
         """This gateway answers at the address."""
         target = self._targets.get(address)
         if target is not None:
-            target.gateway = gateway
+            target.gateway, target.dialling = gateway, False
             target.backoff_s = DIAL_BACKOFF_MIN_S
 
     def failed(self, address: Address, now: float) -> None:

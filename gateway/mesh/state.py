@@ -91,16 +91,20 @@ class MeshState:
         return {**self.local.tables, **self.own_tables}
 
     def linked(self) -> set[str]:
-        """The gateways with a link that has been greeted."""
-        return {peer.gateway for peer in self.peers.values() if peer.link is not None}
+        """The gateways that are not to be dialled: with a link of their own, which is heard.
+
+        After an outage of two seconds TCP is silent for four, and a new connection is there at once.
+        """
+        return set(self.hears())
 
     def hears(self) -> list[str]:
-        """The gateways that this one hears itself, now."""
+        """The gateways that this one hears itself, now: not over another."""
         return [
             peer.gateway
             for peer in self.peers.values()
             if peer.link is not None
             and not peer.link.closed
+            and not peer.link.via
             and self.now - peer.heard_at < self.identity.cluster.suspect_s
         ]
 

@@ -31,7 +31,7 @@ from gateway.effects import (
     WriteCopy,
 )
 from gateway.keyring import Key, Keyring
-from gateway.mesh.frames import AnyFrame, Frame, Member, encode, split
+from gateway.mesh.frames import AnyFrame, Frame, Member, Relayed, encode, split
 from gateway.mesh.identity import Identity
 from gateway.mesh.keys import to_dial_with
 from gateway.mesh.link import Link
@@ -222,7 +222,8 @@ class Gate:
 
 
 class Line:
-    """One connection between two gates; `gates[0]` dialled. What `muted` sides say waits."""
+    """One connection between two gates; `gates[0]` dialled. What `muted` sides say waits, and what is
+    more than `bytes_s` in a second of one direction; 0: it is as fast as may be."""
 
     def __init__(self, room: "Room", dialling: Gate, accepting: Gate) -> None:
         self.room = room
@@ -235,6 +236,9 @@ class Line:
         )
         self.muted: set[int] = set()
         self.waiting = [b"", b""]
+        self.bytes_s = 0
+        self._room = [0, 0]  # bytes that may still go within this step
+        self._room_at = float("-inf")
         self.over = False
 
     def carry(self) -> bool:
@@ -244,7 +248,9 @@ class Line:
             self.waiting[side] += b"".join(link.out)
             link.out.clear()
             if self.waiting[side] and side not in self.muted and not self.over:
-                data, self.waiting[side] = self.waiting[side], b""
+                data = self._due(side)
+                if not data:
+                    continue
                 self.room.hear(self.gates[side], self.gates[1 - side], data)
                 self.gates[1 - side].mesh.receive(self.links[1 - side], data, self.room.now)
                 moved = True
@@ -252,6 +258,18 @@ class Line:
             self.cut()
             moved = True
         return moved
+
+    def _due(self, side: int) -> bytes:
+        """Takes what may go now."""
+        data = self.waiting[side]
+        if self.bytes_s:
+            if self._room_at < self.room.now:
+                self._room_at = self.room.now
+                self._room = [round(self.bytes_s * STEP_S)] * 2
+            data = data[: self._room[side]]
+            self._room[side] -= len(data)
+        self.waiting[side] = self.waiting[side][len(data) :]
+        return data
 
     def cut(self) -> None:
         """The connection is over, and both sides know."""
@@ -272,6 +290,7 @@ class Room:
         self.lines: list[Line] = []
         self.gates: list[Gate] = []
         self.frames: list[tuple[str, str, AnyFrame]] = []
+        self.cut_up = False  # frames come in pieces, on lines that are slow
 
     def gate(self, name: str, card: Card | None = None, **identity: Any) -> Gate:
         """A gateway that starts now."""
@@ -341,7 +360,9 @@ class Room:
             self.settle()
 
     def hear(self, source: Gate, target: Gate, data: bytes) -> None:
-        """Writes down what goes over a line."""
+        """Writes down what goes over a line, where that is whole frames."""
+        if self.cut_up:
+            return
         for frame in split(data)[0]:
             self.frames.append((source.name, target.name, frame))
 
@@ -354,6 +375,12 @@ class Room:
 def between(room: Room, one: str, other: str) -> Line:
     """The line between two gates."""
     return next(line for line in room.lines if {gate.name for gate in line.gates} == {one, other})
+
+
+def chain(room: Room) -> list[Line]:
+    """Of a, b, c and d, all linked, only a - c - d - b stays: a and b hear of each other, and no gateway
+    hears both. Returns the lines that are to be cut or muted."""
+    return [between(room, *pair) for pair in ("ab", "ad", "bc")]
 
 
 class Client:
@@ -442,6 +469,8 @@ def stranger(room: Room, gate: Gate) -> tuple[Link, Callable[[Frame | bytes], li
 
 def _line(frame: AnyFrame) -> str:
     """A frame in words that a person can compare."""
+    if isinstance(frame, Relayed):
+        return _relayed_line(frame)
     fields = msgspec.structs.asdict(frame)
     if "buckets" in fields:
         fields["buckets"] = f"{len(fields['buckets'])}"
@@ -451,6 +480,14 @@ def _line(frame: AnyFrame) -> str:
         del fields["waits"]
     text = ", ".join(f"{name}={value!r}" for name, value in fields.items())
     return f"{type(frame).__name__.lower()} {text}".rstrip()
+
+
+def _relayed_line(frame: Relayed) -> str:
+    """With the frames that are in it, if they are whole."""
+    inner, end = split(frame.payload)
+    said = " | ".join(map(_line, inner)) if end == len(frame.payload) else f"{len(frame.payload)} B"
+    marks = ", first" * frame.first + f", over: {frame.over}" * bool(frame.over)
+    return f"relayed {frame.origin} to {frame.target}, taken={frame.taken}{marks}: {said}"
 
 
 __all__ = ["CLUSTER", "PORT", "Client", "Gate", "Line", "PacketType", "Room", "stranger"]
