@@ -63,6 +63,7 @@ class Peer:
     vitals_at: float = NEVER
     link: Link | None = None
     rtt_s: float | None = None
+    echoed_ms: float = 0.0  # the latest heartbeat of ours that it has answered, as sent
     hears: frozenset[str] = frozenset()
     hears_us: bool = True  # as its last heartbeat on the present link says
     outgoing: Outgoing = field(default_factory=Outgoing)
