@@ -71,8 +71,7 @@ class Node:
 
         side = _BrokerSide()
         self.mesh = Mesh(identity, side, random, self._clock, now)
-        others = self.mesh.others
-        self.broker = side.broker = Broker(settings, others, random, journal, levels)
+        self.broker = side.broker = Broker(settings, self.mesh.others, random, journal, levels)
         if journal.keeping:
             from gateway.broker.moving import Mover
 
