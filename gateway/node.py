@@ -292,6 +292,15 @@ class _BrokerSide:
     def unhold(self, now: float) -> None:
         self.broker.unhold(now)
 
+    def mute(self) -> None:
+        self.broker.mute()
+
+    def unmute(self) -> None:
+        self.broker.unmute()
+
+    def late_after(self, when: float) -> None:
+        self.broker.state.late_after = when
+
     def meet(self) -> None:
         self.broker.meet()
 

@@ -33,13 +33,14 @@ from gateway.broker.vitals import Vitals
 from gateway.config import MqttSection
 from gateway.effects import Effect, Level, Note
 from gateway.mqtt.message import Message
-from gateway.timers import Timers
+from gateway.timers import FOREVER, Timers
 
 
 @dataclass(slots=True)
 class BrokerState:
     """`now` is the time of the input at work; `touched` the outboxes that a turn must write.
 
+    `late_after`: an input after this time came so late that this gateway slept.
     `holding` is the boot barrier: clients are accepted, and what they say waits. `meeting`: it is not
     known yet whose sessions are whose; `entering` are the CONNECTs that wait for that.
     `wills` are the delayed ones, by client id, of sessions whose client is away: timer, will, when due;
@@ -74,6 +75,7 @@ class BrokerState:
     unfinished: Unfinished
     now: float = 0.0
     holding: bool = False
+    late_after: float = FOREVER
     meeting: bool = False
     entering: list[Callable[[float], None]] = field(default_factory=list)
     sessions: dict[str, Session] = field(default_factory=dict)
@@ -121,6 +123,11 @@ class BrokerState:
     def at(self, now: float) -> None:
         """An input came at this time."""
         self.now = self.journal.now = now
+
+    def overslept(self, now: float) -> None:
+        """The others are asked what became of this gateway meanwhile, before anything is done."""
+        self.late_after = FOREVER
+        self.elsewhere.overslept(now)
 
     def refusing(self) -> str:
         """Why no message can be kept now, and what to do; empty: it can.
