@@ -19,6 +19,7 @@ from gateway.mesh import (
     forgetting,
     keys,
     membership,
+    slept,
     standin,
     wills,
 )
@@ -61,7 +62,7 @@ class Mesh:
         self, identity: Identity, local: Local, random: Random, clock: MeshClock, now: float
     ) -> None:
         self.state = MeshState(identity, clock, Dialling(identity.gateway, random), local, now)
-        self._next_beat = now
+        self.state.next_beat = self.state.looked_at = now
         self.others = Others(self.state)
         self.operating = Operating(self.state)
         self.losses = Losses()
@@ -136,6 +137,7 @@ class Mesh:
 
     def receive(self, link: Link, data: bytes, now: float) -> None:
         """Bytes came over a link."""
+        slept.look(self.state, now)
         self.state.now = now
         if link.closed:
             return
@@ -155,6 +157,7 @@ class Mesh:
 
     def lost(self, link: Link, now: float) -> None:
         """The connection is gone, whoever closed it."""
+        slept.look(self.state, now)
         self.state.now = now
         link.close()
         self.state.links.pop(link, None)
@@ -207,10 +210,10 @@ class Mesh:
     def wake(self, now: float) -> None:
         """A deadline passed."""
         state = self.state
-        self._forgive_own_sleep(now)
+        slept.look(state, now)
         state.now = now
-        if now >= self._next_beat:
-            self._next_beat = now + state.identity.cluster.heartbeat_s
+        if now >= state.next_beat:
+            slept.expect(state, now + state.identity.cluster.heartbeat_s)
             for link in list(state.links):
                 if link.state in (LinkState.GREETED, LinkState.UP):
                     membership.beat(state, link)
@@ -229,6 +232,7 @@ class Mesh:
             if until <= now:
                 state.release(reason)
         state.check_boot()
+        slept.check(state)
         state.check_barriers()
         wills.wake(state)
         state.questions.wake(now)
@@ -240,7 +244,7 @@ class Mesh:
         """When `wake` is due."""
         state = self.state
         return min(
-            self._next_beat,
+            state.next_beat,
             membership.next_change(state),
             state.barriers.deadline(),
             state.own_wills.barriers.deadline(),
@@ -371,10 +375,3 @@ class Mesh:
             known = state.peers.get(link.gateway)
             who = known.name if known is not None else f"{link.address[0]}"
             state.refused(code, who, detail)
-
-    def _forgive_own_sleep(self, now: float) -> None:
-        """If this process was not run for a while, the others are not to blame for the silence."""
-        late_s = now - max(self._next_beat, self.state.now)
-        if late_s > self.state.identity.cluster.heartbeat_s:
-            for peer in self.state.peers.values():
-                peer.heard_at += late_s

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.effects import ReadCopy
 from gateway.ids import NEVER, Stamp
-from gateway.mesh import presence, tables, wills
+from gateway.mesh import presence, slept, tables, wills
 from gateway.mesh.life import Life
 from gateway.mesh.outlet import PeerOutlet
 from gateway.mesh.own_wills import OwnWill
@@ -109,6 +109,10 @@ class Others:
     def touched(self) -> None:
         """Rows are about to be told: whoever holds for what is known holds for them, too."""
         self._state.own_interest.touch()
+
+    def overslept(self, now: float) -> None:
+        """An input comes so late that this gateway must have been asleep."""
+        slept.look(self._state, now)
 
     def hold_until_taken(self, ticket: Ticket) -> None:
         """Holds the ticket until every live peer has taken what it was offered so far."""

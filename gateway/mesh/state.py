@@ -2,6 +2,8 @@
 
 `now` is the time of the input at work. `holding` are the reasons why clients are held back (the boot
 barrier, a link that has not been synced yet), each with the time at which it ends by itself.
+`next_beat` is when this gateway says its next heartbeat, `looked_at` when the time was last held against
+that; `slept_at` when it was last much too late, by `slept_s`, and `sleeps` how often it was.
 `alone_since` is since when no other gateway lives; None: one does. `copied` says of a gateway whether
 what it has is at another one, too, that lives. `stand_in` is the gateway that keeps the copy of this
 one's store, or empty; before `meeting_until` none is chosen. `copied_store` is the store of which it has
@@ -38,7 +40,10 @@ from gateway.mesh.watching import AllWatched, Watching
 from gateway.table import Table
 
 FORGOTTEN = "forgotten"  # the table of stores that are gone for good
-BOOT = "boot"  # the reason of the boot barrier; other reasons are the ids of gateways
+# Reasons of barriers; others are the ids of gateways.
+BOOT = "boot"
+SLEPT = "slept"  # this gateway, for too long
+_MEETING = (BOOT, SLEPT)  # then it is not known whose sessions are whose
 
 
 @dataclass(slots=True)
@@ -72,6 +77,11 @@ class MeshState:
     copied: Callable[[str], bool] = lambda gateway: True
     keyring: Keyring = field(default_factory=Keyring)
     holding: dict[str, float] = field(default_factory=dict)
+    next_beat: float = 0.0
+    looked_at: float = 0.0
+    slept_at: float = float("-inf")
+    slept_s: float = 0.0
+    sleeps: int = 0
     vitals: Vitals | None = None
     stand_in: str = ""
     meeting_until: float = 0.0
@@ -129,8 +139,10 @@ class MeshState:
         """Clients wait for this reason, at most until then."""
         if not self.holding:
             self.local.hold()
-        if reason == BOOT:
+        if reason in _MEETING:
             self.local.meet()
+        if reason == SLEPT:
+            self.local.mute()
         self.holding[reason] = until
 
     def release(self, reason: str) -> None:
@@ -139,7 +151,9 @@ class MeshState:
             return
         if not self.holding:
             self.local.unhold(self.now)
-        if reason == BOOT:
+        if reason == SLEPT:
+            self.local.unmute()
+        if reason in _MEETING and not any(each in self.holding for each in _MEETING):
             self.local.met(self.now)
 
     def check_boot(self) -> None:
