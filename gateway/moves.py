@@ -101,9 +101,11 @@ class Abandoned(_Move, frozen=True, tag="abandoned"):
 
 
 class Offered(_Move, frozen=True, tag="offered"):
-    """`line` is the session's (`broker/registry.py`): of another line nothing is wanted."""
+    """`line` is the session's (`broker/registry.py`): of another line nothing is wanted. So many
+    messages are `waiting`."""
 
     line: int
+    waiting: int = 0
 
 
 Move: TypeAlias = (

@@ -192,6 +192,16 @@ class _BrokerSide:
         if self.broker.moving is not None:
             self.broker.moving.gateway_gone(gateway)
 
+    def gateway_lost(self, gateway: str, now: float) -> None:
+        self.broker.state.at(now)
+        if self.broker.moving is not None:
+            self.broker.moving.gateway_lost(gateway)
+
+    def gateway_found(self, gateway: str, now: float) -> None:
+        self.broker.state.at(now)
+        if self.broker.moving is not None:
+            self.broker.moving.gateway_found(gateway)
+
     def turn(self, now: float) -> None:
         if self.broker.moving is not None:
             self.broker.state.at(max(now, self.broker.state.now))

@@ -56,7 +56,7 @@ def publish(
     if message.retain:
         stamp = broker.elsewhere.stamp(broker.now)
         if retain(broker, message, stamp, ticket if message.qos else None):
-            outlets = broker.elsewhere.everyone()
+            outlets = [*broker.elsewhere.everyone(), *route.absent]
         elif taken:
             stamp = None
         else:

@@ -103,6 +103,13 @@ class Elsewhere(Protocol):
     def reaches(self, gateway: str) -> bool:
         """Whether the gateway lives, as far as is known here, and is linked."""
 
+    def is_lost(self, gateway: str) -> bool:
+        """Whether the gateway is dead, or unknown, or is back and has not said all yet that it says
+        first: what its sessions want is not known from itself."""
+
+    def is_given_up(self, gateway: str) -> bool:
+        """Whether it is lost for so long that nobody waits for it any more."""
+
     def name_of(self, gateway: str) -> str:
         """What a person calls the gateway."""
 
@@ -202,6 +209,12 @@ class Nowhere:
         return ()
 
     def reaches(self, gateway: str) -> bool:
+        return False
+
+    def is_lost(self, gateway: str) -> bool:
+        return False
+
+    def is_given_up(self, gateway: str) -> bool:
         return False
 
     def name_of(self, gateway: str) -> str:

@@ -23,7 +23,6 @@ from gateway.broker.keeping import (
     SESSION,
     STREAM,
     SUBSCRIPTION,
-    UNREADY,
     WILL,
     GivenRow,
     MessageRow,
@@ -37,7 +36,7 @@ from gateway.broker.keeping import (
     subscription_of,
     will_of,
 )
-from gateway.broker.passage import Passage
+from gateway.broker.passage import EVERYBODY, Passage
 from gateway.broker.records import (
     Done,
     Enqueued,
@@ -87,7 +86,7 @@ class _Reading:
     waiting: dict[int, dict[int, Written]] = field(default_factory=dict)
     stored: dict[int, tuple[int, int, Message]] = field(default_factory=dict)
     unshown: list[tuple[Session, Subscription]] = field(default_factory=list)
-    unready: dict[int, None] = field(default_factory=dict)  # sessions that had not come whole
+    unready: dict[int, int] = field(default_factory=dict)  # numbers from which on it was added here
 
 
 def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) -> None:
@@ -117,14 +116,18 @@ def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) ->
         replay_again(broker, session, subscription, known)
     balance.alive = sum(map(len, reading.waiting.values())) + len(reading.stored)
     for number, messages in reading.waiting.items():
+        begin = reading.unready.get(number, 0)
         for mid in sorted(messages):
-            fill(sessions[number], messages[mid])
+            if mid >= begin:
+                fill(sessions[number], messages[mid])
+        if begin:
+            broker.journal.done(number, [mid for mid in messages if mid < begin])
     for mid in sorted(reading.stored):
         number, packet_id, message = reading.stored[mid]
-        if number in sessions:
-            fill_unreleased(sessions[number], packet_id, message)
-        elif number in reading.unready:
+        if number in reading.unready:  # it is the other gateway's to release
             broker.journal.released(mid, None)
+        elif number in sessions:
+            fill_unreleased(sessions[number], packet_id, message)
         else:  # its session ended with the boot before
             release(broker, message)
 
@@ -210,15 +213,16 @@ def _joined(items: Iterable[Living]) -> Iterator[Living]:
 
 def _session(reading: _Reading, key: str, value: bytes) -> None:
     row, broker = read(value, SessionRow), reading.broker
-    if row.owed[1] == UNREADY:
-        reading.unready[int(key)] = None
-        broker.journal.put(SESSION, key, None)
-        return
     session = new_session(broker, row.client_id, row.expiry_s, row.user)
     session.number, session.on_disk = int(key), True
     session.epoch, session.line, session.halves = row.epoch, row.line, row.halves
     session.had = row.had
-    if row.owed != NOTHING_OWED:
+    if row.owed[1] < 0:
+        reading.unready[session.number] = -row.owed[1]
+        session.passage = Passage(own=False, barred=EVERYBODY, handed_on=True)
+        session.epoch -= 1
+        keep_session(broker.journal, session, None, None)
+    elif row.owed != NOTHING_OWED:
         session.passage = Passage(own=True, owed=row.owed)
     reading.sessions[session.number] = session
     since = broker.journal.monotonic_s(row.away_ms)
@@ -236,9 +240,6 @@ def _session(reading: _Reading, key: str, value: bytes) -> None:
 
 def _subscription(reading: _Reading, key: str, value: bytes) -> None:
     number, topic_filter = key.split(" ", 1)
-    if int(number) in reading.unready:
-        reading.broker.journal.put(SUBSCRIPTION, key, None)
-        return
     row = read(value, SubscriptionRow)
     session = reading.sessions[int(number)]
     subscription = subscription_of(topic_filter, row)
@@ -375,11 +376,15 @@ def read_records(
     return reading.waiting.get(number, {}), stored
 
 
-def fill(session: Session, written: Written) -> None:
-    """The next message of the session: what was sent is in flight, anything else waits."""
+def fill(
+    session: Session, written: Written, put: Callable[[Message, int, bool], None] | None = None
+) -> None:
+    """The next message of the session: what was sent is in flight, anything else waits, where `put`
+    puts it, or before what is held back."""
     message, packet_id = written.message, written.packet_id
     if not packet_id:
-        session.backlog.precede(message, written.qos, written.retain)
+        put = put or session.backlog.precede
+        put(message, written.qos, written.retain)
         session.room.hold(message)
     elif written.received:
         session.sending()[packet_id] = None

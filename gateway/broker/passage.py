@@ -52,7 +52,9 @@ class Passage:
     """Of a session that comes, goes, or belongs to another gateway now.
 
     `own`: it is this gateway's to serve and to tell the others of. `owed` is the gateway that may have
-    more of its queue, with the last of its message numbers that are here; empty: none has.
+    more of its queue, with the last of its message numbers that are here; empty: none has. A negative
+    number: the session is there, for not all that was sent to its client is here. What came from there
+    has smaller numbers than that is without its sign.
     `token` is of the move by which it came here: who says that it is through with that is not barred
     any more. `handed_on`: what its client has handed over is the other gateway's to release.
     """
@@ -100,6 +102,10 @@ class Moving(Fetching, Protocol):
     def gateway_came(self, gateway: str) -> None: ...
 
     def gateway_gone(self, gateway: str) -> None: ...
+
+    def gateway_lost(self, gateway: str) -> None: ...
+
+    def gateway_found(self, gateway: str) -> None: ...
 
     def heard(self, gateway: str, move: Move) -> None: ...
 

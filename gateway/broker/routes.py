@@ -30,11 +30,22 @@ class Route:
     targets that need a closer look even then, so that they cost the others nothing.
 
     Plain: not retained, no properties, QoS 0. None: it goes elsewhere, too, or nobody is plain.
+    `absent` are those of `elsewhere` that are sessions whose gateway is dead.
     `shared` are groups of the mesh of which one member gets each message. `durable`: a message of QoS 1
     or 2 must reach the disk, for some target is a session that is kept there.
     """
 
-    __slots__ = ("durable", "elsewhere", "field", "live", "shared", "special", "targets", "topic")
+    __slots__ = (
+        "absent",
+        "durable",
+        "elsewhere",
+        "field",
+        "live",
+        "shared",
+        "special",
+        "targets",
+        "topic",
+    )
 
     def __init__(
         self,
@@ -43,15 +54,18 @@ class Route:
         targets: Sequence[Target],
         elsewhere: Sequence[Outlet],
         shared: Sequence[Share] = (),
+        absent: Sequence[Outlet] = (),
     ) -> None:
         self.topic = topic
         self.field = field
         self.targets = targets
-        self.elsewhere = elsewhere
+        self.elsewhere = [*elsewhere, *absent] if absent else elsewhere
+        self.absent = absent
         self.shared = shared
         self.durable = any(target.qos and target.session.number for target in targets) or any(
             share.is_durable() for share in shared
         )
+        self.durable |= bool(absent)
         self.special: list[Target] = []
         boxes: tuple[list[Outbox], list[Outbox]] = ([], [])
         for target in targets:
@@ -87,6 +101,7 @@ class Routes:
         self._elsewhere = elsewhere
         self._names_bytes = 0
         self._routed = 0  # since the cache was empty
+        self.absent: Callable[[str], Sequence[Outlet]] = lambda topic: ()
         self.traced: Callable[[str], bool] | None = None  # topics that no short road may find
         self.cache: dict[bytes, Route] = {}
 
@@ -205,4 +220,5 @@ class Routes:
         names = [*groups, *(name for name in far if name not in groups)]
         shares = [Share(name, groups.get(name), far.get(name, ())) for name in names]
         interested = self._elsewhere.interested(topic)
-        return Route(topic, field, list(targets.values()), interested, shares)
+        absent = self.absent(topic)
+        return Route(topic, field, list(targets.values()), interested, shares, absent)

@@ -141,7 +141,7 @@ def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
     if peer is None:
         if len(state.peers) >= GATEWAYS_MAX - 1:
             raise LinkError("full", f"this mesh has its {GATEWAYS_MAX} gateways")
-        peer = state.peers[hello.gateway] = Peer(hello.gateway, hello.name)
+        peer = state.peers[hello.gateway] = Peer(hello.gateway, hello.name, buried=True)
     if peer.link is not None:
         _settle_double(state, peer, link, hello)
     state.clock.seen(hello.mesh_time_ms, state.now)
@@ -543,6 +543,9 @@ def _retained_in(state: MeshState, peer: Peer) -> None:
 
 def _perhaps_synced(state: MeshState, peer: Peer) -> None:
     if peer.synced:
+        if peer.buried:
+            peer.buried = False
+            state.local.gateway_found(peer.gateway, state.now)
         state.release(peer.gateway)
         state.check_boot()
 

@@ -121,6 +121,12 @@ class Local(Protocol):
     def gateway_gone(self, gateway: str, now: float) -> None:
         """Its stream is over, and so is ours to it: it is dead, or is not what it was."""
 
+    def gateway_lost(self, gateway: str, now: float) -> None:
+        """It is dead: what its sessions want is asked of the registry."""
+
+    def gateway_found(self, gateway: str, now: float) -> None:
+        """It is back, and has said what its sessions want and which they are."""
+
     def turn(self, now: float) -> None:
         """A turn ends: what is to be told of it to other gateways has to be said."""
 

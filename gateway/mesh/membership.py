@@ -120,7 +120,7 @@ def _dead(state: MeshState, peer: Peer) -> None:
 
 def bury(state: MeshState, peer: Peer) -> None:
     """Nothing is expected from it and nothing goes there, until it is heard again."""
-    peer.life = Life.DEAD
+    peer.life, peer.buried = Life.DEAD, True
     peer.hears = frozenset()
     lost = peer.outgoing.park(state.now)
     peer.lost_clients, peer.clients = peer.clients, {}
@@ -129,6 +129,7 @@ def bury(state: MeshState, peer: Peer) -> None:
     state.peers_interest.drop(peer)
     state.peers_groups.drop(peer)
     state.local.interest_changed()
+    state.local.gateway_lost(peer.gateway, state.now)
     give_again(state, lost)
     state.release(peer.gateway)
 

@@ -199,6 +199,20 @@ class Mesh:
         peer = self.state.peers.get(gateway)
         return peer is not None and peer.came and peer.life is Life.ALIVE
 
+    def is_lost(self, gateway: str) -> bool:
+        """Whether it is dead, or unknown, or is back and has not said yet all that it says first."""
+        if gateway == self.state.identity.gateway:
+            return False
+        peer = self.state.peers.get(gateway)
+        return peer is None or peer.buried
+
+    def is_given_up(self, gateway: str) -> bool:
+        """Whether it is lost for so long that a copy would be replaced."""
+        if not self.is_lost(gateway):
+            return False
+        peer = self.state.peers.get(gateway)
+        return peer is None or standin.is_lost(self.state, peer)
+
     def name_of(self, gateway: str) -> str:
         """What a person calls the gateway."""
         peer = self.state.peers.get(gateway)
