@@ -91,16 +91,18 @@ class MeshState:
         return {**self.local.tables, **self.own_tables}
 
     def linked(self) -> set[str]:
-        """The gateways with a link that has been greeted."""
-        return {peer.gateway for peer in self.peers.values() if peer.link is not None}
+        """The gateways with a link of their own that has been greeted."""
+        peers = self.peers.values()
+        return {peer.gateway for peer in peers if peer.link is not None and not peer.link.via}
 
     def hears(self) -> list[str]:
-        """The gateways that this one hears itself, now."""
+        """The gateways that this one hears itself, now: not over another."""
         return [
             peer.gateway
             for peer in self.peers.values()
             if peer.link is not None
             and not peer.link.closed
+            and not peer.link.via
             and self.now - peer.heard_at < self.identity.cluster.suspect_s
         ]
 

@@ -19,14 +19,16 @@ def main() -> int:
     parser.add_argument("--disks", action="store_true", help="gateways that keep sessions")
     parser.add_argument("--calm", action="store_true", help="nothing goes wrong")
     parser.add_argument("--loss", action="store_true", help="nothing but a disk that is destroyed")
+    parser.add_argument("--partial", action="store_true", help="nothing but cuts between two")
     options = parser.parse_args()
+    modes = options.disks, options.calm, options.loss, options.partial
     if options.seed is not None:
-        outcome = run(options.seed, options.disks, options.calm, options.loss)
+        outcome = run(options.seed, *modes)
         print("\n".join([*outcome.trace, *outcome.problems]))
         return bool(outcome.problems)
     failed = deliveries = 0
     for seed in range(options.first, options.first + options.seeds):
-        outcome = run(seed, options.disks, options.calm, options.loss)
+        outcome = run(seed, *modes)
         deliveries += outcome.deliveries
         if outcome.problems:
             failed += 1

@@ -129,6 +129,7 @@ class History:
     not_copied: list[str] = field(default_factory=list)  # found while it ran
     copies_read: int = 0
     copied_until: float = float("-inf")  # when a disk was destroyed of which there were two copies
+    no_road: list[str] = field(default_factory=list)  # found while it ran
     settled_at: float = NEVER
     ended_at: float = NEVER
     torn: bool = False

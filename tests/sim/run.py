@@ -29,19 +29,28 @@ class Outcome:
     disks: bool = False
     calm: bool = False
     loss: bool = False
+    partial: bool = False
 
     def replay(self) -> str:
         """The command that does it again."""
         options = " --disks" * self.disks + " --calm" * self.calm + " --loss" * self.loss
+        options += " --partial" * self.partial
         return f"python -m tests.sim{options} --seed {self.seed}"
 
 
-def run(seed: int, disks: bool = False, calm: bool = False, loss: bool = False) -> Outcome:
-    """One seed, of gateways with or without disks, or faults, or with the loss of a disk alone.
+def run(
+    seed: int,
+    disks: bool = False,
+    calm: bool = False,
+    loss: bool = False,
+    partial: bool = False,
+) -> Outcome:
+    """One seed, of gateways with or without disks, or faults, or with one kind of faults alone: the
+    loss of a disk, or cuts between two gateways while a third one hears both.
 
     What the machines assert is a problem like others.
     """
-    scenario = Scenario(seed, disks, calm, loss)
+    scenario = Scenario(seed, disks, calm, loss, partial)
     history = scenario.history
     scenario.on_look = lambda: copies.look(history, scenario.boxes, scenario.world.now)
     try:
@@ -55,6 +64,7 @@ def run(seed: int, disks: bool = False, calm: bool = False, loss: bool = False) 
             *shared.check(history),
             *kept.check(history),
             *history.not_copied,
+            *history.no_road,
             *bounded.check(scenario.boxes),
         ]
         scenario.bury()
@@ -63,4 +73,4 @@ def run(seed: int, disks: bool = False, calm: bool = False, loss: bool = False) 
         problems = traceback.format_exc().splitlines()
     deliveries = sum(len(session.deliveries) for session in history.sessions)
     deliveries += sum(len(each.deliveries) for each in history.kept)
-    return Outcome(seed, problems, scenario.world.trace, deliveries, disks, calm, loss)
+    return Outcome(seed, problems, scenario.world.trace, deliveries, disks, calm, loss, partial)

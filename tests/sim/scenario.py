@@ -7,6 +7,9 @@
     quiet     clients are silent, so that everything arrives
     burial    when all else has been checked one gateway dies for good
 
+A cut between two gateways that a third one hears is no fault any more when they had FOUND_S to find the
+road over it: what is promised in calm is promised then, too. With `partial` there are no others.
+
 With `disks` the gateways keep sessions, some clients have one, and the power fails in commits as well.
 With `calm` nothing goes wrong: what is promised only then is looked at for longer. With `loss` nothing
 but that one gateway loses its disk while it says that there are two copies: who roams loses nothing.
@@ -27,7 +30,12 @@ from tests.sim.world import World
 
 CALM_S = 4.0
 FAULTS_S = 25.0
+FOUND_S = 6.0  # a link is silent for 3 s, then over; 1 s between two tries of a road, and the way
 SETTLE_S = 15.0
+FAULT_LASTS_S = 0.3, 1.0, 2.0, 4.0, 8.0
+FAULT_GAPS_S = 0.1, 1.0, 5.0, 9.0
+PARTIAL_LASTS_S = 2.0, 8.0, 16.0, 16.0  # so that the road is found, and used
+PARTIAL_GAPS_S = 1.0, 9.0, 9.0
 PEACE_S = 5.0
 QUIET_S = 7.0  # with peace 10 s for wills of a gateway that began anew, and the way
 LOSS_AFTER_S = 12.0  # of calm: copies are whole, and messages wait
@@ -48,14 +56,20 @@ class Scenario:
     """Everything of one seed."""
 
     def __init__(
-        self, seed: int, disks: bool = False, calm: bool = False, loss: bool = False
+        self,
+        seed: int,
+        disks: bool = False,
+        calm: bool = False,
+        loss: bool = False,
+        partial: bool = False,
     ) -> None:
         self._is_calm = calm or loss
         self._with_loss = loss
         self.world = World(seed)
         self.network = Network(self.world)
         self.history = History(disks)
-        names = [f"gw{number}" for number in range(1, self.world.random.choice(SIZES) + 1)]
+        sizes = [size for size in SIZES if size > 2] if partial else SIZES
+        names = [f"gw{number}" for number in range(1, self.world.random.choice(sizes) + 1)]
         # all know the first, and the first knows nobody: the others must hear of each other
         star = self.world.random.random() < 0.3
         self.boxes = [
@@ -74,6 +88,13 @@ class Scenario:
         self._topics: dict[str, list[str]] = {}
         self.history.torn = self.world.random.random() < 0.75
         self._faults = Faults(self.world, self.network, self.boxes, self.history.torn)
+        self._with_partial = partial
+        self._disturbed_at = 0.0
+        self._lasts = FAULT_LASTS_S
+        if partial:
+            self.history.torn = False  # each is heard by some other all the time
+            self._faults.only_partial()
+            self._lasts = PARTIAL_LASTS_S
         self.on_look: Callable[[], None] = lambda: None  # now and then, and before a disk is lost
         self._faults.before_loss = lambda: self.on_look()
         self._faults.on_loss = self._lost
@@ -194,17 +215,20 @@ class Scenario:
         """Begins a fault; it ends by itself, or with the rest."""
         world = self.world
         self._end_calm()
+        self._disturbed_at = world.now
         end = self._faults.begin()
         self._going.append(end)
         self._rescue_clients()
 
         def over() -> None:
             if end in self._going:
+                self._disturbed_at = self.world.now
                 self._going.remove(end)
                 end()
 
-        world.after(world.random.choice((0.3, 1.0, 2.0, 4.0, 8.0)), over)
-        world.run(world.now + world.random.choice((0.1, 1.0, 5.0, 9.0)))
+        world.after(world.random.choice(self._lasts), over)
+        gaps = PARTIAL_GAPS_S if self._with_partial else FAULT_GAPS_S
+        world.run(world.now + world.random.choice(gaps))
 
     def _rescue_clients(self) -> None:
         """A client whose gateway lost its power finds out by its keep-alive."""
@@ -280,7 +304,8 @@ class Scenario:
 
     def _watch(self) -> None:
         """Notes when all is well, and who is awake."""
-        if self.settled() and not self._going and not self.network.slow_s:
+        self._look_for_roads()
+        if self.settled() and self._is_calm_now() and not self.network.slow_s:
             if self._calm_since is None:
                 self._calm_since = self.world.now
         else:
@@ -288,6 +313,18 @@ class Scenario:
         for box in self.boxes:
             self._note_awake(box)
         self.world.after(PERIOD_S, self._watch)
+
+    def _look_for_roads(self) -> None:
+        """Cuts between two gateways alone are got round, and that lasts until something else happens."""
+        quiet = self.world.now - self._disturbed_at >= FOUND_S
+        if self._with_partial and self._going and quiet and not self.settled():
+            self._disturbed_at = self.world.now
+            self.history.no_road.append(f"no road round a cut at {self.world.now:.1f}")
+
+    def _is_calm_now(self) -> bool:
+        """Whether nothing goes wrong but cuts with a road around them."""
+        since = self._faults.partial
+        return all(end in since and self.world.now - since[end] >= FOUND_S for end in self._going)
 
     def _perhaps_look(self) -> None:
         if self.world.random.random() < READS:
