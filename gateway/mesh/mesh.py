@@ -101,8 +101,12 @@ class Mesh:
             peer.store = member.store
             state.peers[member.gateway] = peer
             state.dialling.add((member.address, member.port), member.gateway, now)
+        cluster = state.identity.cluster
         if state.peers:
-            state.hold(BOOT, now + state.identity.cluster.dead_s)
+            state.hold(BOOT, now + cluster.dead_s)
+        elif state.identity.boot == 1 and (cluster.discovery or cluster.peers):
+            state.is_new = True
+            state.local.meet()
 
     # what the broker asks (Elsewhere)
 
@@ -216,6 +220,13 @@ class Mesh:
             return False
         peer = self.state.peers.get(gateway)
         return peer is None or standin.is_lost(self.state, peer)
+
+    def heard_lately(self, gateway: str) -> bool:
+        """Whether it was heard a moment ago, or may not have been met yet: it may be reached soon."""
+        peer, now = self.state.peers.get(gateway), self.state.now
+        if peer is None or peer.hello is None:
+            return now < self.state.meeting_until
+        return now - peer.heard_at < self.state.identity.cluster.suspect_s
 
     def name_of(self, gateway: str) -> str:
         """What a person calls the gateway."""
@@ -424,6 +435,7 @@ class Mesh:
             state.watched.deadline(),
             self.copier.deadline(),
             min(state.holding.values(), default=FOREVER),
+            state.meeting_until if state.is_new else FOREVER,
         )
 
     def drain(self) -> list[Effect]:
