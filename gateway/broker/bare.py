@@ -4,12 +4,13 @@ was left here before.
 Must not know links, or how a session travels.
 """
 
+from collections.abc import Mapping
+
 from gateway.broker.connecting import begin_to_keep, new_session, part_with, rest
-from gateway.broker.keeping import keep_session, keep_subscription
-from gateway.broker.leftovers import Leftovers
+from gateway.broker.keeping import keep_subscription
 from gateway.broker.parcel import Packer, Place, Unpacker, read_label
 from gateway.broker.passage import Passage, Wish, new_token
-from gateway.broker.registry import UNKNOWN_HALF, Registry
+from gateway.broker.registry import UNKNOWN_HALF, Entry, Registry
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
 from gateway.broker.subscribing import route_to
@@ -17,15 +18,11 @@ from gateway.moves import Moved
 from gateway.tickets import Ticket
 
 
-def begin_without(
-    broker: BrokerState, registry: Registry, leftovers: Leftovers, wish: Wish
-) -> None:
-    """The gateway that has the session cannot be asked: it begins with what the registry knows."""
+def begin_without(broker: BrokerState, registry: Registry, wish: Wish, entry: Entry) -> None:
+    """The gateway that has the session cannot be asked: it begins with what the registry knows, and what
+    is left of it here."""
     client_id = wish.client_id
-    entry = registry.entry(client_id)
-    if entry is None:
-        return
-    old = set_aside(broker, leftovers, client_id)
+    old = broker.aside.pop(client_id, None)
     if wish.clean or not entry.whole or entry.halves & UNKNOWN_HALF:
         if old is not None:
             part_with(broker, old)
@@ -48,9 +45,16 @@ def begin_without(
         absorb(broker, old, session, None)
 
 
-def announce(broker: BrokerState, session: Session, source: str, token: int = 0) -> None:
+def announce(
+    broker: BrokerState,
+    session: Session,
+    source: str,
+    token: int = 0,
+    owner: str = "",
+    streams: Mapping[str, tuple[str, int]] | None = None,
+) -> None:
     """The session is here from now on. What another gateway's clients publish is for it as soon as that
-    gateway says so: until then it is at `source`, or kept there."""
+    gateway says so: until then it is at `source`, or kept there. `owner` and `streams` are of a copy."""
     gateways = broker.elsewhere.gateways()
     token = token or new_token(broker.elsewhere.stamp(broker.now))
     if session.passage is None:
@@ -59,18 +63,17 @@ def announce(broker: BrokerState, session: Session, source: str, token: int = 0)
     session.passage.token = token
     broker.routes.cache.clear()
     for gateway in gateways:
-        broker.elsewhere.tell(gateway, Moved(session.client_id, token, source))
+        known = (streams or {}).get(gateway, ("", 0))
+        broker.elsewhere.tell(gateway, Moved(session.client_id, token, source, owner, *known))
 
 
-def set_aside(broker: BrokerState, leftovers: Leftovers, client_id: str) -> Session | None:
-    """What is left here of an older epoch, out of the way of the session that is about to be. If it is
-    on its way to another gateway it goes on with that."""
+def set_aside(broker: BrokerState, client_id: str) -> Session | None:
+    """What is left here of an older epoch, out of the way of the session that is about to be."""
     old = broker.sessions.get(client_id)
-    if old is None:
-        return None
-    rest(broker, old)
-    del broker.sessions[client_id]
-    return None if leftovers.is_going(client_id) else old
+    if old is not None:
+        rest(broker, old)
+        del broker.sessions[client_id]
+    return old
 
 
 def absorb(broker: BrokerState, old: Session, session: Session, ticket: Ticket | None) -> None:
@@ -84,34 +87,3 @@ def absorb(broker: BrokerState, old: Session, session: Session, ticket: Ticket |
             unpacker.add(packer.piece(), wait)
         broker.vitals.sessions_merged += 1
     part_with(broker, old)
-
-
-def give_back(
-    broker: BrokerState, registry: Registry, leftovers: Leftovers, session: Session, end: int
-) -> None:
-    """A session that was on its way here does not come. What was published here for it meanwhile, or was
-    left here before, has larger numbers than `end`, and is left here again; the rest is where it was."""
-    session.backlog.join()
-    came = [each[0] for each in session.backlog if each[0].mid < end]
-    came += [each[0] for each in session.inflight.values() if each and each[0].mid < end]
-    session.take_back(set(came))
-    received = [packet_id for packet_id, mid in session.received_mids.items() if mid < end]
-    session.acknowledged(received, broker.now)
-    drop_unreleased(broker, session)
-    entry = registry.entry(session.client_id)
-    if entry is None or not session.waiting():
-        part_with(broker, session)
-        return
-    session.epoch, session.passage = entry.epoch, None
-    keep_session(broker.journal, session, None, None)
-    leftovers.leave(session, handed_on=True)
-
-
-def drop_unreleased(broker: BrokerState, session: Session) -> None:
-    """What its client has handed over is another gateway's to release."""
-    for packet_id, message in list(session.unreleased.items()):
-        del session.unreleased[packet_id]
-        session.unreleased_bytes -= message.bytes_held()
-        session.room.let_go(message)
-        if message.mid:
-            broker.journal.released(message.mid, None)

@@ -21,10 +21,10 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.broker.absent import Absent
-from gateway.broker.bare import absorb, announce, begin_without, give_back, set_aside
-from gateway.broker.connecting import leave_alone
+from gateway.broker.bare import absorb, announce, begin_without, set_aside
+from gateway.broker.connecting import leave_alone, part_with
 from gateway.broker.connection import Connection
-from gateway.broker.keeping import NOTHING_OWED, keep_session, subscription_row
+from gateway.broker.keeping import NOTHING_OWED, UNREADY, keep_session, subscription_row
 from gateway.broker.leftovers import Leftovers
 from gateway.broker.parcel import HEAD, Label, Place, Unpacker, read_label
 from gateway.broker.passage import Passage, Wish, new_token, with_had, without_had
@@ -68,6 +68,8 @@ _UNREADABLE = (msgspec.DecodeError, ProtocolError, UnicodeDecodeError)
 class Coming:
     """One session on its way. `wish` is None once it was granted, or if nobody waits for it. `knows`:
     where the rest is from they know all that its client was sent. `away_since` is when that left.
+    `streams` as in a parcel, `have` and `whole` as in a claim. `writing`: the disk here has not taken
+    what came of the rest.
 
     `renewed`: its client has come anew since it was asked for. `follower` is a gateway that asks for
     the session already, and what it said. `owner`: it comes from the copy of that gateway's store, which
@@ -81,6 +83,7 @@ class Coming:
     wish: Wish | None
     rest: bool = False
     have: int = 0
+    whole: bool = False
     hops: int = 0
     owner: str = ""
     lost: bool = False
@@ -90,6 +93,8 @@ class Coming:
     renewed: bool = False
     knows: bool = True
     away_since: float | None = None
+    streams: dict[str, tuple[str, int]] = field(default_factory=dict)
+    writing: bool = False
     settled: bool = False
     over: bool = False
     follower: tuple[str, Claim] | None = None
@@ -97,9 +102,9 @@ class Coming:
 
 @dataclass(slots=True)
 class Comings:
-    """All of them, by client id. `leftover` says whether a session here is another gateway's, and who
-    asked for one that goes; `follow` hands a claim on to whoever answers it, `tell` says something to a
-    gateway that has a session, or the copy of one: that may be this one."""
+    """All of them, by client id. `asked_by` says who asked for a session that goes; `follow` hands a
+    claim on to whoever answers it, `tell` says something to a gateway that has a session, or the copy of
+    one: that may be this one."""
 
     broker: BrokerState
     registry: Registry
@@ -221,6 +226,7 @@ class Comings:
             self.tell(gateway, Abandoned(piece.client_id, piece.token))
             return
         self._wait(coming)
+        coming.writing = coming.rest
         ticket = Ticket(lambda: self._kept(coming, piece), lambda why: self._failed(coming, why))
         ticket.hold()
         try:
@@ -236,10 +242,14 @@ class Comings:
             self._quarrel(coming, piece.address)
             coming.unpacker = Unpacker(broker)
             coming.away_since = broker.journal.monotonic_s(label.session.away_ms)
-            passage = Passage(own=False, handed_on=True)
+            passage = Passage(own=False, owed=(coming.source, UNREADY), handed_on=True)
             if coming.owner:
                 label = self._with_filters(label)
-            self._begin(coming.client_id, coming.unpacker, label, passage, ticket)
+                coming.streams = {name: (start, number) for name, start, number in piece.streams}
+                known = coming.streams.get(self.registry.gateway, ("", 0))
+                self.absent.copied(coming.client_id, coming.owner, *known)
+            self._set_aside(coming.client_id)
+            coming.unpacker.begin(label, passage, ticket)
         unpacker = coming.unpacker
         if coming.rest and piece.label:
             label = read_label(piece.label, broker.journal)
@@ -249,14 +259,29 @@ class Comings:
         session = unpacker.session
         if session.passage is None:
             session.passage = Passage(own=True)
-        ready = piece.ready or coming.rest
-        session.passage.owed = (coming.source, unpacker.mid if ready else -unpacker.end)
+        self._note_progress(coming, piece, session, session.passage)
         if coming.rest and piece.last and not coming.have and coming.knows:
             session.halves &= ~UNKNOWN_HALF  # it is known now what the client was sent there
-        if coming.owner:
-            end = piece.end if piece.last else max(unpacker.mid, HEAD)
-            session.had = with_had(session.had, coming.owner, end, piece.last)
         self._write(session, ticket)
+
+    def _note_progress(
+        self, coming: Coming, piece: Parcel, session: Session, passage: Passage
+    ) -> None:
+        """What is not wanted again, if this ends before all is here."""
+        unpacker = coming.unpacker
+        assert unpacker is not None, "a piece was taken"
+        here = max(unpacker.mid, HEAD)
+        if not coming.rest or passage.owed[0] == coming.source:
+            ready = piece.ready or coming.rest
+            passage.owed = (coming.source, unpacker.mid if ready else UNREADY)
+            passage.copy = coming.owner
+        elif piece.ready:
+            session.had = with_had(session.had, coming.source, here, coming.whole)
+        if coming.owner:
+            end = piece.end if piece.last else here
+            session.had = with_had(session.had, coming.owner, end, piece.last)
+            if piece.last:
+                passage.owed, passage.copy = NOTHING_OWED, ""  # nobody offers what is in a copy
 
     def _with_filters(self, label: Label) -> Label:
         """The subscriptions of a session from a copy: the registry knows them better, if it has all."""
@@ -270,16 +295,6 @@ class Comings:
         ]
         return replace(label, subscriptions=rows)
 
-    def _begin(
-        self, client_id: str, unpacker: Unpacker, label: Label, passage: Passage, ticket: Ticket
-    ) -> None:
-        """Makes the session; what was left here of an older epoch of it is added."""
-        broker = self.broker
-        old = set_aside(broker, self.leftovers, client_id)
-        session = unpacker.begin(label, passage, ticket)
-        if old is not None:
-            absorb(broker, old, session, ticket)
-
     def _write(self, session: Session, ticket: Ticket | None) -> None:
         connection = self.online.get(session.client_id)
         will = None if connection is None else connection.will
@@ -288,6 +303,7 @@ class Comings:
 
     def _kept(self, coming: Coming, piece: Parcel) -> None:
         """It is on disk."""
+        coming.writing = False
         if coming.over:
             return
         if piece.ready and not coming.settled:
@@ -322,9 +338,12 @@ class Comings:
         assert coming.unpacker is not None, "kept and not unpacked"
         session = coming.unpacker.session
         coming.unpacker.route()
+        old = broker.aside.pop(client_id, None)
+        if old is not None:
+            absorb(broker, old, session, None)
         broker.changed(client_id)
         self.absent.drop(client_id)
-        announce(broker, session, coming.source, coming.token)
+        announce(broker, session, coming.source, coming.token, coming.owner, coming.streams)
         broker.vitals.sessions_came += 1
         if coming.owner:
             own = coming.owner == self.registry.gateway
@@ -388,10 +407,14 @@ class Comings:
     def forgotten(self, gateway: str, said: Forgotten) -> None:
         """The gateway from which it came has nothing of it any more, whatever happens there."""
         session = self.broker.sessions.get(said.client_id)
-        passage = None if session is None else session.passage
-        if session is not None and passage is not None and passage.owed[0] == gateway:
+        if session is None or not session.number:
+            return
+        passage, had = session.passage, without_had(session.had, gateway)
+        is_owed = passage is not None and passage.owed[0] == gateway and not passage.copy
+        if passage is not None and is_owed:
             passage.owed = NOTHING_OWED
-            session.had = without_had(session.had, gateway)
+        if is_owed or had != session.had:
+            session.had = had
             self._write(session, None)
             self._perhaps_arrived(session)
 
@@ -409,9 +432,7 @@ class Comings:
             return
         wish, owner, elsewhere = coming.wish, answer.owner, self.broker.elsewhere
         if coming.rest:
-            self._end(coming)
-            self.forgotten(gateway, Forgotten(answer.client_id, answer.token))
-            self._join(coming)
+            self._has_no_rest(coming)
             return
         if coming.owner and answer.owner == coming.owner and not answer.late:
             self._useless[coming.client_id] = self.broker.now + USELESS_S
@@ -445,6 +466,15 @@ class Comings:
         else:
             self._finish(coming)
 
+    def _has_no_rest(self, coming: Coming) -> None:
+        """The gateway that was asked for the rest has nothing."""
+        session = self.broker.sessions.get(coming.client_id)
+        if session is not None and session.passage is not None and coming.owner:
+            session.passage.copy = ""
+        self._end(coming)
+        self.forgotten(coming.source, Forgotten(coming.client_id, coming.token))
+        self._join(coming)
+
     def _ask_on(
         self, coming: Coming, wish: Wish, source: str, owner: str = "", lost: bool = False
     ) -> None:
@@ -463,6 +493,23 @@ class Comings:
         self._ask_on(coming, wish, keeper, owner, lost)
         return True
 
+    def _turn_elsewhere(self, coming: Coming) -> bool:
+        """Who was asked has failed: whether there is another road. A copy may have failed when its owner
+        is back."""
+        wish = coming.wish
+        if not coming.owner:
+            return self._turn_to_copy(coming, coming.source)
+        if (
+            coming.lost
+            or coming.hops >= HOPS_MAX
+            or not self.broker.elsewhere.reaches(coming.owner)
+        ):
+            return False
+        if wish is None or not wish.wanted():
+            return False
+        self._ask_on(coming, wish, coming.owner)
+        return True
+
     def _begin_bare(self, coming: Coming) -> None:
         """Nobody who has the session can be asked."""
         if coming.wish is not None and coming.wish.wanted():
@@ -472,8 +519,12 @@ class Comings:
             self.follow(*coming.follower)
 
     def _begin_without(self, wish: Wish) -> None:
-        begin_without(self.broker, self.registry, self.leftovers, wish)
-        self.absent.drop(wish.client_id)
+        client_id = wish.client_id
+        entry = self.registry.entry(client_id)
+        if entry is not None:
+            self._set_aside(client_id)
+            begin_without(self.broker, self.registry, wish, entry)
+            self.absent.drop(client_id)
 
     def _finish(self, coming: Coming) -> None:
         """Nothing comes: the client is served with what is here."""
@@ -503,8 +554,8 @@ class Comings:
         coming.timer = NO_TIMER
         if now < coming.until and not self._is_lost(coming):
             self._look_again(coming)
-        elif coming.settled and self.broker.elsewhere.reaches(coming.source):
-            self._wait(coming)  # others have not said that they know: that is waited for there
+        elif (coming.settled or coming.writing) and self.broker.elsewhere.reaches(coming.source):
+            self._wait(coming)  # for others to say that they know, or for the disk here
         else:
             self._give_up(coming)
 
@@ -541,28 +592,21 @@ class Comings:
         if not self._turn_elsewhere(coming):
             self._begin_bare(coming)
 
+    def _set_aside(self, client_id: str) -> None:
+        """What is left here of an older epoch makes room. If it is on its way to another gateway it goes
+        on with that."""
+        old = set_aside(self.broker, client_id)
+        if old is not None and not self.leftovers.is_going(client_id):
+            self.broker.aside[client_id] = old
+
     def _undo(self, coming: Coming) -> None:
-        """Nothing more comes before the session is settled: what came from there is nothing."""
+        """Nothing more comes before the session is settled: what came is nothing."""
         unpacker, coming.unpacker = coming.unpacker, None
         if unpacker is not None:
-            give_back(self.broker, self.registry, self.leftovers, unpacker.session, unpacker.end)
-
-    def _turn_elsewhere(self, coming: Coming) -> bool:
-        """Who was asked has failed: whether there is another road. A copy may have failed when its owner
-        is back."""
-        wish = coming.wish
-        if not coming.owner:
-            return self._turn_to_copy(coming, coming.source)
-        if (
-            coming.lost
-            or coming.hops >= HOPS_MAX
-            or not self.broker.elsewhere.reaches(coming.owner)
-        ):
-            return False
-        if wish is None or not wish.wanted():
-            return False
-        self._ask_on(coming, wish, coming.owner)
-        return True
+            part_with(self.broker, unpacker.session)
+        old = self.broker.aside.pop(coming.client_id, None)
+        if old is not None:
+            self.leftovers.leave_again(old)
 
     def offered(self, gateway: str, offer: Offered) -> None:
         """A gateway that is not the owner of the session has something of it."""
@@ -602,15 +646,16 @@ class Comings:
     def _ask_for_rest(self, gateway: str, session: Session, token: int, numbers: Numbers) -> None:
         """Of a session that is here, from where it was before, or where it is left over."""
         broker, client_id = self.broker, session.client_id
-        owed = NOTHING_OWED if session.passage is None else session.passage.owed
-        have, whole, owner = owed[1] if owed[0] == gateway else 0, False, ""
-        for lost, number, is_whole in session.had:
-            if lost == gateway and not have:
-                have, whole = number, is_whole
-            elif owed[0] == gateway and not is_whole:
-                owner = lost  # the rest of the copy that it has
+        passage, have, whole, owner = session.passage, 0, False, ""
+        if passage is not None and passage.owed[0] == gateway:
+            have, owner = passage.owed[1], passage.copy
+        else:
+            for name, number, is_whole in session.had:
+                if name == gateway:
+                    have, whole = number, is_whole
         stamp = broker.elsewhere.stamp(broker.now)[:2]
         coming = Coming(client_id, token, gateway, stamp, None, rest=True, have=have, owner=owner)
+        coming.whole = whole
         coming.unpacker = Unpacker(broker, session, Place.NUMBERED, numbers)
         coming.unpacker.mid = have
         self._coming[client_id] = coming

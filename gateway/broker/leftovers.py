@@ -76,33 +76,31 @@ class Leftovers:
         self._left[session.client_id] = session
         self._tick_soon()
 
+    def leave_again(self, session: Session) -> None:
+        """What was left here, and was out of the way for a session that did not come after all."""
+        self.broker.sessions[session.client_id] = session
+        self.leave(session, session.passage is not None and session.passage.handed_on)
+
     def begin(self, client_id: str, entry: Entry) -> Session:
-        """Something is to be left that is not: an empty session of this line and epoch."""
-        broker = self.broker
+        """Something is to be left that is not: an empty session of this line and epoch. If the session
+        itself is on its way here, it is out of the way until that has come."""
+        broker, comes = self.broker, self.broker.sessions.get(client_id)
         session = new_session(broker, client_id, entry.expiry_s, entry.user)
         session.epoch, session.line = entry.epoch, entry.line
         session.halves = UNKNOWN_HALF  # what its client was sent is not known here
         session.passage = Passage(own=False, barred=EVERYBODY)
         begin_to_keep(broker, session, None)
-        self.leave(session, handed_on=False)
-        self._offer(client_id, session)
+        if comes is not None:
+            broker.sessions[client_id] = comes
+            broker.aside[client_id] = session
+        else:
+            self.leave(session, handed_on=False)
+            self._offer(client_id, session)
         return session
 
     def is_over(self, client_id: str) -> None:
         """All of it is where it belongs."""
         self._left.pop(client_id, None)
-
-    def restored(self) -> None:
-        """The disk has said all. What had not come whole is no session, but for what was added here."""
-        for session in list(self.broker.sessions.values()):
-            if session.passage is None or session.passage.own:
-                continue
-            if session.waiting():
-                self.leave(session, handed_on=True)
-            else:
-                part_with(self.broker, session)
-        entry = self.registry.entry
-        self.registered([each for each in self.broker.sessions if entry(each) is not None])
 
     def registered(self, client_ids: Iterable[str]) -> None:
         """The registry has news of these sessions."""
@@ -141,10 +139,10 @@ class Leftovers:
 
     def found(self, gateway: str) -> None:
         """A gateway begins to speak, or is known again: what is its is offered before anything newer."""
-        for client_id, session in list(self._left.items()):
+        for client_id in list(self._left):
             entry = self.registry.entry(client_id)
-            if entry is not None and entry.owner == gateway and not self.is_going(client_id):
-                self._offer(client_id, session)
+            if entry is not None and entry.owner == gateway:
+                self.moved(client_id, gateway)
 
     def moved(self, client_id: str, gateway: str) -> None:
         """The session is that gateway's now, whatever the registry says yet."""

@@ -23,6 +23,7 @@ from gateway.broker.keeping import (
     SESSION,
     STREAM,
     SUBSCRIPTION,
+    UNREADY,
     WILL,
     GivenRow,
     MessageRow,
@@ -36,7 +37,7 @@ from gateway.broker.keeping import (
     subscription_of,
     will_of,
 )
-from gateway.broker.passage import EVERYBODY, Passage
+from gateway.broker.passage import Passage
 from gateway.broker.records import (
     Done,
     Enqueued,
@@ -86,7 +87,7 @@ class _Reading:
     waiting: dict[int, dict[int, Written]] = field(default_factory=dict)
     stored: dict[int, tuple[int, int, Message]] = field(default_factory=dict)
     unshown: list[tuple[Session, Subscription]] = field(default_factory=list)
-    unready: dict[int, int] = field(default_factory=dict)  # numbers from which on it was added here
+    unready: dict[int, None] = field(default_factory=dict)  # sessions that had not come whole
 
 
 def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) -> None:
@@ -116,18 +117,14 @@ def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) ->
         replay_again(broker, session, subscription, known)
     balance.alive = sum(map(len, reading.waiting.values())) + len(reading.stored)
     for number, messages in reading.waiting.items():
-        begin = reading.unready.get(number, 0)
         for mid in sorted(messages):
-            if mid >= begin:
-                fill(sessions[number], messages[mid])
-        if begin:
-            broker.journal.done(number, [mid for mid in messages if mid < begin])
+            fill(sessions[number], messages[mid])
     for mid in sorted(reading.stored):
         number, packet_id, message = reading.stored[mid]
-        if number in reading.unready:  # it is the other gateway's to release
-            broker.journal.released(mid, None)
-        elif number in sessions:
+        if number in sessions:
             fill_unreleased(sessions[number], packet_id, message)
+        elif number in reading.unready:
+            broker.journal.released(mid, None)
         else:  # its session ended with the boot before
             release(broker, message)
 
@@ -138,9 +135,12 @@ def living(broker: BrokerState) -> Iterator[Living]:
     Only what stands where is noted here, and looked at when its turn comes: a queue may hold a million
     messages, and clients wait meanwhile.
     """
-    lines = [stored_of(session) for session in broker.sessions.values() if session.unreleased]
-    for session in broker.sessions.values():
-        if session.number and (session.inflight or session.backlog.has_line):
+    sessions = broker.kept()
+    lines = [stored_of(session) for session in sessions if session.unreleased]
+    unkept = [each for each in broker.sessions.values() if each.unreleased and not each.number]
+    lines += [stored_of(session) for session in unkept]
+    for session in sessions:
+        if session.inflight or session.backlog.has_line:
             lines.append(sent_by(session))
             line = [*session.backlog.line, *(session.backlog.behind or ())]
             lines.append(waiting_for(session.number, line))
@@ -213,17 +213,16 @@ def _joined(items: Iterable[Living]) -> Iterator[Living]:
 
 def _session(reading: _Reading, key: str, value: bytes) -> None:
     row, broker = read(value, SessionRow), reading.broker
+    if row.owed[1] == UNREADY:
+        reading.unready[int(key)] = None
+        broker.journal.put(SESSION, key, None)
+        return
     session = new_session(broker, row.client_id, row.expiry_s, row.user)
     session.number, session.on_disk = int(key), True
     session.epoch, session.line, session.halves = row.epoch, row.line, row.halves
     session.had = row.had
-    if row.owed[1] < 0:
-        reading.unready[session.number] = -row.owed[1]
-        session.passage = Passage(own=False, barred=EVERYBODY, handed_on=True)
-        session.epoch -= 1
-        keep_session(broker.journal, session, None, None)
-    elif row.owed != NOTHING_OWED:
-        session.passage = Passage(own=True, owed=row.owed)
+    if row.owed != NOTHING_OWED:
+        session.passage = Passage(own=True, owed=row.owed, copy=row.copy)
     reading.sessions[session.number] = session
     since = broker.journal.monotonic_s(row.away_ms)
     if since is not None:
@@ -240,6 +239,9 @@ def _session(reading: _Reading, key: str, value: bytes) -> None:
 
 def _subscription(reading: _Reading, key: str, value: bytes) -> None:
     number, topic_filter = key.split(" ", 1)
+    if int(number) in reading.unready:
+        reading.broker.journal.put(SUBSCRIPTION, key, None)
+        return
     row = read(value, SubscriptionRow)
     session = reading.sessions[int(number)]
     subscription = subscription_of(topic_filter, row)

@@ -30,7 +30,9 @@ from gateway.moves import (
     Refused,
     Through,
 )
+from gateway.mqtt.message import Message
 from gateway.table import Row
+from gateway.tickets import Ticket
 
 
 class Mover:
@@ -86,7 +88,7 @@ class Mover:
     def restored(self) -> None:
         """The disk has said all that it knows."""
         sessions = self._broker.sessions
-        self._left.restored()
+        self._left.registered([each for each in sessions if self._registry.entry(each) is not None])
         self._registry.touch_all(sessions)
         self._shades.registered(list(self._broker.given))
         self._absent.restored()
@@ -122,6 +124,14 @@ class Mover:
         self._absent.gateway_found(gateway)
         self._left.found(gateway)
 
+    def keep_for(self, gateway: str, messages: Sequence[tuple[int, Message, list[Ticket]]]) -> None:
+        """That gateway was given these for its sessions, and is gone: they are kept here."""
+        self._absent.keep_for(gateway, messages)
+
+    def kept_there(self, gateway: str, number: int) -> None:
+        """It is back, and has what it was given up to this number."""
+        self._absent.kept_there(gateway, number)
+
     def heard(self, gateway: str, move: Move) -> None:
         """Another gateway says something."""
         match move:
@@ -150,8 +160,7 @@ class Mover:
                 self._coming.offered(gateway, move)
 
     def _claimed(self, gateway: str, claim: Claim) -> None:
-        here = gateway == self._registry.gateway
-        if not (claim.rest or here) and self._coming.is_asked(gateway, claim):
+        if gateway != self._registry.gateway and self._coming.is_asked(gateway, claim):
             return
         if claim.owner:
             self._shades.claimed(gateway, claim)

@@ -189,11 +189,6 @@ class Unpacker:
         self._shown: set[str] = set()  # topics of retained messages that wait
 
     @property
-    def end(self) -> int:
-        """All that comes has smaller numbers; what is published here meanwhile has not."""
-        return self._end
-
-    @property
     def session(self) -> Session:
         """The session, once it is here."""
         assert self._session is not None, "no label came"

@@ -7,11 +7,13 @@ wire and dropped when a subscription changes. Must not know connections or what 
 from collections.abc import Callable, Iterable, Sequence
 
 from gateway.broker.elsewhere import Elsewhere, Outlet
+from gateway.broker.levels import Levels
 from gateway.broker.nothing import NOTHING
 from gateway.broker.outbox import Outbox
 from gateway.broker.session import Session
 from gateway.broker.shared import Group, Share
 from gateway.broker.target import Target
+from gateway.durability import Durability
 from gateway.limits import LEVEL_BYTES
 from gateway.mqtt.packets import Subscription
 from gateway.mqtt.topics import check_topic_name, split_share
@@ -32,18 +34,13 @@ class Route:
     Plain: not retained, no properties, QoS 0. None: it goes elsewhere, too, or nobody is plain.
     `absent` are those of `elsewhere` that are sessions whose gateway is dead.
     `shared` are groups of the mesh of which one member gets each message. `durable`: a message of QoS 1
-    or 2 must reach the disk, for some target is a session that is kept there.
+    or 2 must reach the disk, for some target is a session that is kept there. `level`: what the answer
+    to a client here waits for.
     """
 
     __slots__ = (
-        "absent",
-        "durable",
-        "elsewhere",
-        "field",
-        "live",
-        "shared",
-        "special",
-        "targets",
+        *("absent", "durable", "elsewhere", "field", "level"),
+        *("live", "shared", "special", "targets"),
         "topic",
     )
 
@@ -54,9 +51,11 @@ class Route:
         targets: Sequence[Target],
         elsewhere: Sequence[Outlet],
         shared: Sequence[Share] = (),
+        level: Durability = Durability.MESH,
         absent: Sequence[Outlet] = (),
     ) -> None:
         self.topic = topic
+        self.level = level
         self.field = field
         self.targets = targets
         self.elsewhere = [*elsewhere, *absent] if absent else elsewhere
@@ -82,6 +81,16 @@ class Route:
         targets = [target for target in self.targets if bool(target.session.number) is kept]
         return Route(self.topic, self.field, targets, ())
 
+    def promised(self, every_one: bool) -> "Route":
+        """Of the sessions here those to which a message of QoS 1 or 2 is delivered whatever happens, for
+        they are kept and asked for that, or the others; of no group."""
+        targets = [
+            target
+            for target in self.targets
+            if bool(target.session.number and target.qos) is every_one
+        ]
+        return Route(self.topic, self.field, targets, ())
+
     def is_wanted(self) -> bool:
         """Whether anybody gets the topic."""
         return bool(self.targets or self.elsewhere or self.shared)
@@ -93,7 +102,8 @@ Filed = tuple[Session, Subscription] | Group  # what stands in the tree
 class Routes:
     """All subscriptions of a gateway's sessions."""
 
-    def __init__(self, elsewhere: Elsewhere) -> None:
+    def __init__(self, elsewhere: Elsewhere, levels: Levels | None = None) -> None:
+        self._levels = levels or Levels()
         self._tree: TopicTree[Filed] = TopicTree()
         self._groups: dict[str, Group] = {}
         self._turns: dict[str, int] = {}  # of groups with members elsewhere
@@ -220,5 +230,5 @@ class Routes:
         names = [*groups, *(name for name in far if name not in groups)]
         shares = [Share(name, groups.get(name), far.get(name, ())) for name in names]
         interested = self._elsewhere.interested(topic)
-        absent = self.absent(topic)
-        return Route(topic, field, list(targets.values()), interested, shares, absent)
+        level, absent = self._levels.of(topic), self.absent(topic)
+        return Route(topic, field, list(targets.values()), interested, shares, level, absent)

@@ -21,7 +21,7 @@ def choose(state: MeshState) -> None:
     if not state.stand_in and state.now < state.meeting_until:
         return  # who starts together meets first: else all had the first one that came
     chosen = state.peers.get(state.stand_in)
-    if not state.local.stores() or (chosen is not None and not is_lost(state, chosen)):
+    if not state.local.stores() or (chosen is not None and not _is_lost(state, chosen)):
         return
     able = [peer for peer in state.alive() if peer.stores and _can_keep(state, peer)]
     if not able:
@@ -38,7 +38,7 @@ def choose(state: MeshState) -> None:
             membership.beat(state, link)
 
 
-def is_lost(state: MeshState, peer: Peer) -> bool:
+def _is_lost(state: MeshState, peer: Peer) -> bool:
     """Whether it cannot keep the copy, or is away for too long."""
     if peer.life is Life.ALIVE:
         return peer.stores is False or not _can_keep(state, peer)
