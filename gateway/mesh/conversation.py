@@ -197,8 +197,6 @@ def _settle_double(state: MeshState, peer: Peer, link: Link, hello: Hello) -> No
         lower = min(state.identity.gateway, peer.gateway)
         if beginner != lower and heard:
             raise LinkError("double", "linked already")
-    elif not link.via:
-        state.note("info", f"there is a link to {peer.name} again")
     peer.link.close()
     membership.unlink(state, peer)
 
@@ -275,10 +273,8 @@ def _on_start(state: MeshState, link: Link, frame: Start) -> None:
     membership.beat(state, link)
     if state.vitals is not None:
         link.say(state.vitals)
-    if link.via:
-        over = state.peers.get(link.via)
-        name = link.via if over is None else over.name
-        state.note("warning", f"there is no link to {peer.name}: it is reached over {name}")
+    if link.via != peer.over:
+        _say_over(state, peer, link)
     membership.judge(state)
     state.watching.came(peer, state.now)
 
@@ -298,6 +294,16 @@ def _on_refuse(state: MeshState, link: Link, frame: Refuse) -> None:
             state.peers[link.gateway].refuses = True
             membership.judge(state)
     raise LinkError(code, f"it refuses this gateway: {frame.detail}")
+
+
+def _say_over(state: MeshState, peer: Peer, link: Link) -> None:
+    peer.over = link.via
+    if not link.via:
+        state.note("info", f"there is a link to {peer.name} again")
+        return
+    over = state.peers.get(link.via)
+    name = link.via if over is None else over.name
+    state.note("warning", f"there is no link to {peer.name}: it is reached over {name}")
 
 
 Move = Callable[[MeshState, Link, Any], None]

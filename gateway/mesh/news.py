@@ -101,8 +101,8 @@ def on_compare(state: MeshState, link: Link, frame: Compare) -> None:
     if frame.table:
         tables.on_compare(state, link, frame)
         return
-    for retained in reconcile.newer_here(state.local.retained, frame, state.now):
-        link.say(retained)
+    reconcile.check_buckets(state.local.retained, frame)
+    link.say_later(reconcile.newer_here(state.local.retained, frame, lambda: state.now))
 
 
 def on_retained(state: MeshState, link: Link, frame: Retained) -> None:
