@@ -90,8 +90,12 @@ class Mesh:
             peer.store = member.store
             state.know(peer)
             state.dialling.add((member.address, member.port), member.gateway, now)
+        cluster = state.identity.cluster
         if state.peers:
-            state.hold(BOOT, now + state.identity.cluster.dead_s)
+            state.hold(BOOT, now + cluster.dead_s)
+        elif state.identity.boot == 1 and (cluster.discovery or cluster.peers):
+            state.is_new = True
+            state.local.meet()
 
     # what the shell reports
 
@@ -255,6 +259,7 @@ class Mesh:
             state.watched.deadline(),
             self.copier.deadline(),
             min(state.holding.values(), default=FOREVER),
+            state.meeting_until if state.is_new else FOREVER,
         )
 
     def drain(self) -> list[Effect]:

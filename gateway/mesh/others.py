@@ -149,6 +149,13 @@ class Others:
         """Whether it is forgotten."""
         return self.is_lost(gateway) and gateway not in self._state.peers
 
+    def heard_lately(self, gateway: str) -> bool:
+        """Whether it was heard a moment ago, or may not have been met yet: it may be reached soon."""
+        peer, now = self._state.peers.get(gateway), self._state.now
+        if peer is None or peer.hello is None:
+            return now < self._state.meeting_until
+        return now - peer.heard_at < self._state.identity.cluster.suspect_s
+
     def name_of(self, gateway: str) -> str:
         """What a person calls the gateway."""
         peer = self._state.peers.get(gateway)
