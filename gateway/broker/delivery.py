@@ -58,7 +58,7 @@ def publish(
     if message.retain:
         stamp = broker.elsewhere.stamp(broker.now)
         if retain(broker, message, stamp, ticket if message.qos else None):
-            outlets = broker.elsewhere.everyone()
+            outlets = [*broker.elsewhere.everyone(), *route.absent]
         elif taken:
             stamp = None
         else:
@@ -404,14 +404,20 @@ def _arrived_retained(
         broker.traces.came(message, broker.now, Via.MESH)
     stored = broker.retained.stamp(message.topic)
     if stored >= stamp and (message.qos == 0 or stored.gateway == stamp.gateway):
+        if message.qos:
+            deliver(broker, message, route.promised(True), ticket, shared=False)
         return
     retain(broker, message, stamp)
     deliver(broker, message, route, ticket, shared=False)
 
 
 def caught_up(broker: BrokerState, message: Message, stamp: Stamp) -> None:
-    """What another gateway has retained: where it is news here it is stored, and shown to sessions."""
+    """What another gateway has retained: where it is news here it is stored, and shown to sessions; not
+    to those that are promised every message, which the gateway that took it keeps for them
+    (`absent.py`)."""
     route = broker.routes.find(message.topic_field)
+    if message.qos:
+        route = route.promised(False)
     if broker.traces is not None:
         broker.traces.came(message, broker.now, Via.MESH, detail="it was retained there")
     if retain(broker, message, stamp):

@@ -199,5 +199,8 @@ def _retained_in(state: MeshState, peer: Peer) -> None:
 
 def _perhaps_synced(state: MeshState, peer: Peer) -> None:
     if peer.synced:
+        if peer.buried:
+            peer.buried = False
+            state.local.gateway_found(peer.gateway, state.now)
         state.release(peer.gateway)
         state.check_boot()
