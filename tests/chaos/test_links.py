@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.chaos.conftest import FOUND_S_MAX, NAMES, Mesh, People
-from tests.chaos.test_copies import stand_in_of
+from tests.chaos.conftest import Mesh, People
+from tests.chaos.mesh import FOUND_S_MAX, NAMES
 from tests.chaos.test_roaming import Rover
 from tests.clients.face import Message
 from tests.clients.paho_driver import PahoClient
@@ -130,7 +130,7 @@ def test_what_two_have_to_tell_each_other_goes_over_the_third(
     topics = [f"{name}/1", f"{name}/2"]
     for topic in topics:
         rover.subscribe(topic)
-    roles = {name: stand_in_of(mesh, name).name for name in NAMES}
+    roles = {name: mesh.stand_in_of(name).name for name in NAMES}
     stream = Stream(people.at(mesh["gw1"], "writer"), name)
     stream.start()
     with cut(mesh, one_way):
@@ -159,7 +159,7 @@ def test_what_two_have_to_tell_each_other_goes_over_the_third(
     assert rover.present[1:] == [True] * 4
     assert rover.came[topics[1]] == numbers
     assert list(dict.fromkeys(rover.came[topics[0]])) == numbers
-    after = {name: stand_in_of(mesh, name).name for name in NAMES}
+    after = {name: mesh.stand_in_of(name).name for name in NAMES}
     assert after == roles, "no role changes for a cut with a road around it"
 
 
@@ -179,7 +179,7 @@ def test_six_megabytes_on_ten_megabits_make_nobody_suspect(mesh: Mesh, people: P
         began_at = time.monotonic()
         wait_until(lambda: retained(mesh["gw2"]) >= BIG, "all retained messages at gw2", 30)
         took_s = time.monotonic() - began_at
-        stand_in_of(mesh, "gw2")
+        mesh.stand_in_of("gw2")
         print(f"\n6 MB within {took_s:.1f} s, two copies after {time.monotonic() - began_at:.1f} s")
         assert took_s > 4, "the network was slow: longer than a gateway may be silent"
         said = said_since(mesh, marks)
