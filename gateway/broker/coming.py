@@ -147,8 +147,10 @@ class Comings:
             owner = self.registry.gateway
         if not owner:
             return False
-        # a link that breaks is back in a moment: LOOK_S later it is looked again
-        asks = elsewhere.reaches(owner) or (not lost and elsewhere.heard_lately(owner))
+        # a link that breaks is back in a moment: LOOK_S later it is looked again; and dead to this
+        # gateway alone is not dead: what is on its way to the session there must find it there
+        may_answer = elsewhere.heard_lately(owner) or elsewhere.others_hear(owner)
+        asks = elsewhere.reaches(owner) or (not lost and may_answer)
         keeper = "" if wish.clean or asks else elsewhere.copy_of(owner)
         if not (keeper or asks):
             self._begin_without(wish)
@@ -565,6 +567,8 @@ class Comings:
         here = source == self.registry.gateway
         if coming.settled or coming.rest or here or elsewhere.reaches(source):
             return False
+        if elsewhere.others_hear(source):
+            return False  # a road there is found within seconds
         return bool(coming.owner or elsewhere.copy_of(source))
 
     def _failed(self, coming: Coming, why: str) -> None:
