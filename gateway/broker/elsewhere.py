@@ -104,6 +104,9 @@ class Elsewhere(Protocol):
     def gateways(self) -> Sequence[str]:
         """The other gateways that can be told of moves, and are not dead."""
 
+    def heard_lately(self, gateway: str) -> bool:
+        """Whether it was heard a moment ago, or may not have been met yet: it may be reached soon."""
+
     def reaches(self, gateway: str) -> bool:
         """Whether the gateway lives, as far as is known here, and is linked."""
 
@@ -217,6 +220,9 @@ class Nowhere:
 
     def gateways(self) -> Sequence[str]:
         return ()
+
+    def heard_lately(self, gateway: str) -> bool:
+        return False
 
     def reaches(self, gateway: str) -> bool:
         return False

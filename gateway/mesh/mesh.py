@@ -88,10 +88,14 @@ class Mesh:
             peer = Peer(member.gateway, member.name, member.address, member.port, known_since=now)
             peer.away_since = now
             peer.store = member.store
-            state.peers[member.gateway] = peer
+            state.know(peer)
             state.dialling.add((member.address, member.port), member.gateway, now)
+        cluster = state.identity.cluster
         if state.peers:
-            state.hold(BOOT, now + state.identity.cluster.dead_s)
+            state.hold(BOOT, now + cluster.dead_s)
+        elif state.identity.boot == 1 and (cluster.discovery or cluster.peers):
+            state.is_new = True
+            state.local.meet()
 
     # what the shell reports
 
@@ -255,6 +259,7 @@ class Mesh:
             state.watched.deadline(),
             self.copier.deadline(),
             min(state.holding.values(), default=FOREVER),
+            state.meeting_until if state.is_new else FOREVER,
         )
 
     def drain(self) -> list[Effect]:
@@ -268,20 +273,34 @@ class Mesh:
         wills.tell(state)
         self.copies.tell()
         self._say_clients()
+        self._say_interest()
+        stirred = list(state.stirred)
+        state.stirred.clear()
+        state.laden = {peer: None for peer in [*state.laden, *stirred] if peer.outgoing.crowded()}
+        for peer in stirred:
+            self._say_entries(peer)
+        self.roads.turn()
+        effects, state.effects = state.effects, []
+        return effects
+
+    def _say_interest(self) -> None:
+        state = self.state
         groups, interest = state.own_groups.delta(state.local.group), state.own_interest.delta()
-        for peer in state.peers.values():
-            peer.outgoing.seal()
+        for peer in state.peers.values() if groups or interest else ():
             if peer.link is None or not peer.streaming:
                 continue
             for frame in [*groups, *interest] if peer.speaks(TABLES_AND_CLIENTS) else interest:
                 peer.link.say(frame)
-            if peer.outgoing.unsent:
-                peer.link.out.extend(peer.outgoing.unsent)
-                peer.outgoing.unsent.clear()
-            self._say_taken(peer, peer.link)
-        self.roads.turn()
-        effects, state.effects = state.effects, []
-        return effects
+
+    def _say_entries(self, peer: Peer) -> None:
+        """Messages to the peer, and what became of those that came from it."""
+        peer.outgoing.seal()
+        if peer.link is None or not peer.streaming:
+            return  # a new link begins with all of it
+        if peer.outgoing.unsent:
+            peer.link.out.extend(peer.outgoing.unsent)
+            peer.outgoing.unsent.clear()
+        self._say_taken(peer, peer.link)
 
     def writable(self) -> list[Link]:
         """The connections with something to write, after a turn and what follows it."""

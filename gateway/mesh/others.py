@@ -53,11 +53,11 @@ class Others:
 
     def crowded(self) -> bool:
         """Whether publishers should pause."""
-        return any(
-            peer.outgoing.crowded()
-            for peer in self._state.peers.values()
-            if peer.life is Life.ALIVE
-        )
+        for peers in (self._state.stirred, self._state.laden):
+            for peer in peers:
+                if peer.outgoing.crowded() and peer.life is Life.ALIVE:
+                    return True
+        return False
 
     def stamp(self, now: float) -> Stamp:
         """A stamp newer than every one seen."""
@@ -148,6 +148,13 @@ class Others:
     def is_given_up(self, gateway: str) -> bool:
         """Whether it is forgotten."""
         return self.is_lost(gateway) and gateway not in self._state.peers
+
+    def heard_lately(self, gateway: str) -> bool:
+        """Whether it was heard a moment ago, or may not have been met yet: it may be reached soon."""
+        peer, now = self._state.peers.get(gateway), self._state.now
+        if peer is None or peer.hello is None:
+            return now < self._state.meeting_until
+        return now - peer.heard_at < self._state.identity.cluster.suspect_s
 
     def name_of(self, gateway: str) -> str:
         """What a person calls the gateway."""
