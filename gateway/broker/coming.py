@@ -340,7 +340,9 @@ class Comings:
         coming.unpacker.route()
         old = broker.aside.pop(client_id, None)
         if old is not None:
-            absorb(broker, old, session, None)
+            absorb(broker, old, session)
+        elif not self.leftovers.is_going(client_id):
+            session.had = without_had(session.had, self.registry.gateway)
         broker.changed(client_id)
         self.absent.drop(client_id)
         announce(broker, session, coming.source, coming.token, coming.owner, coming.streams)
