@@ -91,6 +91,10 @@ class Elsewhere(Protocol):
     def touched(self) -> None:
         """Something is about to be told by `rows_changed` that `hold_until_known` must wait for."""
 
+    def overslept(self, now: float) -> None:
+        """An input comes so late that this gateway must have been asleep: clients are to wait until it
+        is known what became of it."""
+
     def hold_until_known(self, ticket: Ticket, now: float) -> None:
         """Holds the ticket until every live peer knows subscriptions, clients and rows as they are."""
 
@@ -203,6 +207,9 @@ class Nowhere:
         return None
 
     def touched(self) -> None:
+        return None
+
+    def overslept(self, now: float) -> None:
         return None
 
     def hold_until_known(self, ticket: Ticket, now: float) -> None:

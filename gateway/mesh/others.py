@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.effects import ReadCopy
 from gateway.ids import NEVER, Stamp
-from gateway.mesh import presence, tables, wills
+from gateway.mesh import presence, slept, tables, wills
 from gateway.mesh.life import Life
 from gateway.mesh.outlet import PeerOutlet
 from gateway.mesh.own_wills import OwnWill
@@ -53,11 +53,11 @@ class Others:
 
     def crowded(self) -> bool:
         """Whether publishers should pause."""
-        return any(
-            peer.outgoing.crowded()
-            for peer in self._state.peers.values()
-            if peer.life is Life.ALIVE
-        )
+        for peers in (self._state.stirred, self._state.laden):
+            for peer in peers:
+                if peer.outgoing.crowded() and peer.life is Life.ALIVE:
+                    return True
+        return False
 
     def stamp(self, now: float) -> Stamp:
         """A stamp newer than every one seen."""
@@ -109,6 +109,10 @@ class Others:
     def touched(self) -> None:
         """Rows are about to be told: whoever holds for what is known holds for them, too."""
         self._state.own_interest.touch()
+
+    def overslept(self, now: float) -> None:
+        """An input comes so late that this gateway must have been asleep."""
+        slept.look(self._state, now)
 
     def hold_until_taken(self, ticket: Ticket) -> None:
         """Holds the ticket until every live peer has taken what it was offered so far."""
