@@ -241,8 +241,6 @@ class Comings:
             if coming.owner:
                 label = self._with_filters(label)
                 coming.streams = {name: (start, number) for name, start, number in piece.streams}
-                known = coming.streams.get(self.registry.gateway, ("", 0))
-                self.absent.copied(coming.client_id, coming.owner, *known)
             self._set_aside(coming.client_id)
             coming.unpacker.begin(label, passage, ticket)
         unpacker = coming.unpacker
@@ -333,6 +331,9 @@ class Comings:
         assert coming.unpacker is not None, "kept and not unpacked"
         session = coming.unpacker.session
         coming.unpacker.route()
+        if coming.owner:
+            known = coming.streams.get(self.registry.gateway, ("", 0))
+            self.absent.copied(client_id, coming.owner, *known)
         old = broker.aside.pop(client_id, None)
         if old is not None:
             absorb(broker, old, session, None)
@@ -517,6 +518,7 @@ class Comings:
         client_id = wish.client_id
         entry = self.registry.entry(client_id)
         if entry is not None:
+            self.absent.copied(client_id, entry.owner, "", 0)
             self._set_aside(client_id)
             begin_without(self.broker, self.registry, wish, entry)
             self.absent.drop(client_id)

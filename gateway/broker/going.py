@@ -257,7 +257,8 @@ class Goings:
             going.timer = self.broker.timers.set(due, self._fence_due)
             self._bar(going, gateway)
             self._bar(going, HERE)
-        self.absent.copied(said.client_id, said.owner, said.start, said.number)
+        if said.owner:
+            self.absent.copied(said.client_id, said.owner, said.start, said.number)
         self.absent.moved(said.client_id, gateway)
         if going is None and said.source not in (self.registry.gateway, gateway):
             tell(said.source, through)

@@ -238,3 +238,29 @@ def test_a_gateway_that_begins_anew_at_once_gets_what_it_had_not_said_to_keep() 
     roamer.connect(a)
     go_on(roamer, 2)
     assert roamer.got == numbers(0, 140) and at_rest(room)
+
+
+@pytest.mark.parametrize("publisher", ["b", "c", "d"])
+@pytest.mark.parametrize("back_again", [False, True])
+def test_what_was_under_way_when_its_client_came_elsewhere_is_not_lost(
+    publisher: str, back_again: bool
+) -> None:
+    """The gateway is gone, its client has noticed, and nobody else has."""
+    room, (a, b, c, d) = gates("a", "b", "c", "d")
+    roamer = sleeping(a, *numbers(0, 20))
+    q = {"b": b, "c": c, "d": d}[publisher].client("q")
+    room.kill(a)
+    publish(q, "t", *numbers(20, 40), qos=2)
+    room.wait(0.5)
+    roamer.connect(c)
+    go_on(roamer)
+    publish(q, "t", *numbers(40, 60), qos=2)
+    go_on(roamer, 4)
+    publish(q, "t", *numbers(60, 80), qos=2)
+    go_on(roamer)
+    assert roamer.got == numbers(0, 80) and home(room) == "c"
+    if back_again:
+        back(room, a)
+        go_on(roamer, 3)
+        assert roamer.got == numbers(0, 80)
+    assert at_rest(room)
