@@ -96,7 +96,10 @@ class Moved(_Move, frozen=True, tag="moved"):
 
 
 class Through(_Move, frozen=True, tag="through"):
-    """What I publish from here on is for the session at the gateway that said Moved."""
+    """What I publish from here on is for the session at the gateway that said Moved. What the receiver
+    was `given` before, as these entries (`Message.entry`), is there, too, and not wanted from it."""
+
+    given: tuple[int, ...] = ()
 
 
 class Forgotten(_Move, frozen=True, tag="forgotten"):

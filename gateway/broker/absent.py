@@ -22,7 +22,8 @@ from gateway.broker.registry import Registry
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
 from gateway.broker.target import Target
-from gateway.ids import Stamp
+from gateway.ids import Stamp, entry_name
+from gateway.moves import Through
 from gateway.mqtt.message import Message
 from gateway.mqtt.packets import Subscription
 from gateway.mqtt.topics import split_share
@@ -49,7 +50,8 @@ class _Given(NamedTuple):
 
 @dataclass(slots=True)
 class Absent:
-    """All of them. Fulfils `Routes.absent` (`outlets`). `_given` is by gateway."""
+    """All of them. Fulfils `Routes.absent` (`outlets`). `_given` is by gateway, `_to_tell` what a lost
+    one is told when it is found: which of its sessions went elsewhere, by client id."""
 
     broker: BrokerState
     registry: Registry
@@ -58,6 +60,7 @@ class Absent:
     _filed: dict[str, _Filed] = field(default_factory=dict)
     _moved: dict[str, str] = field(default_factory=dict)  # to where, before the registry says so
     _given: dict[str, list[_Given]] = field(default_factory=dict)
+    _to_tell: dict[str, dict[str, Through]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._filed)
@@ -103,6 +106,8 @@ class Absent:
             entry = self.registry.entry(client_id)
             if entry is not None and entry.owner == gateway:
                 self.drop(client_id)
+        if not self.broker.elsewhere.is_lost(gateway):
+            self._tell_found(gateway)
 
     def registered(self, client_ids: Iterable[str]) -> None:
         """The registry has news of these sessions. One that has a new gateway is not dropped yet: until
@@ -162,10 +167,30 @@ class Absent:
         to keep, is kept here for the session."""
         if start != self.broker.elsewhere.own_start():
             number = 0
-        given = [each for each in self._given.get(owner, []) if each.session.client_id == client_id]
-        self._take_back([each for each in given if each.number <= number])
+        given = self._given.pop(owner, [])
+        had = [each for each in given if each.session.client_id == client_id]
+        had = [each for each in had if each.number <= number]
+        self._take_back(had)
+        self._given[owner] = [each for each in given if each not in had]
         unkept = self.broker.elsewhere.unkept(owner)
         self._keep(owner, [client_id], [(n, message, []) for n, message in unkept if n > number])
+
+    def tell(self, client_id: str, owner: str, token: int) -> None:
+        """The session went elsewhere while its owner could not be asked: that is told what it was given
+        and is not to give on, and that no more for the session comes from here."""
+        start = self.broker.elsewhere.own_start()
+        given = [each for each in self._given.get(owner, []) if each.session.client_id == client_id]
+        through = Through(client_id, token, tuple(entry_name(start, each.number) for each in given))
+        if self.broker.elsewhere.is_lost(owner):
+            self._to_tell.setdefault(owner, {})[client_id] = through
+        else:
+            self.broker.elsewhere.tell(owner, through)
+
+    def _tell_found(self, gateway: str) -> None:
+        for client_id, through in self._to_tell.pop(gateway, {}).items():
+            entry = self.registry.entry(client_id)
+            if entry is not None and entry.owner != gateway:
+                self.broker.elsewhere.tell(gateway, through)
 
     def _take_back(self, given: Iterable[_Given]) -> None:
         had: dict[Session, set[Message]] = {}

@@ -340,6 +340,8 @@ class Comings:
         broker.changed(client_id)
         self.absent.drop(client_id)
         announce(broker, session, coming.source, coming.token, coming.owner, coming.streams)
+        if coming.owner not in ("", self.registry.gateway):
+            self.absent.tell(client_id, coming.owner, coming.token)
         broker.vitals.sessions_came += 1
         if coming.owner:
             own = coming.owner == self.registry.gateway
@@ -521,6 +523,8 @@ class Comings:
             self.absent.copied(client_id, entry.owner, "", 0)
             self._set_aside(client_id)
             begin_without(self.broker, self.registry, wish, entry)
+            token = new_token(self.broker.elsewhere.stamp(self.broker.now))
+            self.absent.tell(client_id, entry.owner, token)
             self.absent.drop(client_id)
 
     def _finish(self, coming: Coming) -> None:

@@ -21,7 +21,7 @@ from gateway.broker.connecting import end_session, leave_alone, part_with, rest
 from gateway.broker.connection import Connection
 from gateway.broker.leftovers import Leftovers
 from gateway.broker.parcel import Packer
-from gateway.broker.passage import EVERYBODY, HERE, Passage
+from gateway.broker.passage import EVERYBODY, FENCE_S, HERE, Passage
 from gateway.broker.quarrels import Quarrels
 from gateway.broker.registry import Registry
 from gateway.broker.session import Session
@@ -34,7 +34,6 @@ from gateway.timers import NO_TIMER
 UNKEPT_BYTES_MAX = (
     262_144  # to one gateway, all sessions together: a heartbeat is late by that much
 )
-FENCE_S = 3.0  # for gateways that are heard here and not there to say that they know
 
 
 @dataclass(eq=False, slots=True)
@@ -205,7 +204,8 @@ class Goings:
 
     def _is_through(self, going: Going) -> bool:
         if going.claim.rest:
-            return True
+            passage = going.session.passage
+            return passage is None or not isinstance(passage.barred, set)
         return going.moved and (not going.unaware or self.broker.now >= going.through_at)
 
     def kept(self, gateway: str, answer: Kept) -> None:
@@ -259,6 +259,8 @@ class Goings:
             self._bar(going, HERE)
         if said.owner:
             self.absent.copied(said.client_id, said.owner, said.start, said.number)
+            if said.owner != self.registry.gateway:
+                self.absent.tell(said.client_id, said.owner, said.token)
         self.absent.moved(said.client_id, gateway)
         if going is None and said.source not in (self.registry.gateway, gateway):
             tell(said.source, through)

@@ -36,6 +36,9 @@ class Message(msgspec.Struct, eq=False, gc=False):
     whose gateway was dead: when that had connected. `moves`: how often a member of a shared subscription
     gave it up to another gateway. `level` is what the answer to it waits for.
 
+    `entry` names it as another gateway said it to this one (`entry_name`); 0: none did, or that is not
+    known any more.
+
     A C structure, because one is made for each message. `key` and `encoded` are the form that was
     encoded last; who makes a message from a frame may give them.
     """
@@ -56,6 +59,7 @@ class Message(msgspec.Struct, eq=False, gc=False):
     will: Stamp | None = None
     moves: int = 0
     level: Durability = Durability.MESH
+    entry: int = 0
 
     def copy_for(self, identifiers: tuple[int, ...], shared: str = "") -> "Message":
         """The same for a session whose subscriptions have these identifiers [MQTT-3.3.4-3].
@@ -79,6 +83,7 @@ class Message(msgspec.Struct, eq=False, gc=False):
             mid=self.mid,
             shared=shared,
             moves=self.moves,
+            entry=self.entry,
             level=self.level,
         )
 
