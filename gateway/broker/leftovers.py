@@ -13,6 +13,7 @@ not know links, or how what is offered is given.
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from gateway.broker.bare import announce
 from gateway.broker.connecting import (
     begin_to_keep,
     expire_at,
@@ -114,7 +115,7 @@ class Leftovers:
             if entry is not None and entry.owner == self.registry.gateway:
                 continue
             if entry is not None and (session.line, session.epoch) > (entry.line, entry.epoch):
-                self.broker.changed(client_id)  # that gateway did not know of this one's
+                self._insist(session, entry)  # that gateway did not know of this one's
                 continue
             if client_id in self.online:
                 self._dispute(client_id, session, entry)
@@ -172,7 +173,14 @@ class Leftovers:
             session.epoch = entry.epoch + 1  # what was said to the client there is not known here
             connection = self.online[client_id]
             keep_session(broker.journal, session, connection.will, None)
-        broker.changed(client_id)
+            self._insist(session, entry)
+        else:
+            broker.changed(client_id)
+
+    def _insist(self, session: Session, entry: Entry) -> None:
+        """The session is here, whatever the registry says: all are told."""
+        announce(self.broker, session, entry.owner)
+        self.broker.changed(session.client_id)
 
     def found(self, gateway: str) -> None:
         """A gateway begins to speak, or is known again: what is its is offered before anything newer."""
