@@ -673,15 +673,16 @@ class Comings:
         """The disk has said all: what comes from a copy here, and was not all here, goes on."""
         self._ask_for_rests(self.registry.gateway)
 
-    def through(self, gateway: str, said: Through) -> None:
-        """What that gateway publishes from here on is for the session here."""
+    def through(self, gateway: str, said: Through) -> bool:
+        """What that gateway publishes from here on is for the session here; False: that is not so."""
         session = self.broker.sessions.get(said.client_id)
         passage = None if session is None else session.passage
-        if session is None or passage is None or not isinstance(passage.barred, set):
-            return
-        if passage.token == said.token:
+        if session is None or passage is None or passage.token != said.token:
+            return False
+        if isinstance(passage.barred, set):
             passage.barred.discard(gateway)
             self._perhaps_arrived(session)
+        return True
 
     def came(self, gateway: str) -> None:
         """A gateway begins to speak: it does not know what moves."""

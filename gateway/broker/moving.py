@@ -162,8 +162,8 @@ class Mover:
             case Moved():
                 self._going.moved(gateway, move)
             case Through():
-                if not self._going.through(gateway, move):
-                    self._coming.through(gateway, move)
+                known = self._going.through(gateway, move) or self._coming.through(gateway, move)
+                if not known:
                     self._left.through(gateway, move)
             case Forgotten():
                 self._coming.forgotten(gateway, move)
