@@ -132,14 +132,24 @@ class Leftovers:
         before = set() if session.passage is None else session.passage.barred
         barred = {HERE, owner, *(before if isinstance(before, set) else ())}
         self.leave(session, False, barred)
-        self.broker.timers.set(self.broker.now + FENCE_S, lambda now: self._bar_all(session, now))
+        self._perhaps_bar_all(session)
+        self.broker.timers.set(self.broker.now + FENCE_S, lambda now: self._fence_due(session, now))
 
-    def _bar_all(self, session: Session, now: float) -> None:
+    def _fence_due(self, session: Session, now: float) -> None:
         self.broker.at(now)
         if self.has(session.client_id) and self._left[session.client_id] is session:
-            assert session.passage is not None, "it is left"
-            session.passage.barred = EVERYBODY
-            self.broker.routes.cache.clear()
+            self._bar_all(session)
+
+    def _perhaps_bar_all(self, session: Session) -> None:
+        """If all that are heard have said to be through, nobody is waited for."""
+        barred = None if session.passage is None else session.passage.barred
+        if isinstance(barred, set) and barred.issuperset(self.broker.elsewhere.gateways()):
+            self._bar_all(session)
+
+    def _bar_all(self, session: Session) -> None:
+        assert session.passage is not None, "it is left"
+        session.passage.barred = EVERYBODY
+        self.broker.routes.cache.clear()
 
     def through(self, gateway: str, said: Through) -> None:
         """What that gateway says from here on is not for the session here, nor what it has given on."""
@@ -160,6 +170,8 @@ class Leftovers:
         if isinstance(session.passage.barred, set):
             session.passage.barred.add(gateway)
         self.broker.routes.cache.clear()
+        if self.has(client_id):
+            self._perhaps_bar_all(session)
 
     def _dispute(self, client_id: str, session: Session, entry: Entry | None) -> None:
         """The client decides where its session is: where it is connected. If it is so at both, one
