@@ -34,7 +34,8 @@ class Message(msgspec.Struct, eq=False, gc=False):
     chose the session which has this copy; empty: it has it for itself. `holders` are the places in
     sessions where it is, if it is large (`broker/room.py`). `will`: it was sent for a client
     whose gateway was dead: when that had connected. `moves`: how often a member of a shared subscription
-    gave it up to another gateway. `level` is what the answer to it waits for.
+    gave it up to another gateway. `level` is what the answer to it waits for. `taken`: PUBREC made it
+    ours, and nobody may refuse it.
 
     `entry` names it as another gateway said it to this one (`entry_name`); 0: none did, or that is not
     known any more.
@@ -59,6 +60,7 @@ class Message(msgspec.Struct, eq=False, gc=False):
     will: Stamp | None = None
     moves: int = 0
     level: Durability = Durability.MESH
+    taken: bool = False
     entry: int = 0
 
     def copy_for(self, identifiers: tuple[int, ...], shared: str = "") -> "Message":
@@ -85,6 +87,7 @@ class Message(msgspec.Struct, eq=False, gc=False):
             moves=self.moves,
             entry=self.entry,
             level=self.level,
+            taken=self.taken,
         )
 
     def parts(self, dialect: int, qos: int, retain: bool, now: float) -> tuple[bytes, bytes]:
