@@ -6,6 +6,7 @@ exposed; nothing is ordered by wall time. Must not know who uses them.
 
 import hashlib
 from typing import NamedTuple
+from zlib import crc32
 
 GATEWAY_ID_LENGTH = 16  # hexadecimal digits: 64 bits, no collision among any plausible fleet
 
@@ -29,3 +30,10 @@ class Stamp(NamedTuple):
 
 
 NEVER = Stamp(0, 0, "")
+
+_ENTRY_BITS = 32  # of the number in a stream that are used: so many are never under way at once
+
+
+def entry_name(start: str, number: int) -> int:
+    """Names what a gateway, as of this start, said as this entry of its stream to another one."""
+    return crc32(start.encode()) << _ENTRY_BITS | number & (1 << _ENTRY_BITS) - 1

@@ -85,9 +85,9 @@ class Refused(_Move, frozen=True, tag="refused"):
 
 
 class Moved(_Move, frozen=True, tag="moved"):
-    """The session is the sender's. `source` is where it was. It came from the copy of the store of
-    `owner` if that is not empty: which has what the receiver, as of its `start`, said up to entry
-    `number`."""
+    """The session is the sender's. `source` is where it was. If `owner` is not empty that gateway could
+    not be asked: the session came from the copy of its store, which has what the receiver, as of its
+    `start`, said up to entry `number`, or it begins without what is there."""
 
     source: str
     owner: str = ""
@@ -96,7 +96,10 @@ class Moved(_Move, frozen=True, tag="moved"):
 
 
 class Through(_Move, frozen=True, tag="through"):
-    """What I publish from here on is for the session at the gateway that said Moved."""
+    """What I publish from here on is for the session at the gateway that said Moved. What the receiver
+    was `given` before, as these entries (`Message.entry`), is there, too, and not wanted from it."""
+
+    given: tuple[int, ...] = ()
 
 
 class Forgotten(_Move, frozen=True, tag="forgotten"):

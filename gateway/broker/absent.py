@@ -23,7 +23,8 @@ from gateway.broker.registry import Registry
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
 from gateway.broker.target import Target
-from gateway.ids import Stamp
+from gateway.ids import Stamp, entry_name
+from gateway.moves import Through
 from gateway.mqtt.message import Message
 from gateway.mqtt.packets import Subscription
 from gateway.mqtt.topics import split_share
@@ -50,7 +51,8 @@ class _Given(NamedTuple):
 
 @dataclass(slots=True)
 class Absent:
-    """All of them. Fulfils `Routes.absent` (`outlets`). `_given` is by gateway."""
+    """All of them. Fulfils `Routes.absent` (`outlets`). `_given` is by gateway, `_to_tell` what a lost
+    one is told when it is found: which of its sessions went elsewhere, by client id."""
 
     broker: BrokerState
     registry: Registry
@@ -60,6 +62,7 @@ class Absent:
     _filed: dict[str, _Filed] = field(default_factory=dict)
     _moved: dict[str, str] = field(default_factory=dict)  # to where, before the registry says so
     _given: dict[str, list[_Given]] = field(default_factory=dict)
+    _to_tell: dict[str, dict[str, Through]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._filed)
@@ -105,6 +108,8 @@ class Absent:
             entry = self.registry.entry(client_id)
             if entry is not None and entry.owner == gateway:
                 self.drop(client_id)
+        if not self.broker.elsewhere.is_lost(gateway):
+            self._tell_found(gateway)
 
     def registered(self, client_ids: Iterable[str]) -> None:
         """The registry has news of these sessions. One that has a new gateway is not dropped yet: until
@@ -123,34 +128,71 @@ class Absent:
         """That gateway was given these before, and is gone."""
         if not messages:
             return
+        owners = self.registry.owners()
+        of_gateway = [client_id for client_id, owner in owners if owner == gateway]
+        self._keep(gateway, of_gateway, messages)
+
+    def _keep(
+        self,
+        gateway: str,
+        client_ids: Iterable[str],
+        messages: Iterable[tuple[int, Message, list[Ticket]]],
+    ) -> None:
         tree: Filters = TopicTree()
-        for client_id, owner in self.registry.owners():
-            entry = self.registry.entry(client_id) if owner == gateway else None
-            for each in () if entry is None else entry.subscriptions():
-                if not split_share(each.topic_filter)[0]:
-                    tree.add(each.topic_filter, client_id, (client_id, each))
+        for client_id in client_ids:
+            for each in self._wanted(client_id):
+                tree.add(each.topic_filter, client_id, (client_id, each))
         given = self._given.setdefault(gateway, [])
         for number, message, tickets in messages:
             for client_id, subscriptions in self._match(tree, message.topic).items():
                 kept = self.append(client_id, subscriptions, message, tickets)
                 if kept is not None:
-                    given.append(_Given(number, self.broker.sessions[client_id], kept))
+                    given.append(_Given(number, *kept))
 
     def kept_there(self, gateway: str, number: int) -> None:
-        """It is back, and has what it was given up to this number: that is not wanted from here."""
-        given = self._given.pop(gateway, [])
-        self._take_back([each for each in given if each.number <= number])
-        left = [each for each in given if self._waits(each) and each.number > number]
+        """It is back, and has what it was given up to this number: that is not wanted from here, where
+        the session is there still."""
+        had: list[_Given] = []
+        left: list[_Given] = []
+        for each in self._given.pop(gateway, []):
+            entry = self.registry.entry(each.session.client_id)
+            is_there = entry is not None and entry.owner == gateway and each.number <= number
+            (had if is_there else left).append(each)
+        self._take_back(had)
+        left = [each for each in left if self._waits(each)]
         if left:  # if its disk is a new one, the copy of the old one may have them
             self._given[gateway] = left
 
     def copied(self, client_id: str, owner: str, start: str, number: int) -> None:
         """The session is served from the copy of its owner's store, which has what this gateway, as of
-        that start, gave it up to this number."""
-        given = self._given.get(owner, [])
-        if given and start == self.broker.elsewhere.own_start():
-            of_session = [each for each in given if each.session.client_id == client_id]
-            self._take_back([each for each in of_session if each.number <= number])
+        that start, gave it up to this number. Anything else that the owner was given, and is not known
+        to keep, is kept here for the session."""
+        if start != self.broker.elsewhere.own_start():
+            number = 0
+        given = self._given.pop(owner, [])
+        had = [each for each in given if each.session.client_id == client_id]
+        had = [each for each in had if each.number <= number]
+        self._take_back(had)
+        self._given[owner] = [each for each in given if each not in had]
+        unkept = self.broker.elsewhere.unkept(owner)
+        self._keep(owner, [client_id], [(n, message, []) for n, message in unkept if n > number])
+
+    def tell(self, client_id: str, owner: str, token: int) -> None:
+        """The session went elsewhere while its owner could not be asked: that is told what it was given
+        and is not to give on, and that no more for the session comes from here."""
+        start = self.broker.elsewhere.own_start()
+        given = [each for each in self._given.get(owner, []) if each.session.client_id == client_id]
+        through = Through(client_id, token, tuple(entry_name(start, each.number) for each in given))
+        if self.broker.elsewhere.is_lost(owner):
+            self._to_tell.setdefault(owner, {})[client_id] = through
+        else:
+            self.broker.elsewhere.tell(owner, through)
+
+    def _tell_found(self, gateway: str) -> None:
+        for client_id, through in self._to_tell.pop(gateway, {}).items():
+            entry = self.registry.entry(client_id)
+            if entry is not None and entry.owner != gateway:
+                self.broker.elsewhere.tell(gateway, through)
 
     def _take_back(self, given: Iterable[_Given]) -> None:
         had: dict[Session, set[Message]] = {}
@@ -162,7 +204,16 @@ class Absent:
 
     def _waits(self, given: _Given) -> bool:
         client_id = given.session.client_id
-        return self.leftovers.has(client_id) and self.broker.sessions[client_id] is given.session
+        return given.session in (
+            self.broker.sessions.get(client_id) if self.leftovers.has(client_id) else None,
+            self.broker.aside.get(client_id),
+        )
+
+    def _wanted(self, client_id: str) -> list[Subscription]:
+        """What the registry knows that the session subscribes to for itself."""
+        entry = self.registry.entry(client_id)
+        wanted = [] if entry is None else entry.subscriptions()
+        return [each for each in wanted if not split_share(each.topic_filter)[0]]
 
     def _file(self, client_id: str) -> None:
         entry = self.registry.entry(client_id)
@@ -170,12 +221,10 @@ class Absent:
         moved = self._moved.get(client_id)
         if entry is None or (moved is not None and not self.broker.elsewhere.is_lost(moved)):
             return
-        filed = []
-        for each in entry.subscriptions():
-            if not split_share(each.topic_filter)[0]:
-                self._tree.add(each.topic_filter, client_id, (client_id, each))
-                filed.append(each.topic_filter)
-        self._filed[client_id] = _Filed(entry.line, filed)
+        wanted = self._wanted(client_id)
+        for each in wanted:
+            self._tree.add(each.topic_filter, client_id, (client_id, each))
+        self._filed[client_id] = _Filed(entry.line, [each.topic_filter for each in wanted])
         self.broker.routes.cache.clear()
 
     def moved(self, client_id: str, gateway: str) -> None:
@@ -200,9 +249,9 @@ class Absent:
         subscriptions: list[Subscription],
         message: Message,
         tickets: Sequence[Ticket],
-    ) -> Message | None:
-        """Keeps the message for the session; the tickets are held until it is on disk. Returns it as it
-        is kept; None: it is not."""
+    ) -> tuple[Session, Message] | None:
+        """Keeps the message for the session; the tickets are held until it is on disk. Returns where it
+        is, and what; None: it is not kept."""
         session = self._appendix(client_id, message)
         if session is None:
             return None
@@ -221,7 +270,7 @@ class Absent:
             self.broker.journal.wait(ticket)
         if len(session.backlog) == before:
             return None
-        return (session.backlog.behind or session.backlog.line)[-1][0]
+        return session, (session.backlog.behind or session.backlog.line)[-1][0]
 
     def _appendix(self, client_id: str, message: Message) -> Session | None:
         """Where what is for the session is kept. None: nowhere, for too much waits for its gateway."""

@@ -40,7 +40,7 @@ def begin_without(broker: BrokerState, registry: Registry, wish: Wish, entry: En
     for subscription in entry.subscriptions():
         keep_subscription(broker.journal, session, subscription, None)
         route_to(broker, session, subscription)
-    announce(broker, session, entry.owner)
+    announce(broker, session, entry.owner, owner=entry.owner)
     if old is not None:
         absorb(broker, old, session)
 

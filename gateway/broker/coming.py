@@ -254,8 +254,6 @@ class Comings:
             if coming.owner:
                 label = self._with_filters(label)
                 coming.streams = {name: (start, number) for name, start, number in piece.streams}
-                known = coming.streams.get(self.registry.gateway, ("", 0))
-                self.absent.copied(coming.client_id, coming.owner, *known)
             self._set_aside(coming.client_id)
             coming.unpacker.begin(label, passage, ticket)
         unpacker = coming.unpacker
@@ -346,6 +344,9 @@ class Comings:
         assert coming.unpacker is not None, "kept and not unpacked"
         session = coming.unpacker.session
         coming.unpacker.route()
+        if coming.owner:
+            known = coming.streams.get(self.registry.gateway, ("", 0))
+            self.absent.copied(client_id, coming.owner, *known)
         old = broker.aside.pop(client_id, None)
         if old is not None:
             absorb(broker, old, session)
@@ -354,6 +355,8 @@ class Comings:
         broker.changed(client_id)
         self.absent.drop(client_id)
         announce(broker, session, coming.source, coming.token, coming.owner, coming.streams)
+        if coming.owner not in ("", self.registry.gateway):
+            self.absent.tell(client_id, coming.owner, coming.token)
         broker.vitals.sessions_came += 1
         if coming.owner:
             own = coming.owner == self.registry.gateway
@@ -533,8 +536,11 @@ class Comings:
         client_id = wish.client_id
         entry = self.registry.entry(client_id)
         if entry is not None:
+            self.absent.copied(client_id, entry.owner, "", 0)
             self._set_aside(client_id)
             begin_without(self.broker, self.registry, wish, entry)
+            token = new_token(self.broker.elsewhere.stamp(self.broker.now))
+            self.absent.tell(client_id, entry.owner, token)
             self.absent.drop(client_id)
 
     def _finish(self, coming: Coming) -> None:
@@ -681,15 +687,16 @@ class Comings:
         """The disk has said all: what comes from a copy here, and was not all here, goes on."""
         self._ask_for_rests(self.registry.gateway)
 
-    def through(self, gateway: str, said: Through) -> None:
-        """What that gateway publishes from here on is for the session here."""
+    def through(self, gateway: str, said: Through) -> bool:
+        """What that gateway publishes from here on is for the session here; False: that is not so."""
         session = self.broker.sessions.get(said.client_id)
         passage = None if session is None else session.passage
-        if session is None or passage is None or not isinstance(passage.barred, set):
-            return
-        if passage.token == said.token:
+        if session is None or passage is None or passage.token != said.token:
+            return False
+        if isinstance(passage.barred, set):
             passage.barred.discard(gateway)
             self._perhaps_arrived(session)
+        return True
 
     def came(self, gateway: str) -> None:
         """A gateway begins to speak: it does not know what moves."""

@@ -116,6 +116,10 @@ class Elsewhere(Protocol):
     def own_start(self) -> str:
         """What others call this start of this gateway."""
 
+    def unkept(self, gateway: str) -> Sequence[tuple[int, Message]]:
+        """What that gateway was given for sessions there at QoS 1 and 2, and has not said to keep, by
+        the numbers of its entries. Nothing of what was taken from it since it is lost."""
+
     def is_lost(self, gateway: str) -> bool:
         """Whether the gateway is dead, or unknown, or is back and has not said all yet that it says
         first: what its sessions want is not known from itself."""
@@ -235,6 +239,9 @@ class Nowhere:
 
     def own_start(self) -> str:
         return ""
+
+    def unkept(self, gateway: str) -> Sequence[tuple[int, Message]]:
+        return ()
 
     def is_lost(self, gateway: str) -> bool:
         return False

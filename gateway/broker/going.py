@@ -22,7 +22,7 @@ from gateway.broker.connection import Connection
 from gateway.broker.couriers import Couriers
 from gateway.broker.leftovers import Leftovers
 from gateway.broker.parcel import Packer
-from gateway.broker.passage import EVERYBODY, HERE, Passage
+from gateway.broker.passage import EVERYBODY, FENCE_S, HERE, Passage
 from gateway.broker.quarrels import Quarrels
 from gateway.broker.registry import Registry
 from gateway.broker.session import Session
@@ -36,7 +36,6 @@ UNKEPT_BYTES_MAX = (
     262_144  # to one gateway, all sessions together: a heartbeat is late by that much
 )
 SIGN_S = 1.0  # while what is left has to wait for its turn; the other side gives up after two
-FENCE_S = 3.0  # for gateways that are heard here and not there to say that they know
 
 
 @dataclass(eq=False, slots=True)
@@ -225,7 +224,8 @@ class Goings:
 
     def _is_through(self, going: Going) -> bool:
         if going.claim.rest:
-            return True
+            passage = going.session.passage
+            return passage is None or not isinstance(passage.barred, set)
         return going.moved and (not going.unaware or self.broker.now >= going.through_at)
 
     def kept(self, gateway: str, answer: Kept) -> None:
@@ -277,7 +277,10 @@ class Goings:
             going.timer = self.broker.timers.set(due, self._fence_due)
             self._bar(going, gateway)
             self._bar(going, HERE)
-        self.absent.copied(said.client_id, said.owner, said.start, said.number)
+        if said.owner:
+            self.absent.copied(said.client_id, said.owner, said.start, said.number)
+            if said.owner not in (self.registry.gateway, gateway):
+                self.absent.tell(said.client_id, said.owner, said.token)
         self.absent.moved(said.client_id, gateway)
         if going is None and said.source not in (self.registry.gateway, gateway):
             tell(said.source, through)

@@ -10,9 +10,10 @@ A session with a client here that the registry says is elsewhere is disputed: th
 not know links, or how what is offered is given.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from gateway.broker.bare import announce
 from gateway.broker.connecting import (
     begin_to_keep,
     expire_at,
@@ -23,11 +24,11 @@ from gateway.broker.connecting import (
 )
 from gateway.broker.connection import Connection
 from gateway.broker.keeping import keep_session
-from gateway.broker.passage import EVERYBODY, Passage, new_token
+from gateway.broker.passage import EVERYBODY, FENCE_S, HERE, TOKEN_SHIFT, Passage, new_token
 from gateway.broker.registry import UNKNOWN_HALF, Entry, Registry
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
-from gateway.moves import Move, Offered
+from gateway.moves import Move, Offered, Through
 
 OFFER_S = 1.0  # between two offers of what is left of a session
 OFFERS_MAX = 64  # in one turn
@@ -66,11 +67,11 @@ class Leftovers:
         del self._left[client_id]
         return False
 
-    def leave(self, session: Session, handed_on: bool) -> None:
+    def leave(self, session: Session, handed_on: bool, barred: Container[str] = EVERYBODY) -> None:
         """The session is another gateway's: what is here is offered to it."""
         broker = self.broker
         rest(broker, session)
-        session.passage = Passage(own=False, barred=EVERYBODY, handed_on=handed_on)
+        session.passage = Passage(own=False, barred=barred, handed_on=handed_on)
         broker.routes.cache.clear()
         expire_at(broker, session, broker.now + broker.settings.session_expiry_max_s)
         self._left[session.client_id] = session
@@ -102,8 +103,8 @@ class Leftovers:
         """All of it is where it belongs."""
         self._left.pop(client_id, None)
 
-    def registered(self, client_ids: Iterable[str]) -> None:
-        """The registry has news of these sessions."""
+    def registered(self, client_ids: Iterable[str], anew: bool = False) -> None:
+        """The registry has news of these sessions; `anew`: this gateway has just started."""
         for client_id in client_ids:
             session = self.broker.sessions.get(client_id)
             if session is None or not session.number or self.is_going(client_id):
@@ -114,14 +115,63 @@ class Leftovers:
             if entry is not None and entry.owner == self.registry.gateway:
                 continue
             if entry is not None and (session.line, session.epoch) > (entry.line, entry.epoch):
-                self.broker.changed(client_id)  # that gateway did not know of this one's
+                self._insist(session, entry)  # that gateway did not know of this one's
                 continue
             if client_id in self.online:
                 self._dispute(client_id, session, entry)
             elif entry is None:
                 part_with(self.broker, session)  # a clean start elsewhere ended it
-            else:
+            elif anew:
                 self.leave(session, handed_on=False)
+            else:
+                self._leave_by_and_by(session, entry.owner)
+
+    def _leave_by_and_by(self, session: Session, owner: str) -> None:
+        """What other gateways said for the session before they knew is still for it here: each says when
+        it is through with that, and is waited for a while."""
+        before = set() if session.passage is None else session.passage.barred
+        barred = {HERE, owner, *(before if isinstance(before, set) else ())}
+        self.leave(session, False, barred)
+        self._perhaps_bar_all(session)
+        self.broker.timers.set(self.broker.now + FENCE_S, lambda now: self._fence_due(session, now))
+
+    def _fence_due(self, session: Session, now: float) -> None:
+        self.broker.at(now)
+        if self.has(session.client_id) and self._left[session.client_id] is session:
+            self._bar_all(session)
+
+    def _perhaps_bar_all(self, session: Session) -> None:
+        """If all that are heard have said to be through, nobody is waited for."""
+        barred = None if session.passage is None else session.passage.barred
+        if isinstance(barred, set) and barred.issuperset(self.broker.elsewhere.gateways()):
+            self._bar_all(session)
+
+    def _bar_all(self, session: Session) -> None:
+        assert session.passage is not None, "it is left"
+        session.passage.barred = EVERYBODY
+        self.broker.routes.cache.clear()
+
+    def through(self, gateway: str, said: Through) -> None:
+        """What that gateway says from here on is not for the session here, nor what it has given on."""
+        client_id = said.client_id
+        session, entry = self.broker.sessions.get(client_id), self.registry.entry(client_id)
+        if session is None or not session.number or self.is_going(client_id):
+            return
+        row = self.registry.table.get(client_id)
+        own = entry is not None and entry.owner == self.registry.gateway
+        if own and row is not None and row.born.time_ms >= said.token >> TOKEN_SHIFT:
+            return  # it has come back since
+        given = set(said.given)
+        sent = [each[0] for each in session.inflight.values() if each is not None]
+        kept = [each[0] for each in session.backlog]
+        session.take_back({each for each in (*sent, *kept) if each.entry in given})
+        if session.passage is None:
+            session.passage = Passage(own=True)
+        if isinstance(session.passage.barred, set):
+            session.passage.barred.add(gateway)
+        self.broker.routes.cache.clear()
+        if self.has(client_id):
+            self._perhaps_bar_all(session)
 
     def _dispute(self, client_id: str, session: Session, entry: Entry | None) -> None:
         """The client decides where its session is: where it is connected. If it is so at both, one
@@ -135,7 +185,14 @@ class Leftovers:
             session.epoch = entry.epoch + 1  # what was said to the client there is not known here
             connection = self.online[client_id]
             keep_session(broker.journal, session, connection.will, None)
-        broker.changed(client_id)
+            self._insist(session, entry)
+        else:
+            broker.changed(client_id)
+
+    def _insist(self, session: Session, entry: Entry) -> None:
+        """The session is here, whatever the registry says: all are told."""
+        announce(self.broker, session, entry.owner)
+        self.broker.changed(session.client_id)
 
     def found(self, gateway: str) -> None:
         """A gateway begins to speak, or is known again: what is its is offered before anything newer."""

@@ -100,7 +100,8 @@ class Mover:
     def restored(self) -> None:
         """The disk has said all that it knows."""
         sessions = self._broker.sessions
-        self._left.registered([each for each in sessions if self._registry.entry(each) is not None])
+        known = [each for each in sessions if self._registry.entry(each) is not None]
+        self._left.registered(known, anew=True)
         self._registry.touch_all(sessions)
         self._shades.registered(list(self._broker.given))
         self._absent.restored()
@@ -161,8 +162,9 @@ class Mover:
             case Moved():
                 self._going.moved(gateway, move)
             case Through():
-                if not self._going.through(gateway, move):
-                    self._coming.through(gateway, move)
+                known = self._going.through(gateway, move) or self._coming.through(gateway, move)
+                if not known:
+                    self._left.through(gateway, move)
             case Forgotten():
                 self._coming.forgotten(gateway, move)
             case Abandoned():

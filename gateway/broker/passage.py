@@ -17,6 +17,8 @@ from gateway.mqtt.reasons import Reason
 from gateway.table import Row
 from gateway.tickets import Ticket
 
+FENCE_S = 3.0  # for gateways to say that they know of a move
+TOKEN_SHIFT = 16
 HERE = ""  # this gateway, where the origin of a message is asked
 
 # Gateways from whose copies a session was taken, or that gave part of what was left there: what each of
@@ -56,7 +58,7 @@ EVERYBODY: Container[str] = _Everybody()
 
 def new_token(stamp: Stamp) -> int:
     """Names one move: no other one of this client id has it."""
-    return stamp.time_ms << 16 | stamp.counter & 0xFFFF
+    return stamp.time_ms << TOKEN_SHIFT | stamp.counter & 0xFFFF
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from gateway.mesh.life import Life
 from gateway.mesh.outlet import PeerOutlet
 from gateway.mesh.own_wills import OwnWill
 from gateway.mesh.peer import Peer
+from gateway.mesh.reconcile import message_of
 from gateway.mesh.state import MeshState
 from gateway.moves import Move
 from gateway.mqtt.message import Message
@@ -137,6 +138,12 @@ class Others:
         """What others call this start of this gateway."""
         own = self._state.identity
         return f"{own.store}/{own.boot}/{own.nonce}"
+
+    def unkept(self, gateway: str) -> list[tuple[int, Message]]:
+        """What it was given for sessions there, QoS 1 and 2, and has not said to keep, by number."""
+        peer = self._state.peers.get(gateway)
+        given = [] if peer is None else peer.outgoing.unkept()
+        return [(number, message_of(entry, self._state.now)) for number, entry in given]
 
     def is_lost(self, gateway: str) -> bool:
         """Whether it is dead, or unknown, or is back and has not said yet all that it says first."""

@@ -13,7 +13,7 @@ another one instead; what was said of moves is forgotten. Must not know links or
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -205,6 +205,14 @@ class Outgoing:
             else:
                 _release(each.tickets)
 
+    def unkept(self) -> list[tuple[int, Entry]]:
+        """What was given to sessions there and is not known to be kept, by number, in order."""
+        self.seal()
+        found: list[tuple[int, Entry]] = []
+        for batch in [*dict.fromkeys(self._unkept.values()), *self._untaken]:
+            found += [(number, entry) for number, entry in _promised(batch) if not entry.group]
+        return sorted(found, key=lambda each: each[0])
+
     def park(self) -> tuple[list[Lost], list[Unkept]]:
         """The other side as it was is gone, or out of reach.
 
@@ -264,30 +272,36 @@ class Outgoing:
 
     def _part_with(self, batch: _Batch, lost: list[Lost], unkept: list[Unkept]) -> None:
         """Finds what the batch promised and is not known to be kept."""
-        (entries,), _ = split(batch.frame)
-        if isinstance(entries, Said):
-            _release_all(batch.held)
-            return
-        assert isinstance(entries, Entries)
-        for (first, last), tickets in (batch.waits or {(batch.first, batch.last): []}).items():
-            for number in range(first, last + 1):
-                entry = entries.entries[number - batch.first]
-                if not entry.qos:
-                    continue
-                waiting = [each.ticket for each in batch.held if each.first <= number <= each.last]
-                waiting += tickets
-                for ticket in waiting:
-                    ticket.hold()
-                if entry.group:
-                    lost.append((entry, waiting))
-                else:
-                    unkept.append((number, entry, waiting))
+        for number, entry in _promised(batch):
+            waiting = [each.ticket for each in batch.held if each.first <= number <= each.last]
+            for (first, last), tickets in batch.waits.items():
+                waiting += tickets if first <= number <= last else []
+            for ticket in waiting:
+                ticket.hold()
+            if entry.group:
+                lost.append((entry, waiting))
+            else:
+                unkept.append((number, entry, waiting))
+        for tickets in batch.waits.values():
             _release(tickets)
         _release_all(batch.held)
 
     def _perhaps_uncrowd(self) -> None:
         if self._bytes < UNTAKEN_BYTES_LOW:
             self._crowded = False
+
+
+def _promised(batch: _Batch) -> Iterator[tuple[int, Entry]]:
+    """The entries of QoS 1 and 2 of the batch that are not known to be kept."""
+    (entries,), _ = split(batch.frame)
+    if isinstance(entries, Said):
+        return
+    assert isinstance(entries, Entries)
+    for first, last in batch.waits or [(batch.first, batch.last)]:
+        for number in range(first, last + 1):
+            entry = entries.entries[number - batch.first]
+            if entry.qos:
+                yield number, entry
 
 
 def _size(entry: Entry) -> int:

@@ -4,7 +4,7 @@ Must not know how a link came to be.
 """
 
 from gateway.arrival import Arrival
-from gateway.ids import Stamp
+from gateway.ids import Stamp, entry_name
 from gateway.mesh import reconcile, wills
 from gateway.mesh.frames import (
     Entries,
@@ -35,6 +35,8 @@ def _take(state: MeshState, peer: Peer, frame: Entries) -> None:
     fresh = peer.incoming.take(frame)
     for number, entry in enumerate(fresh, peer.incoming.number - len(fresh) + 1):
         message = reconcile.message_of(entry, now)
+        if entry.qos:
+            message.entry = entry_name(peer.incoming.start, number)
         apart = entry.late != late or entry.stamp is not None or entry.group
         if run and (apart or not _alike(message, run[0])):
             _give(state, peer, run, number - 1, late)

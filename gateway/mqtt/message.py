@@ -37,6 +37,9 @@ class Message(msgspec.Struct, eq=False, gc=False):
     gave it up to another gateway. `level` is what the answer to it waits for. `taken`: PUBREC made it
     ours, and nobody may refuse it.
 
+    `entry` names it as another gateway said it to this one (`entry_name`); 0: none did, or that is not
+    known any more.
+
     A C structure, because one is made for each message. `key` and `encoded` are the form that was
     encoded last; who makes a message from a frame may give them.
     """
@@ -58,6 +61,7 @@ class Message(msgspec.Struct, eq=False, gc=False):
     moves: int = 0
     level: Durability = Durability.MESH
     taken: bool = False
+    entry: int = 0
 
     def copy_for(self, identifiers: tuple[int, ...], shared: str = "") -> "Message":
         """The same for a session whose subscriptions have these identifiers [MQTT-3.3.4-3].
@@ -81,6 +85,7 @@ class Message(msgspec.Struct, eq=False, gc=False):
             mid=self.mid,
             shared=shared,
             moves=self.moves,
+            entry=self.entry,
             level=self.level,
             taken=self.taken,
         )

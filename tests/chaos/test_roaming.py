@@ -136,3 +136,36 @@ def test_a_client_finds_all_elsewhere_when_the_disk_of_its_gateway_is_destroyed(
     rover.leave()
     assert rover.present[-1]
     assert rover.came == {f"roam/{qos}": list(range(EACH)) for qos in (1, 2)}
+
+
+def test_what_is_published_for_a_session_whose_gateway_is_destroyed_is_there_when_its_client_comes(
+    mesh: Mesh, people: People
+) -> None:
+    keeper = mesh.stand_in_of("gw1")
+    third = next(each for name, each in mesh.gateways.items() if name != "gw1" and each != keeper)
+    rover = Rover()
+    rover.go(mesh["gw1"])
+    rover.subscribe("roam/#")
+    rover.leave()
+    writers = {qos: people.at(third, f"writer-{qos}") for qos in (1, 2)}
+
+    def write(first: int, end: int) -> None:
+        for qos, writer in writers.items():
+            writer.publish([Message(f"roam/{qos}", b"%d" % n, qos) for n in range(first, end)])
+
+    write(0, EACH // 2)
+    mesh.stand_in_of("gw1")
+    mesh["gw1"].kill()
+    shutil.rmtree(mesh["gw1"].state_dir)
+    write(EACH // 2, EACH * 3 // 4)
+    time.sleep(4)  # by then all know that it is dead
+    write(EACH * 3 // 4, EACH)
+    rover.go(keeper)
+
+    def is_all_there() -> bool:
+        return all(len(rover.came.get(f"roam/{qos}", ())) >= EACH for qos in (1, 2))
+
+    wait_until(is_all_there, "all that was acknowledged", 10)
+    rover.leave()
+    assert rover.present[-1]
+    assert rover.came == {f"roam/{qos}": list(range(EACH)) for qos in (1, 2)}

@@ -238,3 +238,59 @@ def test_a_gateway_that_begins_anew_at_once_gets_what_it_had_not_said_to_keep() 
     roamer.connect(a)
     go_on(roamer, 2)
     assert roamer.got == numbers(0, 140) and at_rest(room)
+
+
+@pytest.mark.parametrize("publisher", ["b", "c", "d"])
+@pytest.mark.parametrize("back_again", [False, True])
+def test_what_was_under_way_when_its_client_came_elsewhere_is_not_lost(
+    publisher: str, back_again: bool
+) -> None:
+    """The gateway is gone, its client has noticed, and nobody else has."""
+    room, (a, b, c, d) = gates("a", "b", "c", "d")
+    roamer = sleeping(a, *numbers(0, 20))
+    q = {"b": b, "c": c, "d": d}[publisher].client("q")
+    room.kill(a)
+    publish(q, "t", *numbers(20, 40), qos=2)
+    room.wait(0.5)
+    roamer.connect(c)
+    go_on(roamer)
+    publish(q, "t", *numbers(40, 60), qos=2)
+    go_on(roamer, 4)
+    publish(q, "t", *numbers(60, 80), qos=2)
+    go_on(roamer)
+    assert roamer.got == numbers(0, 80) and home(room) == "c"
+    if back_again:
+        back(room, a)
+        go_on(roamer, 3)
+        assert roamer.got == numbers(0, 80)
+    assert at_rest(room)
+
+
+@pytest.mark.parametrize("silent_s", [0.1, 6.0])
+def test_a_gateway_that_was_only_silent_does_not_give_on_what_others_gave_on(
+    silent_s: float,
+) -> None:
+    """It was not run, say: what was sent to it is in its buffers, and it takes all of that."""
+    room, (a, b, c) = gates("a", "b", "c")
+    roamer = sleeping(a, *numbers(0, 20))
+    q = b.client("q")
+    lines = [line for line in room.lines if a in line.gates]
+    for line in lines:
+        line.muted = {0, 1}
+    publish(q, "t", *numbers(20, 40), qos=2)
+    room.wait(CLUSTER.suspect_s + 0.2)
+    roamer.connect(c)
+    go_on(roamer, 0.3)
+    publish(q, "t", *numbers(40, 60), qos=2)
+    room.wait(silent_s)
+    for line in lines:
+        line.muted = set()
+        line.carry()
+        if silent_s > CLUSTER.dead_s:
+            line.cut()
+            room.line(*line.gates)
+    go_on(roamer, 6)
+    publish(q, "t", *numbers(60, 80), qos=2)
+    go_on(roamer)
+    assert sorted(roamer.got, key=int) == numbers(0, 80)
+    assert home(room) == "c" and at_rest(room)
