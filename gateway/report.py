@@ -18,6 +18,7 @@ from gateway.control import (
     Health,
     PortState,
     ProblemStatus,
+    RelayStatus,
     SerialPortStatus,
     Severity,
     Status,
@@ -109,7 +110,15 @@ class Reporter:
             broker=self._broker(),
             copies=self._copies(now),
             safe_to_unplug=self._safe_to_unplug(),
+            relay=self._relay(),
         )
+
+    def _relay(self) -> RelayStatus | None:
+        mesh = self._node.mesh
+        if mesh is None:
+            return None
+        relay = mesh.roads.relay
+        return RelayStatus(len(relay), relay.passed_bytes, relay.refused)
 
     def _copies(self, now: float) -> CopyStatus | None:
         """None: the gateway stands alone, or keeps nothing."""
@@ -154,7 +163,7 @@ class Reporter:
 
     def _peer_row(self, peer: Peer, now: float) -> GatewayStatus:
         mesh, link = self._node.mesh, peer.link
-        via = "" if mesh is None or link is None or not link.via else mesh.name_of(link.via)
+        via = "" if mesh is None or link is None or not link.via else mesh.others.name_of(link.via)
         return _peer_row(peer, now)._replace(over=via)
 
     def _ports(self, dead: set[str]) -> tuple[SerialPortStatus, ...]:

@@ -17,6 +17,7 @@ from gateway.broker.shared import MOVES_MAX, Group, Share, elsewhere
 from gateway.broker.state import BrokerState
 from gateway.broker.target import Target
 from gateway.broker.traces import Via
+from gateway.durability import Durability
 from gateway.ids import Stamp
 from gateway.mqtt.message import Message
 from gateway.mqtt.properties import Properties
@@ -50,13 +51,14 @@ def publish(
     """
     broker.vitals.messages_in += 1
     broker.vitals.payload_bytes_in += len(message.payload)
+    message.level = route.level
     stamp = None
     outlets = route.elsewhere
     # [MQTT-3.3.1-8]
     if message.retain:
         stamp = broker.elsewhere.stamp(broker.now)
         if retain(broker, message, stamp, ticket if message.qos else None):
-            outlets = broker.elsewhere.everyone()
+            outlets = [*broker.elsewhere.everyone(), *route.absent]
         elif taken:
             stamp = None
         else:
@@ -91,6 +93,9 @@ def publish_run(
     """Takes messages of one client, topic, length and QoS, none retained, that go somewhere."""
     broker.vitals.messages_in += len(messages)
     broker.vitals.payload_bytes_in += len(messages) * len(messages[0].payload)
+    if route.level is not Durability.MESH:
+        for message in messages:
+            message.level = route.level
     deliver_run(broker, messages, route, ticket)
     for outlet in route.elsewhere:
         held = ticket() if ticket is not None else None
@@ -399,14 +404,20 @@ def _arrived_retained(
         broker.traces.came(message, broker.now, Via.MESH)
     stored = broker.retained.stamp(message.topic)
     if stored >= stamp and (message.qos == 0 or stored.gateway == stamp.gateway):
+        if message.qos:
+            deliver(broker, message, route.promised(True), ticket, shared=False)
         return
     retain(broker, message, stamp)
     deliver(broker, message, route, ticket, shared=False)
 
 
 def caught_up(broker: BrokerState, message: Message, stamp: Stamp) -> None:
-    """What another gateway has retained: where it is news here it is stored, and shown to sessions."""
+    """What another gateway has retained: where it is news here it is stored, and shown to sessions; not
+    to those that are promised every message, which the gateway that took it keeps for them
+    (`absent.py`)."""
     route = broker.routes.find(message.topic_field)
+    if message.qos:
+        route = route.promised(False)
     if broker.traces is not None:
         broker.traces.came(message, broker.now, Via.MESH, detail="it was retained there")
     if retain(broker, message, stamp):
@@ -434,7 +445,7 @@ def retain(
         stored = broker.retained.put(message.topic, kept, stamp)
         if stored:
             wait = ticket() if ticket is not None else None
-            keep_retained(broker.journal, message.topic, kept, stamp, wait)
+            keep_retained(broker.journal, message.topic, kept, stamp, wait, message.level)
         return stored
     except OverflowError:
         broker.vitals.refused_retained_full += 1
