@@ -21,9 +21,6 @@ PATIENCE_S = 2.0  # without a sign of life
 STAY_S = (0.5, 2.0)  # of a subscriber that roams, at one gateway
 STEP_S = 0.02
 UNANSWERED_MAX = 20  # of one publisher
-# What is published for a session whose gateway is dead, and is not claimed yet, is still lost, or comes
-# when that gateway is back. Until this is built it is counted apart.
-KNOWN = True
 QUIET_S = 1.0  # without a message: nothing more comes
 
 AnyPublisher = Publisher | PahoPublisher
@@ -85,13 +82,12 @@ class Cast:
         self._first_said = self._first_said or self._said
 
     def mended(self) -> None:
-        """All is well again. What was said in between is what the gateways are held to least."""
+        """All is well again; what was said since the first blow is `between`."""
         said = {each.topic: each.number for each in self.publishers}
-        if KNOWN:
-            self.between = {
-                topic: range(number - UNANSWERED_MAX, said[topic] + 1)
-                for topic, number in (self._first_said or said).items()
-            }
+        self.between = {
+            topic: range(number - UNANSWERED_MAX, said[topic] + 1)
+            for topic, number in (self._first_said or said).items()
+        }
 
     def under_way(self) -> int:
         """Deliveries that were begun and have not come."""

@@ -15,7 +15,7 @@ SHOWN = 5  # of each kind of mistake
 class Verdict:
     """One round. `excused`: QoS 2 that came twice, or disorder, to or from a client that went from one
     side of a split to the other. `known`: what was missing, doubled or out of order of what was said
-    between the blow and its mending (see `cast.KNOWN`). `wrong`: where to look, in words."""
+    between the blow and its mending (see `loop.play`). `wrong`: where to look, in words."""
 
     number: int
     gateways: int
