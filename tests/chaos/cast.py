@@ -82,7 +82,7 @@ class Cast:
         self._first_said = self._first_said or self._said
 
     def mended(self) -> None:
-        """All is well again. What was said in between is what the gateways are held to least."""
+        """All is well again; what was said since the first blow is `between`."""
         said = {each.topic: each.number for each in self.publishers}
         self.between = {
             topic: range(number - UNANSWERED_MAX, said[topic] + 1)

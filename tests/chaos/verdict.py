@@ -9,16 +9,13 @@ from tests.chaos.faults import Fault
 from tests.numbered.counting import again, in_order, missing, stowaways
 
 SHOWN = 5  # of each kind of mistake
-# What is published for a session whose gateway is dead, and is not claimed yet, is still lost, or comes
-# when that gateway is back. Until this is built it is counted apart.
-KNOWN = True
 
 
 @dataclass
 class Verdict:
     """One round. `excused`: QoS 2 that came twice, or disorder, to or from a client that went from one
     side of a split to the other. `known`: what was missing, doubled or out of order of what was said
-    between the blow and its mending (see `KNOWN`). `wrong`: where to look, in words."""
+    between the blow and its mending (see `loop.play`). `wrong`: where to look, in words."""
 
     number: int
     gateways: int
@@ -87,7 +84,7 @@ def _judge_pair(
     who = f"{publisher.topic} at {subscriber.client_id}"
     came = subscriber.came.get(publisher.topic, [])
     moved = fault.splits and (publisher.connections > 1 or subscriber.connections > 1)
-    between = cast.between.get(publisher.topic, range(0)) if KNOWN else range(0)
+    between = cast.between.get(publisher.topic, range(0))
     all_came, came = came, [number for number in came if number not in between]
     lost = missing(publisher.acknowledged, all_came)
     verdict.known += len([number for number in lost if number in between])
