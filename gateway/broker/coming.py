@@ -153,8 +153,10 @@ class Comings:
             owner = self.registry.gateway
         if not owner:
             return False
-        # a link that breaks is back in a moment: LOOK_S later it is looked again
-        asks = elsewhere.reaches(owner) or (not lost and elsewhere.heard_lately(owner))
+        # a link that breaks is back in a moment: LOOK_S later it is looked again; and dead to this
+        # gateway alone is not dead: what is on its way to the session there must find it there
+        may_answer = elsewhere.heard_lately(owner) or elsewhere.others_hear(owner)
+        asks = elsewhere.reaches(owner) or (not lost and may_answer)
         keeper = "" if wish.clean or asks else elsewhere.copy_of(owner)
         if not (keeper or asks):
             self._begin_without(wish)
@@ -346,7 +348,9 @@ class Comings:
         coming.unpacker.route()
         old = broker.aside.pop(client_id, None)
         if old is not None:
-            absorb(broker, old, session, None)
+            absorb(broker, old, session)
+        elif not self.leftovers.is_going(client_id):
+            session.had = without_had(session.had, self.registry.gateway)
         broker.changed(client_id)
         self.absent.drop(client_id)
         announce(broker, session, coming.source, coming.token, coming.owner, coming.streams)
@@ -572,6 +576,8 @@ class Comings:
         here = source == self.registry.gateway
         if coming.settled or coming.rest or here or elsewhere.reaches(source):
             return False
+        if elsewhere.others_hear(source):
+            return False  # a road there is found within seconds
         return bool(coming.owner or elsewhere.copy_of(source))
 
     def _failed(self, coming: Coming, why: str) -> None:
@@ -714,15 +720,16 @@ class Comings:
         for coming in list(self._coming.values()):
             if coming.source == gateway:
                 self._give_up(coming)
-        self._unbar(gateway)
+        self._unbar(gateway, gone=True)
 
-    def _unbar(self, gateway: str) -> None:
-        """What it said before is over: of sessions that are here it may speak."""
+    def _unbar(self, gateway: str, gone: bool = False) -> None:
+        """What it said before is over: of sessions that are here it may speak, but for those that come;
+        one that is `gone` says nothing more of any."""
         for session in list(self.broker.sessions.values()):
             passage = session.passage
             if passage is None or not isinstance(passage.barred, set):
                 continue
-            if session.client_id not in self._coming and passage.own:
+            if (gone or session.client_id not in self._coming) and passage.own:
                 passage.barred.discard(gateway)
                 self._perhaps_arrived(session)
 
