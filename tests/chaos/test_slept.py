@@ -21,8 +21,7 @@ from gateway.mqtt.packets import (
     Subscription,
     Version,
 )
-from tests.chaos.conftest import Mesh
-from tests.chaos.test_copies import stand_in_of
+from tests.chaos.mesh import Mesh
 from tests.gateways import Gateway
 
 pytestmark = [
@@ -100,7 +99,7 @@ def test_who_slept_while_its_client_went_elsewhere_does_nothing_before_it_knows(
     first = old.hears_one(Publish)
     assert isinstance(first, Publish)
     writer.hears_one(PubAck)
-    stand_in_of(mesh, "gw1")
+    mesh.stand_in_of("gw1")
     with mesh["gw1"].frozen():
         for number in range(COUNT):
             writer.say(Publish("slept/1", b"%d" % number, 1, packet_id=number + 2))
