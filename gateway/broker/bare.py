@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from gateway.broker.connecting import begin_to_keep, new_session, part_with, rest
 from gateway.broker.keeping import keep_subscription
 from gateway.broker.parcel import Packer, Place, Unpacker, read_label
-from gateway.broker.passage import Passage, Wish, new_token
+from gateway.broker.passage import HERE, Passage, Wish, new_token, without_had
 from gateway.broker.registry import UNKNOWN_HALF, Entry, Registry
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
@@ -42,7 +42,7 @@ def begin_without(broker: BrokerState, registry: Registry, wish: Wish, entry: En
         route_to(broker, session, subscription)
     announce(broker, session, entry.owner)
     if old is not None:
-        absorb(broker, old, session, None)
+        absorb(broker, old, session)
 
 
 def announce(
@@ -76,12 +76,16 @@ def set_aside(broker: BrokerState, client_id: str) -> Session | None:
     return old
 
 
-def absorb(broker: BrokerState, old: Session, session: Session, ticket: Ticket | None) -> None:
+def absorb(broker: BrokerState, old: Session, session: Session) -> None:
     """What waits in an older epoch of a session, left here, is added to the one that is served, behind
-    the queue that comes from elsewhere, if one does."""
+    the queue that comes from elsewhere, if one does. Some of it may have come back with that (`had`)."""
     if old.line == session.line:
-        packer, unpacker = Packer(broker, old), Unpacker(broker, session, Place.BEHIND)
-        wait = ticket or Ticket(lambda: None)
+        own = HERE if broker.registry is None else broker.registry.gateway
+        known = next((each for each in session.had if each[0] == own), (own, 0, False))
+        session.had = without_had(session.had, own)
+        packer = Packer(broker, old, *known[1:])
+        unpacker = Unpacker(broker, session, Place.BEHIND)
+        wait = Ticket(lambda: None)
         unpacker.widen(read_label(packer.label(), broker.journal), wait)
         while not packer.is_done():
             unpacker.add(packer.piece(), wait)

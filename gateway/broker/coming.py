@@ -348,7 +348,9 @@ class Comings:
         coming.unpacker.route()
         old = broker.aside.pop(client_id, None)
         if old is not None:
-            absorb(broker, old, session, None)
+            absorb(broker, old, session)
+        elif not self.leftovers.is_going(client_id):
+            session.had = without_had(session.had, self.registry.gateway)
         broker.changed(client_id)
         self.absent.drop(client_id)
         announce(broker, session, coming.source, coming.token, coming.owner, coming.streams)
@@ -718,15 +720,16 @@ class Comings:
         for coming in list(self._coming.values()):
             if coming.source == gateway:
                 self._give_up(coming)
-        self._unbar(gateway)
+        self._unbar(gateway, gone=True)
 
-    def _unbar(self, gateway: str) -> None:
-        """What it said before is over: of sessions that are here it may speak."""
+    def _unbar(self, gateway: str, gone: bool = False) -> None:
+        """What it said before is over: of sessions that are here it may speak, but for those that come;
+        one that is `gone` says nothing more of any."""
         for session in list(self.broker.sessions.values()):
             passage = session.passage
             if passage is None or not isinstance(passage.barred, set):
                 continue
-            if session.client_id not in self._coming and passage.own:
+            if (gone or session.client_id not in self._coming) and passage.own:
                 passage.barred.discard(gateway)
                 self._perhaps_arrived(session)
 

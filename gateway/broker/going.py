@@ -331,7 +331,7 @@ class Goings:
         here = self.broker.sessions.get(client_id)
         if here is not session:  # it was left here, and the session has come back meanwhile
             if here is not None and here.number:
-                absorb(self.broker, session, here, None)
+                absorb(self.broker, session, here)
             else:
                 part_with(self.broker, session)
             return

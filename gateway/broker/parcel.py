@@ -42,7 +42,7 @@ from gateway.broker.living import (
     stored_of,
     waiting_for,
 )
-from gateway.broker.passage import Passage, without_had
+from gateway.broker.passage import Passage, known_of
 from gateway.broker.records import Enqueued, Record, Rewrite, Target
 from gateway.broker.replay import replay_again
 from gateway.broker.rewriting import Living, Rewriting
@@ -114,7 +114,7 @@ class Packer:
             session.line,
             NOTHING_OWED,
             session.halves,
-            session.had,
+            known_of(session.had, session.passage),
         )
         away_ms = self._journal.mesh_ms(broker.away.get(session.client_id))
         row = SessionRow(session.client_id, session.expiry_s, away_ms, None, *about)
@@ -214,8 +214,7 @@ class Unpacker:
         self._session = session
         session.number, session.epoch, session.line = journal.number(), row.epoch + 1, row.line
         session.halves, session.passage = row.halves, passage
-        if broker.registry is not None:
-            session.had = without_had(row.had, broker.registry.gateway)
+        session.had = row.had
         count = label.waiting + NUMBERS_SPARE
         self._next = journal.numbers(count)
         self._end = self._next + count

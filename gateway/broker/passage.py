@@ -30,6 +30,15 @@ def with_had(had: Had, gateway: str, number: int, whole: bool) -> Had:
     return (*without_had(had, gateway), (gateway, number, whole))[-HAD_MAX:]
 
 
+def known_of(had: Had, passage: "Passage | None") -> Had:
+    """The same, with what is known of a gateway that may have more of the queue: what it has itself is
+    new behind that."""
+    if passage is None or passage.copy or passage.owed[1] <= 0:
+        return had
+    gateway, number = passage.owed
+    return had if any(each[0] == gateway for each in had) else with_had(had, gateway, number, False)
+
+
 def without_had(had: Had, gateway: str) -> Had:
     """That gateway has nothing any more."""
     return tuple(each for each in had if each[0] != gateway)

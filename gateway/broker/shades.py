@@ -32,7 +32,7 @@ from gateway.broker.routes import Routes
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
 from gateway.broker.unfinished import Unfinished
-from gateway.moves import Claim, Ended, Forgotten, Kept, Move, Parcel, Refused
+from gateway.moves import Claim, Ended, Kept, Move, Parcel, Refused
 from gateway.tickets import Ticket
 
 Streams = tuple[tuple[str, str, int], ...]
@@ -240,7 +240,6 @@ class Shades:
         if giving.shade.broker is not None:
             giving.shade.broker.sessions.pop(answer.client_id, None)
         self._broker.vitals.sessions_went += 1
-        self._tell(gateway, Forgotten(answer.client_id, answer.token))
 
     def abandoned(self, gateway: str, client_id: str, token: int) -> None:
         """The other side gives up: what it had of it is nothing."""

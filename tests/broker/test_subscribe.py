@@ -1,6 +1,6 @@
 """SUBSCRIBE, UNSUBSCRIBE and retained messages (sections 3.3.1.3, 3.8 to 3.11, 4.7)."""
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -43,9 +43,9 @@ def test_the_largest_subscribe_does_not_stop_the_others() -> None:
     client = World().connected("c")
     for first in ("a", "$share/g/a"):
         filters = [Subscription(f"{first}/{number}", 1) for number in range(4_000)]
-        begin = perf_counter()
+        begin = process_time()
         client.send(Subscribe(1, tuple(filters)))
-        assert perf_counter() - begin < 1.0  # it takes 0.1, and took seconds
+        assert process_time() - begin < 1.0  # it takes 0.1, and took seconds
         assert len(client.take()) == 1
 
 

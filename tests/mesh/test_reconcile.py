@@ -162,3 +162,32 @@ def test_the_answer_within_the_same_millisecond_wins() -> None:
     b.node.broker.publish("t", b"answer", 0, True, room.now)
     room.settle()
     assert contents(a) == contents(b) == {"t": b"answer"}
+
+
+def test_a_retained_message_is_stored_and_shown_where_somebody_listens_in_one_step() -> None:
+    room = Room()
+    a, b, c = room.linked("a", "b", "c")
+    reader = b.client("reader")
+    reader.subscribe("t")
+    room.settle()
+    reader.got()
+    a.client("writer").publish("t", b"v1", retain=True)
+    room.settle()
+    assert reader.payloads() == [b"v1"]
+    assert all(gate.node.broker.retained.get("t") is not None for gate in (a, b, c))
+
+
+def test_what_is_set_later_is_newer_though_its_gateway_counts_from_far_behind() -> None:
+    """By heartbeats while they are linked, and with the first word of a link."""
+    for relinked in (False, True):
+        room = Room()
+        a, b = room.linked("a", "b")
+        if relinked:
+            room.lines[0].cut()
+        a.mesh.state.clock.seen(10**9, room.now)
+        if relinked:
+            room.line(a, b)
+            room.settle()
+        else:
+            room.wait(0.6)
+        assert b.mesh.state.clock.stamp(room.now) > a.mesh.state.clock.stamp(room.now - 0.1)

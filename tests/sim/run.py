@@ -13,6 +13,7 @@ from tests.sim.checks import (
     retained,
     serving,
     shared,
+    single,
     wills,
 )
 from tests.sim.scenario import Scenario
@@ -66,6 +67,7 @@ def run(
             *history.not_copied,
             *history.no_road,
             *bounded.check(scenario.boxes),
+            *single.check(scenario.boxes),
         ]
         scenario.bury()
         problems += wills.check(history)
