@@ -4,7 +4,7 @@ python -m tests.sim --seeds 1000        many; those that fail, and what is wrong
 import argparse
 import sys
 
-from tests.sim.run import run
+from tests.sim.run import Kind, run
 
 SHOWN = 20  # problems of one seed
 PROGRESS = 50  # seeds from one sign of life to the next
@@ -20,13 +20,16 @@ def main() -> int:
     parser.add_argument("--calm", action="store_true", help="nothing goes wrong")
     parser.add_argument("--loss", action="store_true", help="nothing but a disk that is destroyed")
     options = parser.parse_args()
+    kind = Kind.LOSS if options.loss else Kind.CALM if options.calm else Kind.MEMORY
+    if options.disks and kind is Kind.MEMORY:
+        kind = Kind.DISKS
     if options.seed is not None:
-        outcome = run(options.seed, options.disks, options.calm, options.loss)
+        outcome = run(options.seed, kind)
         print("\n".join([*outcome.trace, *outcome.problems]))
         return bool(outcome.problems)
     failed = deliveries = 0
     for seed in range(options.first, options.first + options.seeds):
-        outcome = run(seed, options.disks, options.calm, options.loss)
+        outcome = run(seed, kind)
         deliveries += outcome.deliveries
         if outcome.problems:
             failed += 1

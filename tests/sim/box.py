@@ -87,6 +87,8 @@ class Box:
         self.peers = peers
         self.boxes: dict[str, Box] = {}  # whom it can dial, by address
         self.node: Node | None = None
+        self.nonce = ""  # of what runs here, or ran last
+        self.starts = 0
         self.asleep = False
         self.doomed = False  # it loses its power in the middle of its next commit
         self.on_fall: Callable[[], None] = lambda: None
@@ -117,7 +119,8 @@ class Box:
         self._generation += 1
         self._offset = self.world.random.uniform(1.0, 1_000_000.0)
         self.disk.boot += 1
-        nonce = f"{self.world.random.getrandbits(64):016x}"
+        self.starts += 1
+        self.nonce = nonce = f"{self.world.random.getrandbits(64):016x}"
         identity = Identity(
             *(self.gateway, self.name, self.disk.store, self.disk.boot, nonce, "sim", self.name),
             1883,
@@ -478,6 +481,4 @@ def _knows(box: Box, keeper: Box) -> bool:
     """Whether what it speaks with is what runs there now: a power cut is noticed within seconds."""
     assert box.node is not None and box.node.mesh is not None
     hello = box.node.mesh.state.peers[keeper.gateway].hello
-    if hello is None or keeper.node is None or keeper.node.mesh is None:
-        return False
-    return hello.nonce == keeper.node.mesh.state.identity.nonce
+    return hello is not None and keeper.node is not None and hello.nonce == keeper.nonce

@@ -20,6 +20,7 @@ class Faults:
         """`torn`: links break, too, and gateways sleep."""
         self._world, self._network, self._boxes = world, network, boxes
         self._lost = 0
+        self.on_tear: Callable[[], None] = lambda: None
         self.before_loss: Callable[[], None] = lambda: None
         self.on_loss: Callable[[Box], None] = lambda box: None
         self._kinds: list[Callable[[], End]] = [self._killed, self._power_lost]
@@ -31,6 +32,7 @@ class Faults:
             self._links_break,
             self._slow,
         ]
+        self._tearing = tearing
         if torn:
             self._kinds += tearing
         if any(box.disk.card for box in boxes):
@@ -43,7 +45,10 @@ class Faults:
 
     def begin(self) -> End:
         """One of them."""
-        return self._world.random.choice(self._kinds)()
+        kind = self._world.random.choice(self._kinds)
+        if kind in self._tearing:
+            self.on_tear()
+        return kind()
 
     def _running(self) -> Box | None:
         running = [box for box in self._boxes if box.serving]

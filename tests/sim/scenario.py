@@ -15,14 +15,14 @@ Must not know what is checked.
 
 from collections.abc import Callable
 
-from gateway.mesh.life import Life
 from tests.broker.kept import Card
 from tests.sim.box import Box, says_two
 from tests.sim.client import Client
 from tests.sim.faults import Faults
-from tests.sim.history import Awake, Granted, History, Session
+from tests.sim.history import Granted, History, Session
 from tests.sim.keeper import Keeper
 from tests.sim.network import Network
+from tests.sim.watcher import PERIOD_S, Watcher
 from tests.sim.world import World
 
 CALM_S = 4.0
@@ -33,8 +33,8 @@ QUIET_S = 7.0  # with peace 10 s for wills of a gateway that began anew, and the
 LOSS_AFTER_S = 12.0  # of calm: copies are whole, and messages wait
 BURIAL_S = 12.0  # dead after 3 s, 5 s for clients to be elsewhere, and the way
 SIZES = (2, 3, 3, 5)
-PERIOD_S = 0.1  # between two looks at the whole
 READS = 0.3  # share of the writes of copies before which each copy is looked into
+SINGLE = 0.1  # share of a publisher's steps in which it sets or deletes a topic of its own
 ASKED_MAX = 12  # subscriptions of one session
 GIVES_UP_S = 3.0  # a client whose gateway lost its power
 
@@ -72,8 +72,9 @@ class Scenario:
         self.publishers: list[Client] = []
         self._home: dict[str, Box] = {}
         self._topics: dict[str, list[str]] = {}
-        self.history.torn = self.world.random.random() < 0.75
-        self._faults = Faults(self.world, self.network, self.boxes, self.history.torn)
+        self._single: dict[str, list[str]] = {}  # topics that a publisher has set once
+        torn = self.world.random.random() < 0.75
+        self._faults = Faults(self.world, self.network, self.boxes, torn)
         self.on_look: Callable[[], None] = lambda: None  # now and then, and before a disk is lost
         self._faults.before_loss = lambda: self.on_look()
         self._faults.on_loss = self._lost
@@ -81,8 +82,10 @@ class Scenario:
             box.before_copy = self._perhaps_look
         self._going: list[Callable[[], None]] = []
         self._working = True
-        self._asked = 0
-        self._calm_since: float | None = None
+        self._asked = self._singles = 0
+        about = (self.world, self.network, self.history, self.boxes)
+        self.watcher = Watcher(*about, lambda: not self._going and not self.network.slow_s)
+        self._faults.on_tear = self.watcher.tear
         self.keepers: list[Keeper] = []
         for box in self.boxes:
             self._people(box)
@@ -94,7 +97,7 @@ class Scenario:
         world = self.world
         for box in self.boxes:
             world.after(world.random.uniform(0.0, 1.0), box.start)
-        world.after(0.0, self._watch)
+        world.after(0.0, self.watcher.begin)
         for client in (*self.subscribers, *self.publishers):
             self._live(client)
         for keeper in self.keepers:
@@ -111,20 +114,20 @@ class Scenario:
             end()
         self._going = []
         healed_at = world.now
-        while self._calm_since is None and world.now < healed_at + SETTLE_S:
+        while not self.watcher.is_calm() and world.now < healed_at + SETTLE_S:
             world.run(world.now + PERIOD_S)
-        self.history.settled_at = world.now if self._calm_since is not None else float("inf")
+        self.history.settled_at = world.now if self.watcher.is_calm() else float("inf")
         world.run(world.now + PEACE_S)
         self._working = False
         world.run(world.now + QUIET_S)
-        self._end_calm()
+        self.watcher.end_calm()
         self.history.ended_at = world.now
         return self.history
 
     def bury(self) -> None:
         """One gateway dies for good, of several that are all linked."""
         alive = [box for box in self.boxes if box.serving]
-        if len(alive) < 2 or not self.settled():
+        if len(alive) < 2 or not self.watcher.settled():
             return
         box = self.world.random.choice(alive)
         self.history.buried_at = self.world.now
@@ -193,7 +196,7 @@ class Scenario:
     def _disturb(self) -> None:
         """Begins a fault; it ends by itself, or with the rest."""
         world = self.world
-        self._end_calm()
+        self.watcher.end_calm()
         end = self._faults.begin()
         self._going.append(end)
         self._rescue_clients()
@@ -270,6 +273,7 @@ class Scenario:
 
     def _publisher_step(self, client: Client) -> None:
         random = self.world.random
+        self._set_or_delete_one(client)
         for _ in range(random.choice((1, 1, 1, 4))):
             topic = random.choice(self._topics[client.name])
             retain = topic.startswith("kept")
@@ -278,16 +282,18 @@ class Scenario:
         if client.name not in self._home and random.random() < 0.02:
             client.leave()
 
-    def _watch(self) -> None:
-        """Notes when all is well, and who is awake."""
-        if self.settled() and not self._going and not self.network.slow_s:
-            if self._calm_since is None:
-                self._calm_since = self.world.now
+    def _set_or_delete_one(self, client: Client) -> None:
+        """A retained message that stays, or is deleted: no newer one hides what became of it."""
+        random, single = self.world.random, self._single.setdefault(client.name, [])
+        if not client.connected or random.random() > SINGLE:
+            return
+        if single and random.random() < 0.5:
+            topic = single.pop(random.randrange(len(single)))
+            client.publish(topic, random.choice((1, 2)), True, delete=True)
         else:
-            self._end_calm()
-        for box in self.boxes:
-            self._note_awake(box)
-        self.world.after(PERIOD_S, self._watch)
+            self._singles += 1
+            single.append(f"kept/once/{self._singles}")
+            client.publish(single[-1], random.choice((1, 2)), True)
 
     def _perhaps_look(self) -> None:
         if self.world.random.random() < READS:
@@ -312,7 +318,7 @@ class Scenario:
         self.world.run(self.world.now + 1.0)
         if box.node is None or not box.node.mesh.copier.two_copies:  # type: ignore[union-attr]
             return
-        self._end_calm()
+        self.watcher.end_calm()
         self.history.copied_until = self.world.now
         end = self._faults.destroy(box)
         self._rescue_clients()
@@ -320,39 +326,12 @@ class Scenario:
 
     def _lost(self, box: Box) -> None:
         """The disk is gone, and with it its sessions, unless their clients go to others at once."""
-        self.history.disks_lost[box.name] = None
+        self.history.disks_lost[box.name] = self.world.now
         for keeper in self.keepers:
             if keeper.box is box and self._with_loss and keeper.doors:
                 keeper.go_elsewhere()
             elif keeper.box is box:
                 keeper.begin_anew()
-
-    def _note_awake(self, box: Box) -> None:
-        latest = next((a for a in reversed(self.history.awake) if a.box == box.name), None)
-        open_ = latest is not None and latest.end == float("inf")
-        if box.serving and not open_:
-            self.history.awake.append(Awake(box.name, self.world.now))
-        elif not box.serving and open_:
-            assert latest is not None
-            latest.end = self.world.now
-
-    def _end_calm(self) -> None:
-        if self._calm_since is not None:
-            self.history.calm.append((self._calm_since, self.world.now))
-            self._calm_since = None
-
-    def settled(self) -> bool:
-        """Whether every gateway is linked with every other, and synced."""
-        for box in self.boxes:
-            if box.node is None or not box.serving or box.node.mesh is None:
-                return False
-            state = box.node.mesh.state
-            peers = list(state.peers.values())
-            if len(peers) != len(self.boxes) - 1 or state.holding:
-                return False
-            if not all(peer.synced and peer.life is Life.ALIVE for peer in peers):
-                return False
-        return True
 
 
 def _leave(keeper: Keeper, connection: int) -> None:

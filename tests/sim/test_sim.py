@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.sim.run import run
+from tests.sim.run import Kind, run
 
 SEEDS = 8
 SEEDS_WITH_DISKS = 2
@@ -25,7 +25,7 @@ def test_what_is_promised_holds_whatever_goes_wrong(seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, SEEDS_WITH_DISKS + 1))
 def test_what_is_kept_on_disk_is_delivered_whatever_goes_wrong(seed: int) -> None:
-    outcome = run(seed, disks=True)
+    outcome = run(seed, Kind.DISKS)
     assert outcome.deliveries > 500, "a run in which nothing happens proves nothing"
     assert not outcome.problems, "\n".join([f"replay: {outcome.replay()}", *outcome.problems])
 
@@ -33,7 +33,7 @@ def test_what_is_kept_on_disk_is_delivered_whatever_goes_wrong(seed: int) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, SEEDS_IN_CALM + 1))
 def test_sessions_that_roam_lose_nothing_double_nothing_and_keep_the_order(seed: int) -> None:
-    outcome = run(seed, disks=True, calm=True)
+    outcome = run(seed, Kind.CALM)
     assert outcome.deliveries > 500, "a run in which nothing happens proves nothing"
     assert not outcome.problems, "\n".join([f"replay: {outcome.replay()}", *outcome.problems])
 
@@ -41,7 +41,7 @@ def test_sessions_that_roam_lose_nothing_double_nothing_and_keep_the_order(seed:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, SEEDS_WITH_A_LOSS + 1))
 def test_sessions_that_roam_survive_a_disk_that_is_destroyed(seed: int) -> None:
-    outcome = run(seed, disks=True, loss=True)
+    outcome = run(seed, Kind.LOSS)
     assert outcome.deliveries > 500, "a run in which nothing happens proves nothing"
     assert not outcome.problems, "\n".join([f"replay: {outcome.replay()}", *outcome.problems])
 

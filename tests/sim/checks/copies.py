@@ -10,6 +10,7 @@ from tests.broker.copied import restored
 from tests.sim.box import Box, says_two
 from tests.sim.checks.kept import promised
 from tests.sim.history import History, Kept
+from tests.sim.moves import Moves
 
 
 def look(history: History, boxes: list[Box], now: float) -> None:
@@ -36,6 +37,7 @@ def _missing(history: History, kept: Kept, session: dict[str, Any] | None, now: 
     if session is None:
         needed = any(granted.granted_at <= now for granted in kept.granted)
         return [f"{kept.client} is not in the copy at {now:.4f}"] if needed else []
+    moves = Moves(history, kept)
     there = {message[0][2].decode() for message in session["waiting"]}
     there |= {each[0][2].decode() for each in session["inflight"].values() if each is not None}
     got = {delivery.ident: None for delivery in kept.deliveries}
@@ -47,5 +49,5 @@ def _missing(history: History, kept: Kept, session: dict[str, Any] | None, now: 
         and each.ident
         and each.ident not in got
         and each.ident not in there
-        and promised(history, kept, each)
+        and promised(history, kept, each, moves)
     ]

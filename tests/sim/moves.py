@@ -1,0 +1,97 @@
+"""What is promised of a session that moves depends on what its gateways could know of each other.
+
+A move is smooth when whoever may have the session was joined with the gateway where the client came, and
+their disks were in order. Any other move is rough: the session may have gone on with less than it had,
+and until all gateways are linked again, and a little longer, it may be at two of them. Must not know
+checkers.
+"""
+
+from dataclasses import dataclass
+
+from tests.sim.history import NEVER, History, Kept, Visit
+
+MARGIN_S = 0.2  # two looks of the watcher
+ANSWER_S = 2.0  # a gateway goes on to fetch a session though its client has left
+STREAMED_S = 3.0  # behind CONNACK, until the rest of a queue is there
+MERGED_S = 4.0  # once all are linked: what is left over is offered each second, and comes
+
+
+@dataclass(frozen=True, slots=True)
+class Rough:
+    """A move after which the session may be at two gateways, from `begin` on. What is sent until
+    `healed` may come from both, but for what was delivered before `since`. `bare`: the client may have
+    been served with less than there was."""
+
+    begin: float
+    healed: float
+    since: float
+    bare: bool
+    answered: bool
+
+
+class Moves:
+    """Of one session."""
+
+    def __init__(self, history: History, kept: Kept) -> None:
+        self._history = history
+        self._kept = kept
+        visits = () if kept.box else kept.visits
+        self._rough = [r for visit in visits if (r := self._look_at(visit)) is not None]
+
+    def homes(self, begin: float, end: float) -> list[str]:
+        """Where the session may have been in this time; the last one that answered comes first."""
+        if self._kept.box:
+            return [self._kept.box]
+        answered = [v for v in self._kept.visits if v.answered_at <= begin]
+        since = answered[-1].sent_at if answered else float("-inf")
+        visits = [v for v in self._kept.visits if since <= v.sent_at <= end]
+        return list(dict.fromkeys(visit.box for visit in visits))
+
+    def may_come_again(self, sent_at: float, before: float, again: float) -> bool:
+        """Whether what came at `before` may come again then."""
+        return any(
+            rough.bare
+            and rough.since <= before
+            and rough.begin <= again
+            and sent_at <= rough.healed
+            for rough in self._rough
+        )
+
+    def may_come_late(self, sent_at: float, at: float) -> bool:
+        """Whether what comes then may come behind what was sent later."""
+        return any(rough.begin <= at and sent_at <= rough.healed for rough in self._rough)
+
+    def may_begin_anew(self, until: float) -> bool:
+        """Whether the client went on twice without all that there was of its session."""
+        return sum(rough.bare and rough.begin <= until for rough in self._rough) >= 2
+
+    def may_have_begun_anew(self) -> bool:
+        """Whether it may have done so and not heard of it."""
+        unheard = [each.begin for each in self._rough if each.bare and not each.answered]
+        return any(self.may_begin_anew(begin) for begin in unheard)
+
+    def may_be_lost(self, box: str, sent_at: float, lost_at: float) -> bool:
+        """Whether what was sent then may have been on the disk of this box alone when that was lost."""
+        if sent_at > lost_at:
+            return False
+        apart = any(each.begin <= lost_at <= each.healed for each in self._rough)
+        return apart or box in self.homes(lost_at - STREAMED_S, lost_at)
+
+    def _look_at(self, visit: Visit) -> Rough | None:
+        places = list(dict.fromkeys([*self.homes(visit.sent_at, visit.sent_at), visit.box]))
+        begin, end = visit.sent_at, min(visit.answered_at, visit.over_at + ANSWER_S)
+        bare = not self._is_smooth(places, begin - MARGIN_S, end + MARGIN_S)
+        if not bare and self._is_smooth(places, begin, end + STREAMED_S):
+            return None
+        history = self._history
+        healed = history.healed_at(end) + MERGED_S
+        since = min(history.two_copies_at(box, begin) for box in places)
+        return Rough(begin, healed, since, bare, visit.answered_at < NEVER)
+
+    def _is_smooth(self, places: list[str], begin: float, end: float) -> bool:
+        history = self._history
+        end = min(end, history.ended_at)
+        if len(places) == 1:
+            return True
+        well = all(history.was_well(box, begin, end) for box in places)
+        return well and history.all_joined(places, begin, end)
