@@ -91,6 +91,7 @@ class Box:
         self.starts = 0
         self.asleep = False
         self.doomed = False  # it loses its power in the middle of its next commit
+        self.on_start: Callable[[], None] = lambda: None
         self.on_fall: Callable[[], None] = lambda: None
         self.before_copy: Callable[[], None] = lambda: (
             None
@@ -120,6 +121,7 @@ class Box:
         self._offset = self.world.random.uniform(1.0, 1_000_000.0)
         self.disk.boot += 1
         self.starts += 1
+        self.on_start()
         self.nonce = nonce = f"{self.world.random.getrandbits(64):016x}"
         identity = Identity(
             *(self.gateway, self.name, self.disk.store, self.disk.boot, nonce, "sim", self.name),

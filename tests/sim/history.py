@@ -147,6 +147,10 @@ class History:
     awake: list[Awake] = field(default_factory=list)
     calm: list[tuple[float, float]] = field(default_factory=list)
     joined: dict[tuple[str, str], list[Stretch]] = field(default_factory=dict)  # two boxes
+    near: dict[tuple[str, str], list[Stretch]] = field(
+        default_factory=dict
+    )  # both run, nothing is cut
+    starts: dict[str, list[float]] = field(default_factory=dict)  # of each box
     well: dict[str, list[Stretch]] = field(default_factory=dict)  # boxes that run, and their disks
     two_copies: dict[str, list[Stretch]] = field(default_factory=dict)  # `what` has the second
     tears: list[Stretch] = field(default_factory=list)  # when some did not hear others, or slept
@@ -179,8 +183,11 @@ class History:
 
     def were_joined(self, one: str, other: str, begin: float, end: float) -> bool:
         """Whether two boxes were linked all the time, nothing being cut; a box is joined with itself."""
-        pair = (min(one, other), max(one, other))
-        return one == other or _holds(self.joined.get(pair, ()), begin, end)
+        return one == other or _holds(self.joined.get(_pair(one, other), ()), begin, end)
+
+    def were_near(self, one: str, other: str, begin: float, end: float) -> bool:
+        """Whether both ran all the time, and nothing was cut between them."""
+        return one == other or _holds(self.near.get(_pair(one, other), ()), begin, end)
 
     def all_joined(self, boxes: Sequence[str], begin: float, end: float) -> bool:
         """Whether each of them was joined with each."""
@@ -208,6 +215,10 @@ class History:
         return any(
             each.box == box and each.begin <= since and each.end == NEVER for each in self.awake
         )
+
+
+def _pair(one: str, other: str) -> tuple[str, str]:
+    return min(one, other), max(one, other)
 
 
 def _holds(stretches: Sequence[Stretch], begin: float, end: float) -> bool:

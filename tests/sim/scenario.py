@@ -14,6 +14,7 @@ Must not know what is checked.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from tests.broker.kept import Card
 from tests.sim.box import Box, says_two
@@ -68,6 +69,7 @@ class Scenario:
         for box in self.boxes:
             box.boxes = {other.name: other for other in self.boxes}
             box.on_fall = self._rescue_clients
+            box.on_start = partial(self._note_start, box)
         self.subscribers: list[Client] = []
         self.publishers: list[Client] = []
         self._home: dict[str, Box] = {}
@@ -323,6 +325,9 @@ class Scenario:
         end = self._faults.destroy(box)
         self._rescue_clients()
         self.world.after(self.world.random.choice((0.3, 2.0, 8.0)), end)
+
+    def _note_start(self, box: Box) -> None:
+        self.history.starts.setdefault(box.name, []).append(self.world.now)
 
     def _lost(self, box: Box) -> None:
         """The disk is gone, and with it its sessions, unless their clients go to others at once."""

@@ -84,9 +84,11 @@ class Watcher:
             two = self._history.two_copies.setdefault(box.name, [])
             self._note(("two", box.name, keeper), bool(keeper), two, keeper)
         for one, other in combinations(self._boxes, 2):
-            joined = self._are_joined(one, other)
+            near, pair = self._are_near(one, other), (one.name, other.name)
+            joined = near and _knows(one, other) and _knows(other, one)
             key = (one.name, one.starts, other.name, other.starts)
-            self._note(key, joined, self._history.joined.setdefault((one.name, other.name), []))
+            self._note(("near", *key), near, self._history.near.setdefault(pair, []))
+            self._note(("joined", *key), joined, self._history.joined.setdefault(pair, []))
         if self.is_calm() and self._tear is not None:
             self._tear.end = self._world.now
             self._tear = None
@@ -102,13 +104,10 @@ class Watcher:
         else:
             stretch.end = self._world.now
 
-    def _are_joined(self, one: Box, other: Box) -> bool:
-        if not (one.serving and other.serving):
-            return False
+    def _are_near(self, one: Box, other: Box) -> bool:
         cut = self._network.is_cut
-        if cut(one.name, other.name) or cut(other.name, one.name):
-            return False
-        return _knows(one, other) and _knows(other, one)
+        apart = cut(one.name, other.name) or cut(other.name, one.name)
+        return one.serving and other.serving and not apart
 
     def _note_awake(self, box: Box) -> None:
         awake = self._history.awake

@@ -1,7 +1,7 @@
 """G1 with two copies: while the status says so, what was acknowledged for a session that is kept is in
 the copy at the stand-in, until the client has it. Asked while it runs, for each copy is read back.
 
-What came from another gateway is safe here when it was calm, as it is for the own disk.
+What came from another gateway is safe here when the two were joined until it was acknowledged.
 """
 
 from typing import Any
@@ -45,7 +45,7 @@ def _missing(history: History, kept: Kept, session: dict[str, Any] | None, now: 
         f"{kept.client} at {kept.box} has {each.ident} (QoS {each.qos}) not in its copy at {now:.4f}"
         for each in history.publications
         if each.acked_at <= now
-        and each.box == kept.box
+        and history.were_joined(each.box, kept.box, each.sent_at, each.acked_at)
         and each.ident
         and each.ident not in got
         and each.ident not in there
