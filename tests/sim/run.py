@@ -14,8 +14,10 @@ from tests.sim.checks import (
     retained,
     serving,
     shared,
+    standins,
     wills,
 )
+from tests.sim.history import NEVER
 from tests.sim.scenario import Scenario
 
 
@@ -71,6 +73,8 @@ def run(seed: int, kind: Kind = Kind.MEMORY) -> Outcome:
         }
         scenario.bury()
         found["wills"] = wills.check(history)
+        if history.buried_at < NEVER:
+            found["standins"] = standins.check(boxes)
     except Exception:  # whatever escapes a node is a find
         found = {"escaped": traceback.format_exc().splitlines()}
     deliveries = sum(len(each.deliveries) for each in (*history.sessions, *history.kept))
