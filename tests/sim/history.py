@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 NEVER = float("inf")
+LOOK_S = 0.25  # two looks at the whole, and a little
 
 
 @dataclass
@@ -196,6 +197,18 @@ class History:
     def was_well(self, box: str, begin: float, end: float) -> bool:
         """Whether it ran all the time, with its disk in order."""
         return _holds(self.well.get(box, ()), begin, end)
+
+    def copy_of(self, box: str, begin: float, end: float) -> str:
+        """Who had the second copy of everything of a box that is gone, as of when it fell, and until
+        then had it; empty: nobody, or it is not gone."""
+        lost_at = self.disks_lost.get(box, NEVER)
+        awake = [each for each in self.awake if each.box == box and each.begin <= end]
+        fell_at = lost_at if lost_at <= begin else awake[-1].end if awake else NEVER
+        said = [each for each in self.two_copies.get(box, ()) if each.begin <= fell_at]
+        if fell_at > begin or not said or said[-1].end < fell_at - LOOK_S:
+            return ""
+        keeper = said[-1].what
+        return keeper if self.was_well(keeper, said[-1].end, end) else ""
 
     def two_copies_at(self, box: str, at: float) -> float:
         """When it last said so, until then."""

@@ -73,8 +73,9 @@ class Keeper:
 
     def begin_anew(self) -> None:
         """Its gateway has lost its session."""
-        self.kept.ended_at = self._world.now
-        self.kept = Kept(self.name, "" if self.doors else self.box.name)
+        before = self.kept
+        before.ended_at = self._world.now
+        self.kept = Kept(self.name, before.box, before.connections, visits=list(before.visits))
         self._history.kept.append(self.kept)
         self._known = False
         self._held.clear()

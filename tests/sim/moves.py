@@ -1,9 +1,9 @@
 """What is promised of a session that moves depends on what its gateways could know of each other.
 
-A move is smooth when whoever may have the session was joined with the gateway where the client came, and
-their disks were in order. Any other move is rough: the session may have gone on with less than it had,
-and until all gateways are linked again, and a little longer, it may be at two of them. Must not know
-checkers.
+A move is smooth when whoever may have the session was joined with the gateway where the client came,
+and their disks were in order; or, if one was gone, whoever had the second copy of all that it had. Any
+other move is rough: the session may have gone on with less than it had, and until all gateways are
+linked again, and a little longer, it may be at two of them. Must not know checkers.
 """
 
 from dataclasses import dataclass
@@ -42,10 +42,13 @@ class Moves:
         """Where the session may have been in this time; the last one that answered comes first."""
         if self._kept.box:
             return [self._kept.box]
-        answered = [v for v in self._kept.visits if v.answered_at <= begin]
+        return list(dict.fromkeys(visit.box for visit in self._served(begin, end)))
+
+    def _served(self, begin: float, end: float) -> list[Visit]:
+        """The visit that was the last to be answered, and what came behind it."""
+        answered = [each for each in self._kept.visits if each.answered_at <= begin]
         since = answered[-1].sent_at if answered else float("-inf")
-        visits = [v for v in self._kept.visits if since <= v.sent_at <= end]
-        return list(dict.fromkeys(visit.box for visit in visits))
+        return [each for each in self._kept.visits if since <= each.sent_at <= end]
 
     def may_come_again(self, sent_at: float, before: float, again: float) -> bool:
         """Whether what came at `before` may come again then."""
@@ -78,19 +81,27 @@ class Moves:
         return apart or box in self.homes(lost_at - STREAMED_S, lost_at)
 
     def _look_at(self, visit: Visit) -> Rough | None:
-        places = list(dict.fromkeys([*self.homes(visit.sent_at, visit.sent_at), visit.box]))
         begin, end = visit.sent_at, min(visit.answered_at, visit.over_at + ANSWER_S)
-        bare = not self._is_smooth(places, begin - MARGIN_S, end + MARGIN_S)
-        if not bare and self._is_smooth(places, begin, end + STREAMED_S):
+        visits = self._served(begin, begin)
+        bare = not self._is_smooth(visits, begin - MARGIN_S, end + MARGIN_S)
+        if not bare and self._is_smooth(visits, begin, end + STREAMED_S):
             return None
         history = self._history
         healed = history.healed_at(end) + MERGED_S
-        since = min(history.two_copies_at(box, begin) for box in places)
+        since = min(history.two_copies_at(each.box, begin) for each in visits)
         return Rough(begin, healed, since, bare, visit.answered_at < NEVER)
 
-    def _is_smooth(self, places: list[str], begin: float, end: float) -> bool:
-        history = self._history
+    def _is_smooth(self, visits: list[Visit], begin: float, end: float) -> bool:
+        """Whether the last one of these was."""
+        history, places = self._history, []
         end = min(end, history.ended_at)
+        for visit in visits:
+            keeper = history.copy_of(visit.box, begin, end)
+            lost = visit.sent_at <= history.disks_lost.get(visit.box, NEVER) <= end
+            if lost and not keeper:
+                return False
+            places.append(keeper or visit.box)
+        places = list(dict.fromkeys(places))
         if len(places) == 1:
             return True
         well = all(history.was_well(box, begin, end) for box in places)
