@@ -6,6 +6,7 @@ The protocol is the one of docs/status-json.md. Another broker has no such socke
 import json
 import socket
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ TIMEOUT_S = 10.0
 SOCKET_S_MAX = 2.0  # it comes a moment after the port
 COPIED_S_MAX = 20.0
 NEVER_WRITTEN = "never written, %"
+WRITTEN = "bytes a message"
+DISKS = "on all disks, bytes a message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,22 @@ def between(before: Account | None, after: Account | None, published: int) -> di
     never = after.never_written - before.never_written
     return {
         NEVER_WRITTEN: 100 * never / published,
-        "bytes a message": (after.written_bytes - before.written_bytes) / published,
+        WRITTEN: (after.written_bytes - before.written_bytes) / published,
         "messages a commit": (published - never) / commits if commits else 0.0,
         "ms a commit": after.commit_ms,
+    }
+
+
+def all_between(
+    before: Sequence[Account | None], after: Sequence[Account | None], published: int
+) -> dict[str, float]:
+    """What `published` messages had several gateways write, by name; empty without accounts."""
+    pairs = zip(before, after, strict=True)
+    accounts = [account for pair in pairs if (account := between(*pair, published))]
+    if not accounts:
+        return {}
+    commits = [each for each in accounts if each["messages a commit"]]
+    return {
+        DISKS: sum(each[WRITTEN] for each in accounts),
+        "ms a commit": max((each["ms a commit"] for each in commits), default=0.0),
     }

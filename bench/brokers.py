@@ -20,12 +20,14 @@ from pathlib import Path
 
 from bench import settings
 from bench.settings import Site
-from bench.wire import BrokerError
+from bench.wire import BrokerError, Connection
 
 START_TIMEOUT_S = 15.0
+READY_TIMEOUT_S = 30.0  # NATS, on a busy machine
 STOP_TIMEOUT_S = 5.0
 POLL_S = 0.001  # a start is measured with it
-ADDRESSES = ("127.0.0.1", "127.0.0.2")
+RETRY_S = 0.1
+ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,14 @@ class Running:
 
     doors: tuple[tuple[str, int], ...]
     pids: tuple[int, ...]
-    control: Path  # the first one's control socket; not there if it is no gateway
+    controls: tuple[Path, ...]  # control sockets; not there if they are no gateways
+    folder: Path  # of all their files
+    link_ports: tuple[int, ...] = ()  # where they listen for each other, but for Mosquitto
+
+    @property
+    def control(self) -> Path:
+        """The first one's."""
+        return self.controls[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +82,7 @@ class Product:
 
     name: str
     command: Callable[[Site], Sequence[str]]
+    ready: Callable[[Running], None] | None = None  # returns when it serves; open ports do not tell
 
     @contextmanager
     def start(self, count: int, cores: Cores, kept_in: Path | None = None) -> Iterator[Running]:
@@ -94,16 +104,31 @@ class Product:
                     os.sched_setaffinity(process.pid, core)
                 processes.append(process)
                 _await_port(self.name, process, site, log)
-            yield Running(
+            running = Running(
                 tuple((site.address, site.port) for site in sites),
                 tuple(process.pid for process in reversed(processes)),
-                sites[0].control,
+                tuple(site.control for site in sites),
+                folder,
+                tuple(site.link_port for site in sites),
             )
+            if self.ready is not None:
+                self.ready(running)
+            yield running
 
 
 def mosquitto_path() -> str | None:
-    """Where Mosquitto's broker is; Debian puts it where not every user's PATH looks."""
-    return shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    """Where Mosquitto's broker is."""
+    return _path_of("mosquitto")
+
+
+def nats_path() -> str | None:
+    """Where the NATS server is."""
+    return _path_of("nats-server")
+
+
+def _path_of(program: str) -> str | None:
+    """Debian puts servers where not every user's PATH looks."""
+    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
 def mosquitto(path: str, config: str = "mosquitto_config") -> Product:
@@ -111,6 +136,30 @@ def mosquitto(path: str, config: str = "mosquitto_config") -> Product:
     return Product(
         "mosquitto", lambda site: (path, "-c", str(settings.mosquitto_files(site)[config]))
     )
+
+
+def nats(path: str) -> Product:
+    """NATS with MQTT on JetStream."""
+    return Product(
+        "nats",
+        lambda site: (path, "-c", str(settings.nats_files(site)["nats_config"])),
+        _await_kept_sessions,
+    )
+
+
+def _await_kept_sessions(running: Running) -> None:
+    """A cluster opens its ports first, and elects who keeps what after that."""
+    until = time.monotonic() + READY_TIMEOUT_S
+    for number, door in enumerate(running.doors):
+        while True:
+            try:
+                Connection(door, f"bench-ready-{number}", kept=True).close()
+            except (BrokerError, OSError) as error:
+                if time.monotonic() > until:
+                    raise BrokerError(f"it did not take a kept session: {error}") from error
+                time.sleep(RETRY_S)
+            else:
+                break
 
 
 def gateway(command: str) -> Product:
@@ -131,16 +180,13 @@ def shovel() -> Product:
 
 
 def _sites(folder: Path, count: int) -> list[Site]:
-    assert count in (1, 2)
-    first, second = (
-        Site(index, folder, address, *(_free_port(address) for _ in range(3)))
-        for index, address in enumerate(ADDRESSES)
-    )
-    if count == 1:
-        return [first]
+    sites = [
+        Site(index, folder, address, _free_port(address), _free_port(address), _free_port(address))
+        for index, address in enumerate(ADDRESSES[:count])
+    ]
     return [
-        dataclasses.replace(first, peer=second),
-        dataclasses.replace(second, peer=first),
+        dataclasses.replace(site, peers=tuple(other for other in sites if other is not site))
+        for site in sites
     ]
 
 

@@ -19,7 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from bench import report
-from bench.brokers import Cores, Product, gateway, mosquitto, mosquitto_path, shovel
+from bench.brokers import (
+    Cores,
+    Product,
+    gateway,
+    mosquitto,
+    mosquitto_path,
+    nats,
+    nats_path,
+    shovel,
+)
 from bench.measure import Round, Timing
 from bench.report import Outcome
 from bench.rows import ROWS, Row
@@ -36,16 +45,22 @@ aim: the least ratio, the most in the unit, or the share of our QoS 1 rate to a 
 ceiling: msg/s of this generator against a peer that only shovels bytes or, where that peer was the
 slower of the two, what the generator's processor time would have been enough for; ? where it is
 not clear that the broker set the pace. others: other processes, all cores; they disturb figures."""
+MISSING = {
+    "mosquitto": "Mosquitto (apt install mosquitto)",
+    "nats": "the NATS server (apt install nats-server)",
+}
 CEILING = Timing(warm_up_s=0.3, seconds=1.0)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status."""
     options = _options(arguments)
-    path = mosquitto_path()
-    if path is None:
-        print("Mosquitto is missing; install it with: apt install mosquitto", file=sys.stderr)
-        return 2
+    rows = _possible(options)
+    rivals = _rivals()
+    for row in rows:
+        if row.rival and row.rival not in rivals:
+            print(f"{MISSING[row.rival]} is missing", file=sys.stderr)
+            return 2
     if not options.broker_command and not GATEWAY.exists():
         print(f"{GATEWAY} is missing; make it with: make .venv/.installed", file=sys.stderr)
         return 2
@@ -57,15 +72,21 @@ def main(arguments: list[str] | None = None) -> int:
     gc.disable()  # nothing here makes circles, and a collection would fall into somebody's round
     # As after an installation, also where the environment forbids Python to do so by itself.
     compileall.compile_dir(GATEWAY_PACKAGE, quiet=2)
-    settings = _settings(options, cores, path)
+    settings = _settings(options, cores, rivals)
     _say_settings(settings)
     timing = Timing(seconds=options.seconds)
-    bench = Bench(options.broker_command, path, cores, options.rounds, timing)
+    bench = Bench(options.broker_command, rivals, cores, options.rounds, timing)
     try:
-        outcomes = [bench.row(row) for row in _possible(options)]
+        outcomes = [bench.row(row) for row in rows]
     except KeyboardInterrupt:
         return 130
     return _finish(outcomes, settings, options.json)
+
+
+def _rivals() -> dict[str, str]:
+    """Where those are that this machine has."""
+    found = {"mosquitto": mosquitto_path(), "nats": nats_path()}
+    return {name: path for name, path in found.items() if path is not None}
 
 
 def _possible(options: argparse.Namespace) -> list[Row]:
@@ -81,10 +102,10 @@ class Bench:
     """Runs rows: ours, theirs, ours, theirs, and once the shovel."""
 
     def __init__(
-        self, command: str, mosquitto: str, cores: Cores, rounds: int, timing: Timing
+        self, command: str, rivals: dict[str, str], cores: Cores, rounds: int, timing: Timing
     ) -> None:
         self._command = command  # of another broker in our place, or nothing
-        self._mosquitto = mosquitto
+        self._rivals = rivals
         self._cores = cores
         self._rounds = rounds
         self._timing = timing
@@ -94,7 +115,7 @@ class Bench:
         outcome = Outcome(row)
         products = [(self._ours(row), outcome.ours)]
         if row.theirs is not None:
-            products.append((mosquitto(self._mosquitto, row.theirs), outcome.theirs))
+            products.append((self._theirs(row.rival, row.theirs), outcome.theirs))
         try:
             if row.is_rate and row.measure is not None:
                 with shovel().start(1, self._cores) as running:
@@ -111,6 +132,10 @@ class Bench:
         if row.disk is not None:
             return gateway(row.disk.command(row.config))
         return gateway(self._command or f"{GATEWAY} --config {{{row.config}}}")
+
+    def _theirs(self, rival: str, config: str) -> Product:
+        path = self._rivals[rival]
+        return nats(path) if rival == "nats" else mosquitto(path, config)
 
     def _round(self, row: Row, product: Product) -> Round:
         try:
@@ -147,13 +172,20 @@ def _finish(outcomes: list[Outcome], settings: dict[str, Any], json_file: Path |
     return 1 if any(outcome.lost for outcome in outcomes) else 0
 
 
-def _settings(options: argparse.Namespace, cores: Cores, path: str) -> dict[str, Any]:
-    answer = subprocess.run([path, "-h"], capture_output=True, text=True, timeout=10, check=False)
-    version = answer.stdout.splitlines()[0] if answer.stdout else "unknown version"
+def _version(rivals: dict[str, str], name: str, option: str) -> str:
+    if name not in rivals:
+        return "not installed"
+    command = [rivals[name], option]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    return answer.stdout.splitlines()[0] if answer.stdout else "unknown version"
+
+
+def _settings(options: argparse.Namespace, cores: Cores, rivals: dict[str, str]) -> dict[str, Any]:
     return {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}",
         "python": platform.python_version(),
-        "mosquitto": version,
+        "mosquitto": _version(rivals, "mosquitto", "-h"),
+        "nats": _version(rivals, "nats", "--version"),
         "mosquitto_settings": MOSQUITTO_SETTINGS.split("\n")[:-1],
         "broker_command": options.broker_command or str(GATEWAY),
         "broker_cores": cores.brokers,
@@ -164,7 +196,8 @@ def _settings(options: argparse.Namespace, cores: Cores, path: str) -> dict[str,
 
 
 def _say_settings(settings: dict[str, Any]) -> None:
-    print(f"{settings['machine']}; Python {settings['python']}; {settings['mosquitto']}")
+    print(f"{settings['machine']}; Python {settings['python']}")
+    print(f"{settings['mosquitto']}; {settings['nats']}")
     print(
         f"cores: brokers {settings['broker_cores']}, generator {settings['generator_core']};"
         f" {settings['rounds']} rounds of {settings['seconds']:g} s, in turn;"
@@ -184,7 +217,7 @@ def _allow_many_files() -> None:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     names = ",".join(row.name for row in ROWS)
     parser = argparse.ArgumentParser(
-        prog="python -m bench", description="gateway against Mosquitto"
+        prog="python -m bench", description="the gateway against Mosquitto and NATS"
     )
     parser.add_argument("--rows", type=_rows, default=ROWS, help=f"some of {names}")
     parser.add_argument("--rounds", type=_rounds, default=3, help="of each broker in each row")

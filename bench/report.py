@@ -11,6 +11,7 @@ from typing import Any
 from bench.measure import Round
 from bench.rows import Row
 
+DEFAULT_RIVAL = "mosquitto"  # in whose table a row stands that is compared with nobody
 SATURATED = 0.9  # a broker that busy is what limits the rate
 HEADROOM_LEAST = 1.25  # a ceiling so close to the rate proves little
 
@@ -26,8 +27,14 @@ class Outcome:
     failure: str = ""  # why the row could not be brought to its end
 
     @property
+    def sides(self) -> list[tuple[str, list[Round]]]:
+        """The rounds of each, by name."""
+        theirs = [(self.row.rival, self.theirs)] if self.row.rival else []
+        return [("gateway", self.ours), *theirs]
+
+    @property
     def ratios(self) -> list[float]:
-        """Ours / Mosquitto's, round by round."""
+        """Ours / theirs, round by round."""
         pairs = zip(self.ours, self.theirs, strict=False)
         return [ours.value / theirs.value for ours, theirs in pairs if theirs.value]
 
@@ -83,12 +90,17 @@ def middle(rounds: list[Round]) -> float:
 
 
 def figures_table(outcomes: list[Outcome]) -> str:
-    """The ratios, and whether what was aimed at is reached; at most 100 columns."""
-    head = (
-        f"{'row':<36}{'':>5}{'gateway':>11}{'mosquitto':>10}{'ratio':>7}{'min..max':>13}{'aim':>18}"
-    )
+    """The ratios, and whether what was aimed at is reached; at most 100 columns. A table a rival."""
+    rivals = dict.fromkeys(outcome.row.rival or DEFAULT_RIVAL for outcome in outcomes)
+    return "\n\n".join(_figures_beside(rival, outcomes) for rival in rivals)
+
+
+def _figures_beside(rival: str, outcomes: list[Outcome]) -> str:
+    head = f"{'row':<36}{'':>5}{'gateway':>11}{rival:>10}{'ratio':>7}{'min..max':>13}{'aim':>18}"
     lines = [head, "-" * len(head)]
     for outcome in outcomes:
+        if (outcome.row.rival or DEFAULT_RIVAL) != rival:
+            continue
         row = outcome.row
         ratio = f"{outcome.ratio:.2f}" if outcome.ratio else "-"
         spread = outcome.ratios
@@ -104,7 +116,7 @@ def details(outcomes: list[Outcome]) -> list[str]:
     """What else was measured, a line for each row and broker: medians."""
     lines = []
     for outcome in outcomes:
-        for name, rounds in (("gateway", outcome.ours), ("mosquitto", outcome.theirs)):
+        for name, rounds in outcome.sides:
             found = _details(rounds)
             if found:
                 lines.append(f"{outcome.row.title}, {name}")
@@ -119,7 +131,7 @@ def proof_table(outcomes: list[Outcome]) -> str:
     """Who was busy in each row, and how much faster the generator could have been."""
     head = (
         f"{'who was busy, % of a core':<34}{'gateway':>8}{'gener.':>7}{'others':>7}"
-        f"{'mosq.':>8}{'gener.':>7}{'others':>7}{'ceiling':>13}{'':>2}"
+        f"{'rival':>8}{'gener.':>7}{'others':>7}{'ceiling':>13}{'':>2}"
     )
     lines = [head, "-" * len(head)]
     for outcome in outcomes:
@@ -140,7 +152,7 @@ def faults(outcomes: list[Outcome]) -> list[str]:
     """One line for each round in which a broker did not deliver exactly what was published."""
     lines = []
     for outcome in outcomes:
-        for name, rounds in (("gateway", outcome.ours), ("mosquitto", outcome.theirs)):
+        for name, rounds in outcome.sides:
             for number, r in enumerate(rounds, 1):
                 if r.faults:
                     lines.append(
@@ -164,7 +176,8 @@ def _row_as_json(outcome: Outcome, outcomes: list[Outcome]) -> dict[str, Any]:
         "title": row.title,
         "unit": row.unit,
         "gateway": middle(outcome.ours),
-        "mosquitto": middle(outcome.theirs),
+        "rival": row.rival,
+        "theirs": middle(outcome.theirs),
         "ratio": outcome.ratio,
         "ratios": outcome.ratios,
         "at_least": row.at_least,
@@ -173,13 +186,12 @@ def _row_as_json(outcome: Outcome, outcomes: list[Outcome]) -> dict[str, Any]:
         "share": outcome.share(outcomes),
         "share_least": row.share_least,
         "reached": outcome.reached(outcomes),
-        "details": {"gateway": _details(outcome.ours), "mosquitto": _details(outcome.theirs)},
+        "details": {name: _details(rounds) for name, rounds in outcome.sides},
         "generator_ceiling": outcome.generator_ceiling,
         "doubtful": outcome.doubtful(outcome.ours) or outcome.doubtful(outcome.theirs),
         "failure": outcome.failure,
         "rounds": {
-            "gateway": [asdict(r) for r in outcome.ours],
-            "mosquitto": [asdict(r) for r in outcome.theirs],
+            **{name: [asdict(r) for r in rounds] for name, rounds in outcome.sides},
             "shovel": [asdict(outcome.ceiling)] if outcome.ceiling else [],
         },
     }

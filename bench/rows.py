@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from bench import account, idle, starts, takeover
-from bench.beside import Kept, KeptRun, quiet_beside_flood
+from bench import loads, starts, takeover
+from bench.beside import Kept
 from bench.brokers import Cores, Product, Running, SlowDisk
-from bench.many import Many, ManyRun
+from bench.many import Many
 from bench.measure import Round, Timing
-from bench.stream import Stream, StreamRun
+from bench.paced import Pace
+from bench.stream import Stream
 
 Measure = Callable[[Running, Timing], Round]
 Starting = Callable[[Product, Cores], Round]
@@ -30,108 +31,30 @@ class Row:
     starting: Starting | None = None  # starts the brokers itself
     brokers: int = 1
     unit: str = "msg/s"
-    at_least: float | None = None  # ours / Mosquitto's
+    at_least: float | None = None  # ours / theirs
     at_most: float | None = None  # ours, in the unit, where less is better
     share_of: str = ""  # another row of the same run, of which ours is to reach
     share_least: float = 0.0
     config: str = "config"  # ours: which of settings.gateway_files
     disk: SlowDisk | None = None  # ours: another disk than this machine's
-    theirs: str | None = "mosquitto_config"  # of settings.mosquitto_files; None: no comparison
+    theirs: str | None = "mosquitto_config"  # of settings' files; None: no comparison
     rounds_max: int | None = None  # where one is long and holds several
+    against_shovel: bool = True  # else no doubt that the brokers set the pace
+
+    @property
+    def rival(self) -> str:
+        """Whom we are compared with; empty for nobody."""
+        return self.theirs.partition("_")[0] if self.theirs else ""
 
     @property
     def is_rate(self) -> bool:
         """Whether the brokers set the pace, thus a generator that must prove itself."""
-        return self.unit == "msg/s" and self.disk is None
+        return self.unit == "msg/s" and self.disk is None and self.against_shovel
 
     @property
     def is_plain(self) -> bool:
         """Whether our side is the gateway as any other broker, so that another may take its place."""
         return self.config == "config" and self.disk is None and self.theirs is not None
-
-
-def _stream(load: Stream) -> Measure:
-    def measure(running: Running, timing: Timing) -> Round:
-        run = StreamRun(load, running.doors[0], running.doors[-1])
-        before = account.read(running.control) if load.kept else None
-        try:
-            result = run.run(timing, running.pids)
-        finally:
-            run.close()
-        if before is not None:
-            after = account.read(running.control)
-            result.details |= account.between(before, after, result.published)
-        return result
-
-    return measure
-
-
-def _two_copies(running: Running, timing: Timing) -> Round:
-    """To a session at the first of two gateways, the second of which keeps the copy."""
-    account.wait_for_two_copies(running.control)
-    other = running.control.with_name("control1.sock")
-    run = StreamRun(Stream(1, kept=True, away=True), running.doors[0], running.doors[0])
-    before = account.read(running.control), account.read(other)
-    try:
-        result = run.run(timing, running.pids)
-    finally:
-        run.close()
-    after = account.read(running.control), account.read(other)
-    here, there = (
-        account.between(*each, result.published) for each in zip(before, after, strict=True)
-    )
-    result.details |= here
-    result.details["bytes a message, at the copy"] = there.get("bytes a message", 0.0)
-    result.details["bytes a message, on the link"] = account.shipped(
-        before[0], after[0], result.published
-    )
-    return result
-
-
-def _never_written(running: Running, timing: Timing) -> Round:
-    """Of messages that are acknowledged one by one, the share that the disk never saw."""
-    result = _stream(Stream(1, kept=True, window=1))(running, timing)
-    result.details["msg/s"] = result.value
-    result.value = result.details.pop(account.NEVER_WRITTEN)
-    return result
-
-
-def _many(load: Many) -> Measure:
-    def measure(running: Running, timing: Timing) -> Round:
-        run = ManyRun(load, running.doors[0])
-        try:
-            return run.run(timing, running.pids)
-        finally:
-            run.close()
-
-    return measure
-
-
-def _kept(load: Kept) -> Measure:
-    def measure(running: Running, timing: Timing) -> Round:
-        run = KeptRun(load, running.doors[0], running.control)
-        try:
-            return run.run(timing, running.pids)
-        finally:
-            run.close()
-
-    return measure
-
-
-def _quiet(running: Running, timing: Timing) -> Round:
-    return quiet_beside_flood(running.doors[0], timing, running.pids)
-
-
-def _memory(running: Running, _: Timing) -> Round:
-    return idle.memory_mb(running.pids[0], running.doors[0])
-
-
-def _subscribed(running: Running, _: Timing) -> Round:
-    return idle.subscribed_mb(running.pids[0], running.doors[0])
-
-
-def _connection(running: Running, _: Timing) -> Round:
-    return idle.connection_kb(running.pids[0], running.doors[0])
 
 
 def _takeover(queued: int) -> Row:
@@ -149,58 +72,87 @@ def _takeover(queued: int) -> Row:
     )
 
 
+def _paced(name: str, title: str, load: Pace, theirs: str = "mosquitto_config") -> Row:
+    brokers = 2 if theirs == "mosquitto_config" else 3
+    return Row(name, title, loads.paced(load), brokers=brokers, unit="ms", theirs=theirs)
+
+
 def _on_disk(sync_ms: float, stall_ms: float = 0.0) -> Row:
     name = "stall" if stall_ms else f"{sync_ms:g}"
     stalls = f", once {stall_ms / 1e3:g} s" if stall_ms else ""
     return Row(
         f"disk-{name}",
         f"kept and away, sync {sync_ms:g} ms{stalls}",
-        _kept(Kept(stall_s=stall_ms / 1e3)),
+        loads.kept(Kept(stall_s=stall_ms / 1e3)),
         disk=SlowDisk(sync_ms, stall_ms),
         theirs=None,
     )
 
 
 ROWS = (
-    Row("qos0", "QoS 0, one to one", _stream(Stream(0)), at_least=5),
-    Row("qos1", "QoS 1, one to one, window 100", _stream(Stream(1)), at_least=4),
-    Row("qos2", "QoS 2, one to one, window 100", _stream(Stream(2)), at_least=4),
+    Row("qos0", "QoS 0, one to one", loads.stream(Stream(0)), at_least=5),
+    Row("qos1", "QoS 1, one to one, window 100", loads.stream(Stream(1)), at_least=4),
+    Row("qos2", "QoS 2, one to one, window 100", loads.stream(Stream(2)), at_least=4),
     Row(
         "kept",
         "QoS 1 to a kept session, connected",
-        _stream(Stream(1, kept=True)),
+        loads.stream(Stream(1, kept=True)),
         share_of="qos1",
         share_least=0.4,
     ),
     Row(
         "kept-away",
         "QoS 1 to a kept session, away",
-        _stream(Stream(1, kept=True, away=True)),
+        loads.stream(Stream(1, kept=True, away=True)),
         share_of="qos1",
         share_least=0.4,
     ),
     Row(
         "kept-twice",
         "QoS 1, kept and away, two copies",
-        _two_copies,
+        loads.two_copies,
         brokers=2,
         share_of="kept-away",
         share_least=0.4,
         theirs=None,
     ),
-    Row("fanout", "QoS 0, one to twenty", _stream(Stream(0, subscribers=20)), at_least=10),
-    Row("many", "500 publishers, window 1, heard", _many(Many()), at_least=1),
-    Row("many-unheard", "500 publishers, window 1, unheard", _many(Many(heard=False)), at_least=1),
-    Row("two-qos0", "QoS 0 across two brokers", _stream(Stream(0)), brokers=2, at_least=1),
-    Row("two-qos1", "QoS 1 across two brokers", _stream(Stream(1)), brokers=2, at_least=2),
-    Row("two-qos2", "QoS 2 across two brokers", _stream(Stream(2)), brokers=2, at_least=1),
+    Row("fanout", "QoS 0, one to twenty", loads.stream(Stream(0, subscribers=20)), at_least=10),
+    Row("many", "500 publishers, window 1, heard", loads.many(Many()), at_least=1),
+    Row(
+        "many-unheard",
+        "500 publishers, window 1, unheard",
+        loads.many(Many(heard=False)),
+        at_least=1,
+    ),
+    Row("two-qos0", "QoS 0 across two brokers", loads.stream(Stream(0)), brokers=2, at_least=1),
+    Row("two-qos1", "QoS 1 across two brokers", loads.stream(Stream(1)), brokers=2, at_least=4),
+    Row("two-qos2", "QoS 2 across two brokers", loads.stream(Stream(2)), brokers=2, at_least=1),
+    Row(
+        "durable",
+        "QoS 1, away, at another of three",
+        loads.durable,
+        brokers=3,
+        at_least=2,
+        theirs="nats_config",
+        against_shovel=False,
+    ),
+    Row(
+        "three-qos0", "QoS 0 across three", loads.stream(Stream(0)), brokers=3, theirs="nats_config"
+    ),
+    Row(
+        "three-qos1", "QoS 1 across three", loads.stream(Stream(1)), brokers=3, theirs="nats_config"
+    ),
+    _paced("paced-qos0", "p99 at 500 msg/s, QoS 0, across two", Pace(0)),
+    _paced("paced-qos1", "p99 at 500 msg/s, QoS 1, across two", Pace(1)),
+    _paced("paced-nats", "p99 at 500 msg/s, QoS 1, across 3", Pace(1), "nats_config"),
+    _paced("paced-durable", "p99 at 500 msg/s, kept, across 3", Pace(kept=True), "nats_config"),
     _takeover(0),
     _takeover(1_000),
     _takeover(10_000),
     Row(
         "never-written",
         "never written, acknowledged at once",
-        _never_written,
+        loads.never_written,
         unit="%",
         theirs=None,
     ),
@@ -209,12 +161,12 @@ ROWS = (
     _on_disk(20),
     _on_disk(50),
     _on_disk(5, STALL_MS),
-    Row("quiet", "p99 of a quiet client beside a flood", _quiet, unit="ms"),
-    Row("memory", "idle memory, alone", _memory, unit="MB", at_most=40),
+    Row("quiet", "p99 of a quiet client beside a flood", loads.quiet, unit="ms"),
+    Row("memory", "idle memory, alone", loads.memory, unit="MB", at_most=40),
     Row(
         "memory-tls",
         "idle memory, alone, TLS",
-        _memory,
+        loads.memory,
         unit="MB",
         at_most=40,
         config="tls_config",
@@ -223,16 +175,16 @@ ROWS = (
     Row(
         "memory-mesh",
         "idle memory, in a mesh",
-        _memory,
+        loads.memory,
         unit="MB",
         config="mesh_config",
         theirs=None,
     ),
-    Row("connection", "memory of an idle connection", _connection, unit="kB", at_most=3),
+    Row("connection", "memory of an idle connection", loads.connection, unit="kB", at_most=3),
     Row(
         "memory-10000",
         "10,000 clients, a subscription each",
-        _subscribed,
+        loads.subscribed,
         unit="MB",
         at_most=80,
         rounds_max=1,

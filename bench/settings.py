@@ -30,6 +30,16 @@ cleansession true
 notifications false
 restart_timeout 1
 """
+# What its makers offer against a lost server: three copies of every stream. This version syncs them
+# every two minutes, not before it answers.
+NATS_SETTINGS = """\
+server_name: bench{index}
+listen: "{address}:-1"
+logtime: false
+jetstream {{ store_dir: "{folder}/jetstream{index}" }}
+cluster {{ name: bench, listen: "{address}:{link_port}", routes: [ {routes} ] }}
+mqtt {{ listen: "{address}:{port}", stream_replicas: {replicas}, max_ack_pending: 1000 }}
+"""
 GATEWAY_SETTINGS = """\
 [gateway]
 name = "bench{index}"
@@ -67,7 +77,7 @@ class Site:
     port: int
     link_port: int
     tls_port: int
-    peer: "Site | None" = None
+    peers: tuple["Site", ...] = ()
 
     @property
     def control(self) -> Path:
@@ -77,13 +87,13 @@ class Site:
 
 def gateway_files(site: Site) -> dict[str, Path]:
     """By place holder: alone and nothing else, with TLS and mDNS as installed, in a mesh."""
-    peers = f'"{site.peer.address}:{site.peer.link_port}"' if site.peer else ""
+    peers = ", ".join(f'"{peer.address}:{peer.link_port}"' for peer in site.peers)
     plain = _gateway(site, tls_port=0)
     cluster = GATEWAY_CLUSTER.format(
-        link_port=site.link_port, peers=peers, discovery="false" if site.peer else "true"
+        link_port=site.link_port, peers=peers, discovery="false" if site.peers else "true"
     )
     return {
-        "config": _written(site, "gateway", plain + cluster if site.peer else plain),
+        "config": _written(site, "gateway", plain + cluster if site.peers else plain),
         "tls_config": _written(site, "tls", _gateway(site, site.tls_port)),
         "mesh_config": _written(site, "mesh", plain + cluster),
     }
@@ -92,13 +102,28 @@ def gateway_files(site: Site) -> dict[str, Path]:
 def mosquitto_files(site: Site) -> dict[str, Path]:
     """By place holder: in memory only, and with sessions and messages kept over a restart."""
     text = f"listener {site.port} {site.address}\n" + MOSQUITTO_SETTINGS
-    if site.peer and site.index == 0:
-        text += MOSQUITTO_BRIDGE.format(peer=f"{site.peer.address}:{site.peer.port}")
+    if site.peers and site.index == 0:  # a pair: rows with three are not for bridges
+        other = site.peers[0]
+        text += MOSQUITTO_BRIDGE.format(peer=f"{other.address}:{other.port}")
     keeping = text.replace("persistence false\n", MOSQUITTO_KEEPING.format(folder=site.folder))
     return {
         "mosquitto_config": _written(site, "mosquitto", text),
         "mosquitto_kept_config": _written(site, "mosquitto-kept", keeping),
     }
+
+
+def nats_files(site: Site) -> dict[str, Path]:
+    """By place holder: one server of a cluster, which keeps as many copies as there are servers."""
+    text = NATS_SETTINGS.format(
+        index=site.index,
+        folder=site.folder,
+        address=site.address,
+        port=site.port,
+        link_port=site.link_port,
+        routes=", ".join(f'"nats://{peer.address}:{peer.link_port}"' for peer in site.peers),
+        replicas=1 + len(site.peers),
+    )
+    return {"nats_config": _written(site, "nats", text)}
 
 
 def _gateway(site: Site, tls_port: int) -> str:

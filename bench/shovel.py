@@ -45,10 +45,13 @@ class Shovel:
                     self._accept()
                 else:
                     self._read(peer)
-            if self._load:
-                for subscriber in self._subscribers:
-                    subscriber.socket.sendall(self._load)
-                self._load.clear()
+            self._deliver()
+
+    def _deliver(self) -> None:
+        if self._load:
+            for subscriber in self._subscribers:
+                subscriber.socket.sendall(self._load)
+            self._load.clear()
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
@@ -94,6 +97,7 @@ class Shovel:
                 qos = peer.buffer[run.start + run.size - 1]
                 return bytes((wire.SUBACK, 3, 0, 1, qos))
             case wire.PINGREQ:
+                self._deliver()  # the answer says that all that came before is on its way
                 return bytes((wire.PINGRESP, 0))
             case wire.PUBREC:
                 return wire.answers(wire.PUBREL, peer.buffer, run, wire.HEADER_BYTES)

@@ -27,6 +27,8 @@ POLL_S = 0.1  # the longest a turn of the loop waits
 LITTLE = 16  # messages and acknowledgements in one turn
 NAP_S = 20e-6  # the kernel makes it 70 or 80
 ACK_BUFFER_BYTES = 1 << 18
+FETCH_S_MAX = 30.0  # for all that waited for a session
+FETCH_PAUSE_S_MAX = 2.0  # nothing comes for so long: the rest is lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ class StreamRun:
             else:
                 self._subscribers.append(Subscriber(connection, self._laps))
         self._publisher = Publisher(self._connect(publish_at, "bench-publisher"), self._laps)
-        if publish_at != subscribe_at:
+        if publish_at != subscribe_at and not load.away:
             route.await_route(self._connections[-1], self._connections[0], load.topic, load.qos)
 
     def _names(self) -> list[str]:
@@ -183,6 +185,23 @@ class StreamRun:
             return self._judge(phases.result())
         finally:
             poll.close()
+
+    def fetch(self, result: Round) -> None:
+        """Sessions that were away come back for all that was published; `result` counts it."""
+        assert self._load.away and self._load.subscribers == 1
+        (name,) = self._names()
+        connection = Connection(self._subscribe_at, name, kept=True, present=True)
+        self._connections.append(connection)
+        subscriber = Subscriber(connection, self._laps)
+        tally, until = subscriber.tally, time.monotonic() + FETCH_S_MAX
+        connection.go()
+        while tally.missing(result.published) and time.monotonic() < until:
+            if not select.select([connection.socket], [], [], FETCH_PAUSE_S_MAX)[0]:
+                break
+            subscriber.receive()
+        connection.flush()
+        result.received = tally.received
+        _count(result, [tally])
 
     def _register(self, poll: select.epoll) -> dict[int, Handler]:
         handlers: dict[int, Handler] = {}
@@ -247,16 +266,19 @@ class StreamRun:
 
     def _judge(self, result: Round) -> Round:
         publisher = self._publisher
-        tallies = [subscriber.tally for subscriber in self._subscribers]
         result.published = publisher.published
         result.received = self._delivered()
-        result.missing = sum(tally.missing(publisher.published) for tally in tallies)
-        result.duplicates = sum(tally.duplicates for tally in tallies)
-        result.late = sum(tally.late for tally in tallies)
-        result.altered = sum(tally.altered for tally in tallies)
+        _count(result, [subscriber.tally for subscriber in self._subscribers])
         if publisher.disordered:
             result.remarks.append(f"{publisher.disordered} acknowledgements out of order")
         if self._load.qos and publisher.acknowledged < publisher.published:
             unanswered = publisher.published - publisher.acknowledged
             result.remarks.append(f"{unanswered} messages never acknowledged")
         return result
+
+
+def _count(result: Round, tallies: list[Tally]) -> None:
+    result.missing = sum(tally.missing(result.published) for tally in tallies)
+    result.duplicates = sum(tally.duplicates for tally in tallies)
+    result.late = sum(tally.late for tally in tallies)
+    result.altered = sum(tally.altered for tally in tallies)

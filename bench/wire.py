@@ -117,11 +117,14 @@ class Connection:
         self.socket = socket.create_connection(address, timeout=ANSWER_TIMEOUT_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._unsent: deque[memoryview] = deque()
-        self.socket.sendall(connect(client_id, kept))
-        answer = self.read_packet()
-        if answer != bytes((CONNACK, 2, present, 0)):
+        try:
+            self.socket.sendall(connect(client_id, kept))
+            answer = self.read_packet()
+            if answer != bytes((CONNACK, 2, present, 0)):
+                raise BrokerError(f"CONNECT was answered with {answer.hex()}")
+        except BaseException:
             self.socket.close()
-            raise BrokerError(f"CONNECT was answered with {answer.hex()}")
+            raise
 
     def subscribe(self, topic_filter: str, qos: int) -> None:
         """Blocks until SUBACK; raises BrokerError unless `qos` was granted."""

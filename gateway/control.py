@@ -69,6 +69,7 @@ class GatewayStatus(NamedTuple):
     disk_percent: float | None
     temperature_c: float | None
     last_heard_s: float | None  # seconds ago
+    over: str  # the gateway over which it is reached; empty: directly, or not at all
 
 
 class SerialPortStatus(NamedTuple):
@@ -298,6 +299,7 @@ _GATEWAY: dict[str, Reader] = {
     "disk_percent": _or_none(_number),
     "temperature_c": _or_none(_any_number),
     "last_heard_s": _or_none(_number),
+    "over": _text,
 }
 
 _SERIAL_PORT: dict[str, Reader] = {

@@ -87,6 +87,19 @@ COPY_WAITING_BYTES_MAX = 16_777_216
 COPY_WINDOW_BYTES = 262_144
 COPY_PIECE_BYTES = 65_536
 
+# Of a link that goes over a third gateway: what may be under way in one direction, in memory of the
+# relay at worst, and in one frame: its own heartbeats behind some of these are not late.
+ROAD_WINDOW_BYTES = 131_072
+ROAD_PIECE_BYTES = 32_768
+
+# Links that one gateway passes on for others, of which each may have two windows here: 16 MB. More than
+# 64 pairs that only one gateway hears are a network that has to be seen to.
+ROADS_MAX = 64
+
+# Of such a link, what waits at its beginning for room on the way. What may be in flight to a gateway
+# (`UNTAKEN_BYTES_MAX`) fits, and what both say first; beyond it the link is begun anew.
+ROAD_WAITING_BYTES_MAX = 33_554_432
+
 # How long a SUBACK waits for the other gateways to know the subscription.
 INTEREST_TIMEOUT_S = 1.0
 

@@ -112,7 +112,7 @@ def _holdings(broker: Broker) -> list[Family]:
             "Sessions to which retained messages are on their way.",
             replays,
         ),
-        _plain("gatewayd_traces", "gauge", "Operators who run gwctl trace.", broker.traces()),
+        _plain("gatewayd_traces", "gauge", "Operators who run gwctl trace.", len(broker.watching)),
         _plain("gatewayd_retained_messages", "gauge", "Retained messages.", len(broker.retained)),
     ]
 

@@ -87,9 +87,7 @@ class Node:
 
     def links(self) -> list[Link]:
         """The links with something to write."""
-        if self.mesh is None:
-            return []
-        return [link for link in self.mesh.state.links if link.out or link.closed]
+        return [] if self.mesh is None else self.mesh.writable()
 
     def deadline(self) -> float:
         """When `wake` is due, in monotonic seconds."""
@@ -254,3 +252,9 @@ class _BrokerSide:
 
     def unhold(self, now: float) -> None:
         self.broker.unhold(now)
+
+    def meet(self) -> None:
+        self.broker.meet()
+
+    def met(self, now: float) -> None:
+        self.broker.met(now)

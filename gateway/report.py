@@ -72,7 +72,7 @@ class Reporter:
         """
         mesh = self._node.mesh
         peers = [] if mesh is None else sorted(mesh.state.peers.values(), key=lambda p: p.name)
-        rows = [self._own_row(vitals, address), *(_peer_row(peer, now) for peer in peers)]
+        rows = [self._own_row(vitals, address), *(self._peer_row(peer, now) for peer in peers)]
         rows.sort(key=lambda row: (row.name, row.id))
         dead = {row.name for row in rows if row.state is GatewayState.DEAD}
         ports = self._ports(dead)
@@ -151,6 +151,11 @@ class Reporter:
         return _row(
             self._name, self._gateway, address, GatewayState.ALIVE, self._version, vitals
         )._replace(self=True, last_heard_s=0.0)
+
+    def _peer_row(self, peer: Peer, now: float) -> GatewayStatus:
+        mesh, link = self._node.mesh, peer.link
+        via = "" if mesh is None or link is None or not link.via else mesh.name_of(link.via)
+        return _peer_row(peer, now)._replace(over=via)
 
     def _ports(self, dead: set[str]) -> tuple[SerialPortStatus, ...]:
         ports: list[SerialPortStatus] = []
@@ -290,7 +295,7 @@ class Reporter:
         return [ProblemStatus(severity, text, remedy)]
 
     def _trace_problems(self) -> list[ProblemStatus]:
-        count = self._node.broker.traces()
+        count = len(self._node.broker.watching)
         if not count:
             return []
         text = "somebody runs gwctl trace" if count == 1 else f"gwctl trace runs {times(count)}"
@@ -349,6 +354,7 @@ def _row(
         disk_percent=None if vitals is None else vitals.disk_percent,
         temperature_c=None if vitals is None else vitals.temperature_c,
         last_heard_s=None,
+        over="",
     )
 
 

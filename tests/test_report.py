@@ -249,7 +249,7 @@ def test_strangers_at_the_door_are_a_notice_that_says_how_to_let_them_in() -> No
     (a,) = room.linked("a")
     a.node.broker.state.settings = MqttSection()
     for number, name in enumerate((None, "ann")):
-        line = a.node.broker.open(f"192.0.2.{number}", False, room.now)
+        line = a.node.broker.entrance.open(f"192.0.2.{number}", False, room.now)
         connect = Connect(Version.MQTT5, "c", True, 0, None, name, b"x")
         line.receive(encode(connect, Version.MQTT5), room.now)
     document = status(a)
@@ -315,13 +315,13 @@ def test_a_trace_that_runs_is_a_notice() -> None:
     room = Room()
     (a,) = room.linked("a")
     traces = [Trace(("#",), "", lambda: None) for _ in range(2)]
-    assert a.node.broker.trace(traces[0])
+    assert a.node.broker.watching.trace(traces[0])
     (problem,) = status(a).problems
     assert (problem.severity, problem.text) == (Severity.NOTICE, "somebody runs gwctl trace")
-    assert a.node.broker.trace(traces[1])
+    assert a.node.broker.watching.trace(traces[1])
     assert status(a).problems[0].text == "gwctl trace runs 2 times"
     for trace in traces:
-        a.node.broker.untrace(trace)
+        a.node.broker.watching.untrace(trace)
     assert status(a).problems == ()
 
 

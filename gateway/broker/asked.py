@@ -49,7 +49,7 @@ class Watched:
         self._broker = broker
         self._payload = payload
         self._trace = Trace(filters, client, lambda: None, published=True, lines_max=LINES_MAX)
-        broker.watch(self._trace)
+        broker.watching.watch(self._trace)
 
     def take(self) -> tuple[float, dict[str, Any]] | int | None:
         """The next message and when it came, or how many were lost here; None: that is all."""
@@ -60,4 +60,4 @@ class Watched:
 
     def end(self) -> None:
         """It is told nothing any more."""
-        self._broker.unwatch(self._trace)
+        self._broker.watching.unwatch(self._trace)

@@ -21,7 +21,7 @@ from gateway.broker import (
     subscribing,
     wills,
 )
-from gateway.broker.access import Access
+from gateway.broker.admission import Admission
 from gateway.broker.backlog import Bounds
 from gateway.broker.connecting import Online
 from gateway.broker.connection import Connection, Moves, State
@@ -29,11 +29,12 @@ from gateway.broker.copying import Copying
 from gateway.broker.delivery import arrived, caught_up, publish
 from gateway.broker.draining import begin, send_away
 from gateway.broker.elsewhere import Elsewhere
+from gateway.broker.entrance import Entrance
 from gateway.broker.identity import checked
 from gateway.broker.journal import Journal
-from gateway.broker.keeping import PEOPLE, forget_retained, keep_row
+from gateway.broker.keeping import PEOPLE, forget_retained
 from gateway.broker.living import living, restore
-from gateway.broker.logins import Logins, User
+from gateway.broker.logins import Logins
 from gateway.broker.outbox import Outbox
 from gateway.broker.passage import Moving
 from gateway.broker.people import People
@@ -46,9 +47,9 @@ from gateway.broker.routes import Routes
 from gateway.broker.rows import living_rows
 from gateway.broker.state import BrokerState
 from gateway.broker.sys_topics import SysTopics
-from gateway.broker.traces import TRACES_MAX, Trace, Traces
 from gateway.broker.unfinished import Unfinished
 from gateway.broker.vitals import Vitals
+from gateway.broker.watching import Watching
 from gateway.config import MqttSection
 from gateway.effects import Effect
 from gateway.ids import Stamp
@@ -66,8 +67,8 @@ SWEEP_S = 60.0  # how often retained messages that have expired make room
 class Broker:
     """The broker of one gateway.
 
-    The shell opens a `Connection` per socket and feeds it; after each turn it calls `drain` and
-    writes what the outboxes hold. `deadline` says when `wake` is due.
+    The shell has a `Connection` per socket made by `entrance`, and feeds it; after each turn it calls
+    `drain` and writes what the outboxes hold. `deadline` says when `wake` is due.
     """
 
     def __init__(
@@ -92,13 +93,13 @@ class Broker:
         )
         self._sys = SysTopics(self.state, self._online)
         self.state.present = self._sys.matching
-        self._traces = Traces()
-        self._watches = 0  # traces for other gateways
         self._sweep_at = 0.0
         self._troubles: list[str] = []  # of the disk, as noted
         self._episodes = 0  # of a full room that were noted
         self.moving: Moving | None = None
-        self._moves = self._make_moves()
+        self.entrance = Entrance(self.state, self._make_moves())
+        self.admission = Admission(self.state, self._online)
+        self.watching = Watching(self.state, self._online)
         self.state.timers.set(0.0, self._tick)
 
     @property
@@ -110,58 +111,6 @@ class Broker:
     def retained(self) -> Retained:
         """The retained messages."""
         return self.state.retained
-
-    def open(self, address: str, trusted: bool, now: float) -> Connection:
-        """A client's socket was accepted; `trusted` if it is on this machine."""
-        self.state.at(now)
-        return Connection(self.state, self._moves, address, trusted)
-
-    def admit(self, address: str, trusted: bool, now: float) -> Connection | None:
-        """As `open`, within the bounds of the door; None: close the socket, its address has its share.
-
-        `left` must follow when the socket is gone, unless the answer was None.
-        """
-        self.state.at(now)
-        if not (trusted or self._has_share(address)):
-            return None
-        connection = self._at_the_door(address, trusted, now)
-        connection.counted = not trusted
-        return connection
-
-    def admit_unnamed(self, proxy: str, now: float) -> Connection:
-        """As `admit`, for a proxy's socket: before it is fed, `named` must say whose it is."""
-        self.state.at(now)
-        return self._at_the_door(proxy, False, now)
-
-    def named(self, connection: Connection, address: str, trusted: bool, now: float) -> bool:
-        """A proxy's socket is this address'; False: close it, the address has its share."""
-        self.state.at(now)
-        if not (trusted or self._has_share(address)):
-            return False
-        connection.address, connection.trusted, connection.counted = address, trusted, not trusted
-        return True
-
-    def left(self, connection: Connection) -> None:
-        """The socket of an admitted connection is gone."""
-        if connection.counted:
-            self.state.door.left(connection.address)
-
-    def _has_share(self, address: str) -> bool:
-        state, vitals = self.state, self.state.vitals
-        if state.door.came(address, state.settings.connections_per_address_max):
-            return True
-        vitals.refused_per_address += 1
-        vitals.last_refused_at = state.now
-        return False
-
-    def _at_the_door(self, address: str, trusted: bool, now: float) -> Connection:
-        state, vitals = self.state, self.state.vitals
-        if len(state.door.unopened) >= state.settings.unauthenticated_max:
-            vitals.closed_unauthenticated += 1
-            vitals.last_refused_at = now
-            state.door.oldest()()
-        vitals.sockets += 1
-        return self.open(address, trusted, now)
 
     def clients(self) -> int:
         """Clients that are connected."""
@@ -176,7 +125,7 @@ class Broker:
         return self.state.routes.filters()
 
     def hold(self) -> None:
-        """From now on what clients say waits (the boot barrier); CONNECT is answered."""
+        """From now on what clients say waits (the boot barrier); CONNECT is answered, but for `meet`."""
         self.state.holding = True
 
     def unhold(self, now: float) -> None:
@@ -186,6 +135,17 @@ class Broker:
         for connection in list(self._online.values()):
             connection.resume()
             connection.outbox.touch()
+
+    def meet(self) -> None:
+        """Other gateways may have any session: CONNECT waits, too, where sessions are kept."""
+        self.state.meeting = True
+
+    def met(self, now: float) -> None:
+        """They have said whose sessions are whose, or are dead."""
+        self.state.meeting = False
+        entering, self.state.entering = self.state.entering, []
+        for enter in entering:
+            enter(now)
 
     def uncrowd(self) -> None:
         """The other gateways can take more: publishers that were paused go on."""
@@ -213,38 +173,6 @@ class Broker:
             tables[SESSIONS] = self.state.registry.table
         return tables
 
-    def change_people(
-        self, changes: Mapping[str, bytes | None], done: Callable[[str], None], now: float
-    ) -> None:
-        """Has rows of the users and rules set, or with None deleted: on disk, then here, then elsewhere.
-
-        `done` is told "" when they hold, or why they could not be kept.
-        """
-        self.state.at(now)
-        state = self.state
-
-        def kept(why: str, rows: list[tuple[str, Row]]) -> None:
-            if not why:
-                self._people_changed()
-                state.elsewhere.rows_changed(PEOPLE, rows)
-            done(why)
-
-        state.people.change(changes, lambda: state.elsewhere.stamp(now), state.journal, kept)
-
-    def adopt_people(self, changes: Mapping[str, bytes | None], now: float) -> None:
-        """As `change_people` for what is on disk already, in another form: it holds at once.
-
-        Where the table was lost, or there never was one, whatever the other gateways know is newer.
-        """
-        self.state.at(now)
-        table, stamp = self.state.people.table, self.state.elsewhere.stamp(now)
-        oldest = Stamp(1, 0, stamp.gateway) if table.root() == 0 else None
-        rows = [
-            (key, table.changed(key, value, oldest or self.state.elsewhere.stamp(now)))
-            for key, value in changes.items()
-        ]
-        self.rows_came(PEOPLE, rows, now)
-
     def rows_came(self, table: str, rows: Sequence[tuple[str, Row]], now: float) -> None:
         """Rows that another gateway has."""
         self.state.at(now)
@@ -252,36 +180,7 @@ class Broker:
             self.moving.rows_came(rows)
             return
         assert table == PEOPLE, "no other table"
-        news = self.state.people.take(rows)
-        for key, row in news:
-            keep_row(self.state.journal, key, row)
-        if news:
-            self._people_changed()
-
-    def _people_changed(self) -> None:
-        people, now = self.state.people, self.state.now
-        self.rules_changed(people.access(), now)
-        self.users_changed(people.users, now)
-        if people.decoy_key is not None:
-            self.state.logins.decoy_key = people.decoy_key
-
-    def rules_changed(self, access: Access, now: float) -> None:
-        """Other rules hold from here on: for what is published, subscribed to and delivered."""
-        self.state.now = now
-        self.state.access = access
-        for session in self.state.sessions.values():
-            session.rights = access.rights(session.user, session.client_id)
-        self.state.routes.cache.clear()
-
-    def users_changed(self, users: Mapping[str, User], now: float) -> None:
-        """Other users exist: who was removed, or has another password, is disconnected."""
-        self.state.at(now)
-        before, self.state.logins.users = self.state.logins.users, dict(users)
-        for connection in list(self._online.values()):
-            old, new = before.get(connection.user), users.get(connection.user)
-            if old is not None and (new is None or new.stored != old.stored):
-                why = "its user was removed" if new is None else "its user has another password"
-                connection.refuse(Reason.NOT_AUTHORIZED, why)
+        self.admission.take(rows, now)
 
     def checked(self, token: int, good: bool, now: float) -> None:
         """The password of a `CheckPassword` was looked at."""
@@ -434,42 +333,6 @@ class Broker:
         self.state.now = now
         return listings.queue(self.state, client_id, limit)
 
-    def traces(self) -> int:
-        """How many watch."""
-        return len(self._traces)
-
-    def trace(self, trace: Trace) -> bool:
-        """From here on it is told of what its filters match; False: too many watch already."""
-        if len(self._traces) - self._watches >= TRACES_MAX:
-            return False
-        self._traces.begin(trace)
-        self._tell_who_watches()
-        return True
-
-    def untrace(self, trace: Trace) -> None:
-        """It is told nothing any more."""
-        self._traces.end(trace)
-        self._tell_who_watches()
-
-    def watch(self, trace: Trace) -> None:
-        """As `trace`, for another gateway: how many of these there may be is not counted here."""
-        self._watches += 1
-        self._traces.begin(trace)
-        self._tell_who_watches()
-
-    def unwatch(self, trace: Trace) -> None:
-        """It is told nothing any more."""
-        self._watches -= 1
-        self.untrace(trace)
-
-    def _tell_who_watches(self) -> None:
-        state, traces = self.state, self._traces if len(self._traces) else None
-        state.traces = traces
-        state.routes.traced = None if traces is None else traces.sees
-        state.routes.cache.clear()
-        for connection in self._online.values():
-            connection.outbox.tap = traces
-
     def stop(self, now: float) -> None:
         """A planned stop: clients are told, and no will is sent."""
         self.state.at(now)
@@ -541,7 +404,7 @@ class Broker:
         self.state.at(now)
         restore(self.state, rows, batches)
         self.state.people.read()
-        self._people_changed()
+        self.admission.put_in_force()
         if self.moving is not None:
             self.moving.restored()
 

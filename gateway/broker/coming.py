@@ -20,15 +20,17 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec.structs import replace
 
-from gateway.broker.connecting import begin_to_keep, leave_alone, new_session, part_with, rest
+from gateway.broker.connecting import begin_to_keep, leave_alone, new_session, part_with
 from gateway.broker.connection import Connection
 from gateway.broker.keeping import (
     NOTHING_OWED,
+    UNREADY,
     keep_session,
     keep_subscription,
     subscription_row,
 )
-from gateway.broker.parcel import HEAD, Label, Packer, Unpacker, read_label
+from gateway.broker.leftover import absorb, set_aside
+from gateway.broker.parcel import HEAD, Label, Unpacker, read_label
 from gateway.broker.passage import Passage, Wish, new_token, with_had, without_had
 from gateway.broker.quarrels import Quarrels
 from gateway.broker.registry import UNKNOWN_HALF, Registry
@@ -53,7 +55,9 @@ from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
 from gateway.timers import NO_TIMER
 
-ANSWER_S = 2.0  # from a gateway that is heard; one that is not heard for 1.5 s is not asked
+# From a gateway that is heard: it may have to wait itself for one that is not, until that is dead. One
+# that is not heard for 1.5 s is not asked.
+ANSWER_S = 4.0
 COPY_ANSWER_S = 10.0  # the same, where a copy of 100 MB is read first
 LOOK_S = 0.3  # whether it is still heard: if not, the copy of its store is asked
 COMING_MAX = 256  # at once: their first pieces are 32 MB at most; others wait in a line
@@ -69,7 +73,8 @@ class Coming:
 
     `renewed`: its client has come anew since it was asked for. `follower` is a gateway that asks for
     the session already, and what it said. `owner`: it comes from the copy of that gateway's store, which
-    `source` has; `lost` as in a claim. It is given up at `until`.
+    `source` has; `lost` as in a claim. It is given up at `until`. `old` is what is left here of an older
+    epoch, until the session is settled.
     """
 
     client_id: str
@@ -85,6 +90,7 @@ class Coming:
     until: float = 0.0
     timer: int = NO_TIMER
     unpacker: Unpacker | None = None
+    old: Session | None = None
     renewed: bool = False
     settled: bool = False
     over: bool = False
@@ -93,9 +99,10 @@ class Coming:
 
 @dataclass(slots=True)
 class Comings:
-    """All of them, by client id. `leftover` says whether a session here is another gateway's, and who
-    asked for one that goes; `follow` hands a claim on to whoever answers it, `tell` says something to a
-    gateway that has a session, or the copy of one: that may be this one."""
+    """All of them, by client id. `asked_by` says who asked for a session that goes; `follow` hands a
+    claim on to whoever answers it, `leave` takes back what is left here of another gateway's session,
+    `goes` says whether a session is on its way out, `tell` says something to a gateway that has a
+    session, or the copy of one: that may be this one."""
 
     broker: BrokerState
     registry: Registry
@@ -103,6 +110,8 @@ class Comings:
     quarrels: Quarrels
     asked_by: Callable[[str], str]
     follow: Callable[[str, Claim], None]
+    leave: Callable[[Session], None]
+    goes: Callable[[Session], bool]
     tell: Callable[[str, Move], None]
     _coming: dict[str, Coming] = field(default_factory=dict)
     _line: deque[Wish] = field(default_factory=deque)
@@ -174,9 +183,9 @@ class Comings:
 
     def is_asked(self, gateway: str, claim: Claim) -> bool:
         """Another gateway claims a session: True if it is on its way here, and what becomes of that is
-        seen to."""
+        seen to. Who asks for the rest only has no client, and turns nobody away."""
         coming = self._coming.get(claim.client_id)
-        if coming is None or coming.rest:
+        if coming is None or coming.rest or claim.rest:
             return False
         newer = claim.stamp > coming.stamp
         if coming.follower is not None:
@@ -217,10 +226,11 @@ class Comings:
             label = read_label(piece.label, broker.journal)
             self._quarrel(coming, piece.address)
             coming.unpacker = Unpacker(broker)
-            passage = Passage(own=False, owed=(coming.source, HEAD), handed_on=True)
+            passage = Passage(own=False, owed=(coming.source, UNREADY), handed_on=True)
             if coming.owner:
                 label = self._with_filters(label)
-            self._begin(coming.client_id, coming.unpacker, label, passage, ticket)
+            coming.old = self._set_aside(coming.client_id)
+            coming.unpacker.begin(label, passage, ticket)
         unpacker = coming.unpacker
         if coming.rest and piece.label:
             unpacker.widen(read_label(piece.label, broker.journal), ticket)
@@ -228,7 +238,8 @@ class Comings:
         session = unpacker.session
         if session.passage is None:
             session.passage = Passage(own=True)
-        session.passage.owed = (coming.source, unpacker.mid)
+        ready = piece.ready or coming.rest
+        session.passage.owed = (coming.source, unpacker.mid if ready else UNREADY)
         if coming.rest and piece.last and not coming.have:
             session.halves &= ~UNKNOWN_HALF  # it is known now what the client was sent there
         if coming.owner:
@@ -247,16 +258,6 @@ class Comings:
             for each in entry.subscriptions()
         ]
         return replace(label, subscriptions=rows)
-
-    def _begin(
-        self, client_id: str, unpacker: Unpacker, label: Label, passage: Passage, ticket: Ticket
-    ) -> None:
-        """Makes the session; what was left here of an older epoch of it is added."""
-        broker = self.broker
-        old = _set_aside(broker, client_id)
-        session = unpacker.begin(label, passage, ticket)
-        if old is not None:
-            absorb(broker, old, session, ticket)
 
     def _write(self, session: Session, ticket: Ticket | None) -> None:
         connection = self.online.get(session.client_id)
@@ -304,6 +305,8 @@ class Comings:
         session.passage.own, session.passage.barred = True, set(gateways)
         session.passage.token = coming.token
         coming.unpacker.route()
+        if coming.old is not None:
+            absorb(broker, coming.old, session, None)
         broker.routes.cache.clear()
         broker.changed(client_id)
         for gateway in gateways:
@@ -379,13 +382,14 @@ class Comings:
     def refused(self, gateway: str, answer: Refused) -> None:
         """The session is not there."""
         coming = self._match(gateway, answer.client_id, answer.token)
-        if coming is None:
+        if coming is None or (coming.settled and not coming.rest):
             return
         wish, owner, elsewhere = coming.wish, answer.owner, self.broker.elsewhere
         if coming.rest:
             self._end(coming)
             self.forgotten(gateway, Forgotten(answer.client_id, answer.token))
             return
+        self._undo(coming)
         if answer.late and coming.renewed:  # not for who waits now
             owner = coming.owner or coming.source
         if answer.late and not coming.renewed:
@@ -396,10 +400,15 @@ class Comings:
                 self.follow(*coming.follower)
         elif answer.late and coming.owner and self._turn_to_copy(coming, owner, coming.lost):
             pass
-        elif owner == gateway and owner and not answer.late:
+        elif owner == gateway and not (answer.late or coming.owner):  # it has lost it
             if not self._turn_to_copy(coming, owner, lost=True):
                 self._end(coming)
                 self._begin_bare(coming)
+        elif owner == self.registry.gateway and not coming.lost:
+            self._finish(coming)
+        elif coming.lost and owner == coming.owner:
+            self._end(coming)
+            self._begin_bare(coming)
         elif wish is not None and elsewhere.reaches(owner) and coming.hops < HOPS_MAX:
             self._ask_on(coming, wish, owner)
         elif owner and owner != coming.owner and self._turn_to_copy(coming, owner):
@@ -426,6 +435,23 @@ class Comings:
         if not keeper or coming.hops >= HOPS_MAX:
             return False
         self._ask_on(coming, wish, keeper, owner, lost)
+        return True
+
+    def _turn_elsewhere(self, coming: Coming) -> bool:
+        """Who was asked has failed: whether there is another road. A copy may have failed when its owner
+        is back."""
+        wish = coming.wish
+        if not coming.owner:
+            return self._turn_to_copy(coming, coming.source)
+        if (
+            coming.lost
+            or coming.hops >= HOPS_MAX
+            or not self.broker.elsewhere.reaches(coming.owner)
+        ):
+            return False
+        if wish is None or not wish.wanted():
+            return False
+        self._ask_on(coming, wish, coming.owner)
         return True
 
     def _begin_bare(self, coming: Coming) -> None:
@@ -493,7 +519,6 @@ class Comings:
 
     def _give_up(self, coming: Coming) -> None:
         """No more is waited for: the client is served with what is known."""
-        broker = self.broker
         self.tell(coming.source, Abandoned(coming.client_id, coming.token))
         self._end(coming)
         unpacker = coming.unpacker
@@ -503,13 +528,27 @@ class Comings:
             assert unpacker is not None, "kept and not unpacked"
             self._join(unpacker.session)
         else:
-            if unpacker is not None:
-                part_with(broker, unpacker.session)
-            if coming.owner or not self._turn_to_copy(coming, coming.source):
+            self._undo(coming)
+            if not self._turn_elsewhere(coming):
                 self._begin_bare(coming)
             return
         if coming.follower is not None:
             self.follow(*coming.follower)
+
+    def _set_aside(self, client_id: str) -> Session | None:
+        """What is left here of an older epoch. If it is on its way to another gateway it goes on with
+        that."""
+        old = set_aside(self.broker, client_id)
+        return None if old is None or self.goes(old) else old
+
+    def _undo(self, coming: Coming) -> None:
+        """Nothing more comes before the session is settled: what came is nothing."""
+        unpacker, old = coming.unpacker, coming.old
+        coming.unpacker = coming.old = None
+        if unpacker is not None:
+            part_with(self.broker, unpacker.session)
+        if old is not None:
+            self.leave(old)
 
     def _do_without(self, wish: Wish) -> None:
         """The gateway that has the session cannot be asked: it begins with what the registry knows."""
@@ -517,7 +556,7 @@ class Comings:
         entry = self.registry.entry(client_id)
         if entry is None:
             return
-        old = _set_aside(broker, client_id)
+        old = self._set_aside(client_id)
         if wish.clean or not entry.whole or entry.halves & UNKNOWN_HALF:
             if old is not None:
                 part_with(broker, old)
@@ -641,24 +680,3 @@ class Comings:
         if self.quarrels.taken(coming.client_id, wish.address, address, broker.now):
             text = f"two clients are called {coming.client_id}: at {wish.address} and {address}"
             broker.note("warning", text)
-
-
-def _set_aside(broker: BrokerState, client_id: str) -> Session | None:
-    """What is left here of an older epoch, out of the way of the session that is about to be."""
-    old = broker.sessions.get(client_id)
-    if old is not None:
-        rest(broker, old)
-        del broker.sessions[client_id]
-    return old
-
-
-def absorb(broker: BrokerState, old: Session, session: Session, ticket: Ticket | None) -> None:
-    """What waits in an older epoch of a session, left here, is added to the one that is served."""
-    if old.line == session.line:
-        packer, unpacker = Packer(broker, old), Unpacker(broker, session)
-        wait = ticket or Ticket(lambda: None)
-        unpacker.widen(read_label(packer.label(), broker.journal), wait)
-        while not packer.is_done():
-            unpacker.add(packer.piece(), wait)
-        broker.vitals.sessions_merged += 1
-    part_with(broker, old)

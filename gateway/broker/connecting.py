@@ -72,11 +72,16 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
             enter(connection, packet)
 
     def enter(connection: Connection, packet: Connect) -> None:
-        full = len(online) >= connection.broker.settings.connections_max
+        broker = connection.broker
+        if broker.meeting and broker.fetching is not None and packet.client_id:
+            connection.opening()
+            broker.entering.append(lambda now: enter_late(connection, packet, now))
+            return
+        full = len(online) >= broker.settings.connections_max
         # [MQTT-3.1.4-2] [MQTT-3.1.3-8]
         refusal = _refusal(connection, packet, full and packet.client_id not in online)
         if refusal is not None:
-            connection.broker.vitals.connections_refused += 1
+            broker.vitals.connections_refused += 1
             connection.refuse(*refusal)
             return
         # [MQTT-3.1.3-5] [MQTT-3.1.3-6] [MQTT-3.2.2-16]
@@ -84,10 +89,9 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
         if client_id in online:  # [MQTT-3.1.4-3]
             online[client_id].refuse(Reason.SESSION_TAKEN_OVER, "its client connected anew")
         named = replace(packet, client_id=client_id)
-        fetching = connection.broker.fetching
-        if packet.client_id and fetching is not None:
+        if packet.client_id and broker.fetching is not None:
             wish = _wish(connection, named, lambda: _open(online, connection, named, False))
-            if fetching.fetch(wish):
+            if broker.fetching.fetch(wish):
                 if connection.state is not State.CLOSED:
                     connection.opening()
                 return
@@ -182,9 +186,11 @@ def part_with(broker: BrokerState, session: Session, ticket: Ticket | None = Non
     """The session is another gateway's, with all that it has: here it leaves nothing. The ticket is held
     until the disk has forgotten it, too."""
     client_id = session.client_id
-    if broker.sessions.get(client_id) is session:
+    if broker.sessions.get(client_id) is session:  # else one that took its place is served here
         del broker.sessions[client_id]
         rest(broker, session)
+        if broker.registry is not None:
+            broker.registry.leave(client_id)
     for topic_filter in list(session.subscriptions):
         unsubscribe(broker, session, topic_filter)
     forget_session(broker.journal, session, ticket)
@@ -197,8 +203,6 @@ def part_with(broker: BrokerState, session: Session, ticket: Ticket | None = Non
     session.give_room()
     session.replay = None
     broker.timers.drop(broker.silent.pop(session, NO_TIMER))
-    if broker.registry is not None:
-        broker.registry.leave(client_id)
 
 
 def rest(broker: BrokerState, session: Session) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from gateway.broker.connecting import end_session, expire_at, leave_alone, part_with, rest
 from gateway.broker.connection import Connection
 from gateway.broker.keeping import keep_session
+from gateway.broker.leftover import absorb
 from gateway.broker.parcel import Packer
 from gateway.broker.passage import EVERYBODY, HERE, Passage, new_token
 from gateway.broker.quarrels import Quarrels
@@ -79,11 +80,13 @@ class Goings:
 
     def asked_by(self, client_id: str) -> str:
         """The gateway to which the session goes; empty: it does not."""
+        self._perhaps_take_back(client_id)
         going = self._going.get(client_id)
         return "" if going is None or going.claim.rest else going.gateway
 
     def claimed(self, gateway: str, claim: Claim) -> None:
         """A gateway has the client, and asks for the session, or (`rest`) for what is left of it."""
+        self._perhaps_take_back(claim.client_id, gateway)
         session = self.broker.sessions.get(claim.client_id)
         going = self._going.get(claim.client_id)
         if claim.rest:
@@ -112,6 +115,18 @@ class Goings:
         session.passage = Passage(own=False, barred=before.barred, token=before.token)
         self.broker.routes.cache.clear()
         self._start(Going(session, gateway, claim, address))
+
+    def _perhaps_take_back(self, client_id: str, but: str = "") -> None:
+        """The client is elsewhere than where its session goes to, and that gateway (`but` not this one)
+        is silent, and has not said that it has it: it stays here."""
+        going = self._going.get(client_id)
+        if going is None or going.claim.rest or going.moved or going.gateway == but:
+            return
+        if self.broker.elsewhere.reaches(going.gateway):
+            return
+        token = going.claim.token
+        self.broker.elsewhere.tell(going.gateway, Refused(client_id, token, late=True))
+        self.abandoned(going.gateway, client_id, token)
 
     def _refusal(
         self, gateway: str, claim: Claim, session: Session | None, going: Going | None
@@ -295,6 +310,13 @@ class Goings:
         entry = self.registry.entry(client_id)
         if self._is_left(client_id):
             return
+        here = self.broker.sessions.get(client_id)
+        if here is not session:  # it was left here, and the session has come back meanwhile
+            if here is not None and here.number:
+                absorb(self.broker, session, here, None)
+            else:
+                part_with(self.broker, session)
+            return
         if entry is not None and entry.owner != self.registry.gateway:
             self._leave(session, handed_on=going.number > 0)
             return
@@ -311,6 +333,16 @@ class Goings:
         expire_at(broker, session, broker.now + broker.settings.session_expiry_max_s)
         self._left[session.client_id] = session
         self._tick_soon()
+
+    def goes(self, session: Session) -> bool:
+        """Whether it is on its way to another gateway, in part or whole."""
+        going = self._going.get(session.client_id)
+        return going is not None and going.session is session
+
+    def leave_again(self, session: Session) -> None:
+        """What was left here, and was out of the way for a session that did not come after all."""
+        self.broker.sessions[session.client_id] = session
+        self._leave(session, session.passage is not None and session.passage.handed_on)
 
     def registered(self, client_ids: Iterable[str]) -> None:
         """The registry has news of these sessions."""
@@ -330,8 +362,6 @@ class Goings:
                 self._dispute(client_id, session, entry)
             elif entry is None:
                 part_with(self.broker, session)  # a clean start elsewhere ended it
-            elif session.passage is not None and session.passage.owed[0] == entry.owner:
-                part_with(self.broker, session)  # all of it is still there, from where it came
             else:
                 self._leave(session, handed_on=False)
 

@@ -108,6 +108,9 @@ class GivenRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 NOTHING_OWED = ("", 0)
+UNREADY = (
+    -1
+)  # of `owed`: not all is here that was sent to the client, and the session is still there
 
 T = TypeVar("T")
 _encode = msgspec.msgpack.encode

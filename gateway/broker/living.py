@@ -23,6 +23,7 @@ from gateway.broker.keeping import (
     SESSION,
     STREAM,
     SUBSCRIPTION,
+    UNREADY,
     WILL,
     GivenRow,
     MessageRow,
@@ -86,6 +87,7 @@ class _Reading:
     waiting: dict[int, dict[int, Written]] = field(default_factory=dict)
     stored: dict[int, tuple[int, int, Message]] = field(default_factory=dict)
     unshown: list[tuple[Session, Subscription]] = field(default_factory=list)
+    unready: dict[int, None] = field(default_factory=dict)  # sessions that had not come whole
 
 
 def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) -> None:
@@ -121,6 +123,8 @@ def restore(broker: BrokerState, rows: Rows, batches: Iterable[list[Record]]) ->
         number, packet_id, message = reading.stored[mid]
         if number in sessions:
             fill_unreleased(sessions[number], packet_id, message)
+        elif number in reading.unready:
+            broker.journal.released(mid, None)
         else:  # its session ended with the boot before
             release(broker, message)
 
@@ -206,6 +210,10 @@ def _joined(items: Iterable[Living]) -> Iterator[Living]:
 
 def _session(reading: _Reading, key: str, value: bytes) -> None:
     row, broker = read(value, SessionRow), reading.broker
+    if row.owed[1] == UNREADY:
+        reading.unready[int(key)] = None
+        broker.journal.put(SESSION, key, None)
+        return
     session = new_session(broker, row.client_id, row.expiry_s, row.user)
     session.number, session.on_disk = int(key), True
     session.epoch, session.line, session.halves = row.epoch, row.line, row.halves
@@ -228,6 +236,9 @@ def _session(reading: _Reading, key: str, value: bytes) -> None:
 
 def _subscription(reading: _Reading, key: str, value: bytes) -> None:
     number, topic_filter = key.split(" ", 1)
+    if int(number) in reading.unready:
+        reading.broker.journal.put(SUBSCRIPTION, key, None)
+        return
     row = read(value, SubscriptionRow)
     session = reading.sessions[int(number)]
     subscription = subscription_of(topic_filter, row)

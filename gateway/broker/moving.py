@@ -42,7 +42,7 @@ class Mover:
         self._going = Goings(broker, registry, online, self._quarrels)
         self._coming = Comings(
             *(broker, registry, online, self._quarrels, self._going.asked_by, self._claimed),
-            self._tell,
+            *(self._going.leave_again, self._going.goes, self._tell),
         )
         self._shades = Shades(broker, registry, self._tell)
         self._own: deque[Move] = deque()  # said by this gateway to itself, which has the copy

@@ -39,7 +39,8 @@ from gateway.timers import Timers
 class BrokerState:
     """`now` is the time of the input at work; `touched` the outboxes that a turn must write.
 
-    `holding` is the boot barrier: clients are accepted, and what they say waits.
+    `holding` is the boot barrier: clients are accepted, and what they say waits. `meeting`: it is not
+    known yet whose sessions are whose; `entering` are the CONNECTs that wait for that.
     `wills` are the delayed ones, by client id, of sessions whose client is away: timer, will, when due;
     `restored_wills` are those of them that an earlier start left, `sent_away` those without a delay, of
     clients that were sent to another gateway.
@@ -70,6 +71,8 @@ class BrokerState:
     unfinished: Unfinished
     now: float = 0.0
     holding: bool = False
+    meeting: bool = False
+    entering: list[Callable[[float], None]] = field(default_factory=list)
     sessions: dict[str, Session] = field(default_factory=dict)
     vitals: Vitals = field(default_factory=Vitals)
     timers: Timers = field(default_factory=Timers)

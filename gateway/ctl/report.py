@@ -168,6 +168,8 @@ def _gateways(rows: tuple[GatewayStatus, ...], width: int) -> list[Line]:
         _figures("mem", [percent(row.memory_percent) for row in rows]),
         _figures("disk", [percent(row.disk_percent) for row in rows]),
     ]
+    if any(row.over for row in rows):
+        columns.insert(3, Column("over", [Span(clean(row.over)) for row in rows], cut=keep_ends))
     if any(row.temperature_c is not None for row in rows):
         columns.append(_figures("temp", [celsius(row.temperature_c) for row in rows]))
     return table(columns, width)

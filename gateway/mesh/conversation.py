@@ -202,20 +202,24 @@ def _settle_double(state: MeshState, peer: Peer, link: Link, hello: Hello) -> No
     assert peer.link is not None and peer.hello is not None
     silent_s = state.now - peer.heard_at
     heard = silent_s < state.identity.cluster.suspect_s and not peer.link.closed
+    if link.via and not peer.link.via and heard:
+        raise LinkError("double", "linked already, and directly")
     if hello.nonce != peer.hello.nonce:
         if heard:
             raise LinkError("clone", f"{hello.name} is linked already, from {peer.link.address[0]}")
-    else:
+    elif not peer.link.via:
         beginner = state.identity.gateway if link.dialled else peer.gateway
         lower = min(state.identity.gateway, peer.gateway)
         if beginner != lower and heard:
             raise LinkError("double", "linked already")
+    elif not link.via:
+        state.note("info", f"there is a link to {peer.name} again")
     peer.link.close()
     membership.unlink(state, peer)
 
 
 def _remember(state: MeshState, peer: Peer, link: Link, hello: Hello) -> None:
-    address = hello.address or link.address[0]
+    address = hello.address or (peer.address if link.via else "") or link.address[0]
     before = _member(peer)
     peer.name, peer.address, peer.port = hello.name, address, hello.link_port
     peer.store = hello.store
@@ -233,7 +237,7 @@ def _remember(state: MeshState, peer: Peer, link: Link, hello: Hello) -> None:
         for other in state.links:
             if other.state is LinkState.UP:
                 other.say(Known((_member(peer),)))
-    if link.dialled:
+    if link.dialled and not link.via:
         state.dialling.answered(link.address, peer.gateway)
     state.refusals.clear(hello.name)
     state.refusals.clear(address)
@@ -284,6 +288,10 @@ def _on_start(state: MeshState, link: Link, frame: Start) -> None:
     membership.beat(state, link)
     if state.vitals is not None:
         link.say(state.vitals)
+    if link.via:
+        over = state.peers.get(link.via)
+        name = link.via if over is None else over.name
+        state.note("warning", f"there is no link to {peer.name}: it is reached over {name}")
     membership.judge(state)
     state.watching.came(peer, state.now)
 

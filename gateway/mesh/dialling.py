@@ -54,6 +54,11 @@ class Dialling:
             if target.gateway != gateway
         }
 
+    def address_of(self, gateway: str) -> Address:
+        """Where this gateway is said to be; an empty address: nobody knows."""
+        found = (address for address, target in self._targets.items() if target.gateway == gateway)
+        return next(found, ("", 0))
+
     def answered(self, address: Address, gateway: str) -> None:
         """This gateway answers at the address."""
         target = self._targets.get(address)

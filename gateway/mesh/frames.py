@@ -426,6 +426,23 @@ class LockHeard(Frame, frozen=True, tag="lock-heard"):
     stamp: tuple[int, int]
 
 
+class Relayed(Frame, frozen=True, tag="relayed", omit_defaults=True):
+    """Between `origin` and `target`, which do not reach each other, over a third: some of the bytes of
+    the link that both number so. `first`: it begins; `over`: it has ended, and why.
+
+    `taken`: so many bytes of that link have come from the target, in all, and left its road. Since
+    protocol 2.
+    """
+
+    origin: str
+    target: str
+    number: int
+    payload: bytes = b""
+    first: bool = False
+    taken: int = 0
+    over: str = ""
+
+
 class Strange(Frame, frozen=True, tag="strange"):
     """What came is a frame of this type, which is not known here. Nobody sends this one."""
 
@@ -466,6 +483,7 @@ AnyFrame = (
     | Known
     | Lock
     | LockHeard
+    | Relayed
     | Strange
     | Keys
     | Bye

@@ -1,4 +1,5 @@
-"""One link: the bytes between two gateways, as frames, inside a TLS connection that the shell holds.
+"""One link: the bytes between two gateways, as frames, inside a TLS connection that the shell holds, or
+inside the links of a third gateway (`roads.py`).
 
 States: a link waits for the other side's Hello, then for its Received and Start (greeted), then is up.
 Must not know what frames mean or what a peer remembers.
@@ -24,7 +25,8 @@ class Link:
     """`certified` is the gateway id in the other side's certificate.
 
     `address` is where it was dialled, or where the connection comes from; `dialled` who began it; `key`
-    the fingerprint of the cluster key by which both know each other.
+    the fingerprint of the cluster key by which both know each other. `via` is the gateway over which it
+    goes, where it is no connection of its own.
     """
 
     __slots__ = (
@@ -42,6 +44,7 @@ class Link:
         "out",
         "owner",
         "state",
+        "via",
     )
 
     def __init__(
@@ -51,11 +54,13 @@ class Link:
         dialled: bool,
         now: float,
         key: str = "",
+        via: str = "",
     ) -> None:
         self.address = address
         self.certified = certified
         self.dialled = dialled
         self.key = key
+        self.via = via
         self.state = LinkState.WAITING
         self.gateway = ""  # who is there, once it said so
         self.hello_by = now + HELLO_TIMEOUT_S

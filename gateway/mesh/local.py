@@ -186,3 +186,9 @@ class Local(Protocol):
 
     def unhold(self, now: float) -> None:
         """Clients go on."""
+
+    def meet(self) -> None:
+        """It is not known whose sessions are whose: who connects waits until `met`."""
+
+    def met(self, now: float) -> None:
+        """It is known, as far as it can be."""

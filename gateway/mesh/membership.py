@@ -59,13 +59,16 @@ def beat(state: MeshState, link: Link) -> None:
     """Says a heartbeat."""
     held_ms = (state.now - link.echo_at) * 1000
     time_ms = state.clock.read(state.now)
+    hears = state.hears()
+    if link.via:  # for the other end alone: who asks whom it may reach over this one is not told
+        hears += [link.gateway]
     link.say(
         Beat(
             state.now * 1000,
             link.echo_ms,
             held_ms,
             time_ms,
-            state.hears(),
+            hears,
             tables.roots(state),
             state.local.stores(),
             state.stand_in,
@@ -89,9 +92,16 @@ def heard(state: MeshState, peer: Peer, link: Link, frame: Beat) -> None:
 
 
 def _heard_by_others(state: MeshState, peer: Peer) -> bool:
+    """Whether others that are heard say so, or said so a moment ago: one link that breaks must not make
+    two dead."""
     if peer.stopping:
         return False
-    return any(peer.gateway in other.hears for other in state.alive() if other is not peer)
+    suspect_s = state.identity.cluster.suspect_s
+    return any(
+        peer.gateway in other.hears
+        for other in state.peers.values()
+        if other is not peer and state.now - other.heard_at < suspect_s and not other.stopping
+    )
 
 
 def _alive(state: MeshState, peer: Peer) -> None:

@@ -41,6 +41,7 @@ from gateway.mesh.frames import (
     CopyRefused,
     Member,
     Refuse,
+    Relayed,
     Synced,
     Taken,
     Vitals,
@@ -56,6 +57,7 @@ from gateway.mesh.own_wills import OwnWill
 from gateway.mesh.peer import TABLES_AND_CLIENTS, Peer
 from gateway.mesh.questions import Asker
 from gateway.mesh.refusals import Refusal
+from gateway.mesh.roads import Roads
 from gateway.mesh.state import BOOT, MeshState
 from gateway.mesh.watching import Audience
 from gateway.moves import Move
@@ -78,7 +80,9 @@ class Mesh:
         self.copier = copier = Copier(self.state)
         self.copies = copies = Copies(self.state)
         self.state.copied = self._is_copied
+        self.roads = roads = Roads(self.state, self._greet, self._relayed, self._unrelayed)
         self.state.moves |= {
+            Relayed: roads.on_relayed,
             CopyAsk: copies.on_ask,
             CopyFrom: copies.on_from,
             CopyPart: copies.on_part,
@@ -290,7 +294,7 @@ class Mesh:
         self.state.now = now
         link.close()
         self.state.links.pop(link, None)
-        if link.dialled:
+        if link.dialled and not link.via:
             self.state.dialling.failed(link.address, now)
         peer = self.state.peers.get(link.gateway)
         if peer is not None and peer.link is link:
@@ -370,7 +374,11 @@ class Mesh:
                 if link.state in (LinkState.GREETED, LinkState.UP):
                     membership.beat(state, link)
                 elif link.state is LinkState.WAITING and link.hello_by <= now:
-                    self._refuse(link, "malformed", "said nothing")
+                    if link.via:
+                        link.close()  # there is no such road: it is no fault of the other end
+                    else:
+                        self._refuse(link, "malformed", "said nothing")
+            self.roads.wake()
         membership.judge(state)
         standin.choose(state)
         self.copier.look()
@@ -407,27 +415,41 @@ class Mesh:
     def drain(self) -> list[Effect]:
         """Closes the turn: what changed in it stands in the links afterwards; effects are returned."""
         state = self.state
+        self._say_clients()  # before rows: the client decides whose its session is
         state.local.turn(state.now)
         if not self.crowded():
             state.local.uncrowd()  # a peer took what waited, or nobody waits for it any more
         state.watched.tell(state.now)
         wills.tell(state)
         self.copies.tell()
-        clients, groups = state.own_clients.delta(), state.own_groups.delta(state.local.group)
-        interest = state.own_interest.delta()
+        self._say_clients()
+        groups, interest = state.own_groups.delta(state.local.group), state.own_interest.delta()
         for peer in state.peers.values():
             peer.outgoing.seal()
             if peer.link is None or not peer.streaming:
                 continue
-            news = [*clients, *groups] if peer.speaks(TABLES_AND_CLIENTS) else []
-            for frame in [*news, *interest]:
+            for frame in [*groups, *interest] if peer.speaks(TABLES_AND_CLIENTS) else interest:
                 peer.link.say(frame)
             if peer.outgoing.unsent:
                 peer.link.out.extend(peer.outgoing.unsent)
                 peer.outgoing.unsent.clear()
             self._say_taken(peer, peer.link)
+        self.roads.turn()
         effects, state.effects = state.effects, []
         return effects
+
+    def writable(self) -> list[Link]:
+        """The connections with something to write, after a turn and what follows it."""
+        self.roads.carry()
+        links = self.state.links
+        return [link for link in links if (link.out or link.closed) and not link.via]
+
+    def _say_clients(self) -> None:
+        clients = self.state.own_clients.delta()
+        for peer in self.state.peers.values() if clients else ():
+            if peer.link is not None and peer.streaming and peer.speaks(TABLES_AND_CLIENTS):
+                for frame in clients:
+                    peer.link.say(frame)
 
     def recall(
         self,
@@ -554,6 +576,15 @@ class Mesh:
         """Who stays out, and why."""
         return self.state.refusals.current(now)
 
+    def _greet(self, link: Link) -> None:
+        conversation.greet(self.state, link)
+
+    def _relayed(self, link: Link, data: bytes) -> None:
+        self.receive(link, data, self.state.now)
+
+    def _unrelayed(self, link: Link) -> None:
+        self.lost(link, self.state.now)
+
     def _up(self) -> list[Link]:
         return [link for link in self.state.links if link.state is LinkState.UP]
 
@@ -565,7 +596,7 @@ class Mesh:
 
     def _refuse(self, link: Link, code: str, detail: str) -> None:
         state = self.state
-        if link.dialled and code in ("self", "double"):
+        if link.dialled and not link.via and code in ("self", "double"):
             state.dialling.answered(link.address, link.gateway)
         if not link.closed:
             link.say(Refuse(code, detail))

@@ -17,6 +17,7 @@ TABLES_AND_CLIENTS = 2  # since this version of the link protocol there are thei
 COPIES = 2  # and those of copies
 QUESTIONS = 2  # and those of operators' questions
 WILLS = 2  # and those of wills
+ROADS = 2  # and those of links over a third gateway
 INTEREST, RETAINED = "interest", "retained"  # what is awaited of a peer, beside tables
 
 

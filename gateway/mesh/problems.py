@@ -27,6 +27,7 @@ def problems(state: MeshState, own_name: str, now: float) -> list[ProblemStatus]
     """All of them, as of now."""
     peers = sorted(state.peers.values(), key=lambda peer: peer.name)
     found = [_silence(peer, now) for peer in peers if peer.life is not Life.ALIVE]
+    found += [_reached_over(state, peer) for peer in peers if peer.link and peer.link.via]
     found += _alone(state, now) + _missing(state)
     names = [own_name, *(peer.name for peer in peers)]
     for name in sorted({name for name in names if names.count(name) > 1}):
@@ -83,6 +84,15 @@ def _silence(peer: Peer, now: float) -> ProblemStatus:
         return ProblemStatus(Severity.ERROR, text, remedy)
     text = f"{peer.name} is suspect: nothing heard from it {silent}"
     return ProblemStatus(Severity.WARNING, text, "wait some seconds; then see to its network")
+
+
+def _reached_over(state: MeshState, peer: Peer) -> ProblemStatus:
+    assert peer.link is not None, "there is a link"
+    relay = state.peers.get(peer.link.via)
+    over = peer.link.via if relay is None else relay.name
+    text = f"{peer.name} is reached over {over} only: there is no link to it"
+    remedy = f"see to the network between this gateway and {peer.address or peer.name}"
+    return ProblemStatus(Severity.WARNING, text, remedy)
 
 
 def _refused(refusal: Refusal) -> ProblemStatus:

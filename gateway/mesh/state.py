@@ -91,16 +91,18 @@ class MeshState:
         return {**self.local.tables, **self.own_tables}
 
     def linked(self) -> set[str]:
-        """The gateways with a link that has been greeted."""
-        return {peer.gateway for peer in self.peers.values() if peer.link is not None}
+        """The gateways with a link of their own that has been greeted."""
+        peers = self.peers.values()
+        return {peer.gateway for peer in peers if peer.link is not None and not peer.link.via}
 
     def hears(self) -> list[str]:
-        """The gateways that this one hears itself, now."""
+        """The gateways that this one hears itself, now: not over another."""
         return [
             peer.gateway
             for peer in self.peers.values()
             if peer.link is not None
             and not peer.link.closed
+            and not peer.link.via
             and self.now - peer.heard_at < self.identity.cluster.suspect_s
         ]
 
@@ -114,12 +116,18 @@ class MeshState:
         """Clients wait for this reason, at most until then."""
         if not self.holding:
             self.local.hold()
+        if reason == BOOT:
+            self.local.meet()
         self.holding[reason] = until
 
     def release(self, reason: str) -> None:
         """The reason is gone; clients go on when it was the last one."""
-        if self.holding.pop(reason, None) is not None and not self.holding:
+        if self.holding.pop(reason, None) is None:
+            return
+        if not self.holding:
             self.local.unhold(self.now)
+        if reason == BOOT:
+            self.local.met(self.now)
 
     def check_boot(self) -> None:
         """The boot barrier ends when every known gateway is synced, or dead."""

@@ -80,7 +80,7 @@ class Guest:
         """Its socket is closed."""
         self.connection.outbox.owner = None
         self.connection.lost(self._runtime.now())
-        self._runtime.node.broker.left(self.connection)
+        self._runtime.node.broker.entrance.left(self.connection)
         self._runtime.schedule()
 
 
@@ -104,7 +104,7 @@ class ClientProtocol(asyncio.Protocol):
         runtime = self._runtime
         if self._connection is None:
             broker, local = runtime.node.broker, is_local(transport)
-            self._connection = broker.admit(address_of(transport), local, runtime.now())
+            self._connection = broker.entrance.admit(address_of(transport), local, runtime.now())
         if self._connection is None:
             self._transport.abort()
             return
@@ -153,7 +153,7 @@ class ClientProtocol(asyncio.Protocol):
         assert self._line is not None
         self._runtime.unsent.left(self._line)
         self._connection.lost(self._runtime.now())
-        self._runtime.node.broker.left(self._connection)
+        self._runtime.node.broker.entrance.left(self._connection)
         self._runtime.schedule()
 
     def pause_writing(self) -> None:

@@ -114,7 +114,7 @@ class Daemon:
         self._accounts = Accounts(self._store)
         found = self._keeper.restore(self.node.broker, now)
         self.node.found(found.store, found.number, not found.notes)
-        self.node.broker.adopt_people(self._accounts.news(self.node.broker.people), now)
+        self.node.broker.admission.adopt(self._accounts.news(self.node.broker.people), now)
         self._peers: Peers | None = None
         self._runtime = Runtime(self.node, self._dial, self._save, self._keeper.commit)
         self._keeper.serve(self._runtime)

@@ -58,9 +58,9 @@ class Entrance(asyncio.Protocol):
         broker, now = self._runtime.node.broker, self._runtime.now()
         address, connection = address_of(transport), None
         if self._way.proxies is None:
-            connection = broker.admit(address, is_local(transport), now)
+            connection = broker.entrance.admit(address, is_local(transport), now)
         elif _is_in(address, self._way.proxies):
-            connection = broker.admit_unnamed(address, now)
+            connection = broker.entrance.admit_unnamed(address, now)
         else:
             broker.vitals.refused_proxies += 1
             broker.vitals.last_refused_at = now
@@ -97,7 +97,7 @@ class Entrance(asyncio.Protocol):
         is_proxys = header.origin is Origin.PROXY
         address = header.address or guest.connection.address
         local = is_proxys and is_local(self._transport)
-        if not broker.named(guest.connection, address, local, now):
+        if not broker.entrance.named(guest.connection, address, local, now):
             self._cut_off("")
             return
         self._is_named = True

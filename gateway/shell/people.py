@@ -147,7 +147,7 @@ class _People:
         """Returns what is to be said of gateways that do not know of it yet."""
         done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         node, now = self._runtime.node, self._runtime.now()
-        node.broker.change_people(dict([row]), done.set_result, now)
+        node.broker.admission.change(dict([row]), done.set_result, now)
         self._runtime.schedule()
         why = await done
         if why:

@@ -37,13 +37,13 @@ def _trace(runtime: Runtime, given: Document, name: str) -> AsyncGenerator[Docum
     more = asyncio.Event()
     here = name if given["mesh"] else ""
     trace = Trace(filters, given["client"], more.set, published=given["mesh"])
-    if not runtime.node.broker.trace(trace):
+    if not runtime.node.broker.watching.trace(trace):
         raise ControlError(f"{TRACES_MAX} traces are running already", "end one of them")
     others = _Others(more.set)
     number = _watch(runtime, filters, given, others) if given["mesh"] else 0
 
     def end() -> None:
-        runtime.node.broker.untrace(trace)
+        runtime.node.broker.watching.untrace(trace)
         if number:
             assert runtime.node.mesh is not None, "others are watched"
             runtime.node.mesh.unwatch(number)

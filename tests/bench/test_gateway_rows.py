@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import account, idle, rows, starts, wire
+from bench import account, idle, loads, starts, wire
 from bench.beside import Kept, quiet_beside_flood
 from bench.brokers import Product, Running, SlowDisk, gateway, mosquitto, mosquitto_path
 from bench.measure import Round, Timing
@@ -30,7 +30,7 @@ def slow(sync_ms: float, stall_ms: float = 0.0) -> Iterator[Running]:
 
 
 def kept(load: Kept, running: Running) -> Round:
-    return rows._kept(load)(running, SHORT)
+    return loads.kept(load)(running, SHORT)
 
 
 def named(name: str) -> Row:

@@ -14,9 +14,12 @@ from gateway.broker.journal import Batch, Journal
 from gateway.broker.records import Record, Rewrite, Row, Wish
 from gateway.clock import MeshClock
 from gateway.config import MqttSection
+from gateway.mqtt.packets import ConnAck, SubAck, Subscribe, Subscription
+from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
-from tests.broker.world import World
+from tests.broker.world import Client, World
 
+WEEK_S = 604_800
 LOST_MAX = 6  # batches that a card may lose
 
 _RECORDS = msgspec.msgpack.Decoder(list[Record])
@@ -139,3 +142,29 @@ class KeptWorld(World):
         self._taken = None
         self.saved_ms = self.clock.read(self.now)
         self._start()
+
+
+def persistent(world: KeptWorld, client_id: str, clean: bool = False) -> Client:
+    """A client with a session that the disk keeps; it has its CONNACK."""
+    client = world.client(client_id)
+    client.connect(clean, session_expiry_interval_s=WEEK_S)
+    world.settle()
+    answers = client.take()
+    assert isinstance(answers[0], ConnAck)
+    assert answers[0].reason is Reason.SUCCESS
+    client.connack = answers[0]
+    client.box = answers[1:]
+    return client
+
+
+def subscribed(world: KeptWorld, client: Client, topic_filter: str, qos: int) -> None:
+    client.send(Subscribe(client.packet_id(), (Subscription(topic_filter, qos),)))
+    world.settle()
+    assert isinstance(client.take()[-1], SubAck)
+
+
+def away(world: KeptWorld, qos: int = 1) -> None:
+    """A persistent subscriber to everything that has gone."""
+    client = persistent(world, "s")
+    subscribed(world, client, "#", qos)
+    client.lose()

@@ -33,7 +33,7 @@ def access(*rules: str) -> Access:
 
 def world_of(*rules: str) -> World:
     world = World()
-    world.broker.rules_changed(access(*rules), world.now)
+    world.broker.admission.rules_changed(access(*rules), world.now)
     return world
 
 
@@ -168,7 +168,7 @@ def test_the_short_roads_ask_the_rules_of_the_client_at_hand(qos: int) -> None:
     for _ in range(3):
         writer.publish("t", qos=qos)
     assert len(reader.messages()) == 3
-    world.broker.rules_changed(access("allow everybody read #"), world.now)
+    world.broker.admission.rules_changed(access("allow everybody read #"), world.now)
     for _ in range(3):
         writer.publish("t", qos=qos)
     assert reader.take() == []
@@ -192,9 +192,9 @@ def test_rules_that_change_hold_at_once_for_what_is_delivered() -> None:
     writer, reader = world.connected("w"), world.connected("r")
     reader.subscribe("t")
     writer.publish("t", b"before")
-    world.broker.rules_changed(access("deny everybody read t", *OPEN), world.now)
+    world.broker.admission.rules_changed(access("deny everybody read t", *OPEN), world.now)
     writer.publish("t", b"hidden")
-    world.broker.rules_changed(access(), world.now)
+    world.broker.admission.rules_changed(access(), world.now)
     writer.publish("t", b"after")
     assert reader.payloads() == [b"before", b"after"]
 
@@ -213,7 +213,7 @@ def test_a_stored_qos_2_message_is_released_though_a_rule_forbids_it_now() -> No
     world = World()
     writer = world.connected("w", V311)
     packet_id = writer.publish("t", qos=2)
-    world.broker.rules_changed(access("allow everybody read #"), world.now)
+    world.broker.admission.rules_changed(access("allow everybody read #"), world.now)
     writer.publish("t", qos=2, packet_id=packet_id, dup=True)
     assert writer.take() == [PubRec(packet_id), PubRec(packet_id)]
     assert world.broker.vitals.refused_by_rule == 0

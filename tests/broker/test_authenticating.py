@@ -96,7 +96,7 @@ class Caller:
 
 def world_of_users(settings: MqttSection | None = None) -> World:
     world = World(settings)
-    world.broker.users_changed(USERS, world.now)
+    world.broker.admission.users_changed(USERS, world.now)
     return world
 
 
@@ -258,7 +258,7 @@ def test_nobody_learns_by_asking_who_exists() -> None:
         "16384 rounds"
     )
     before = challenge("eve")
-    world.broker.change_people(dict([decoy_row(b"another key")]), lambda why: None, world.now)
+    world.broker.admission.change(dict([decoy_row(b"another key")]), lambda why: None, world.now)
     assert challenge("eve") != before
 
 
@@ -267,7 +267,7 @@ def test_a_user_who_was_changed_during_the_exchange_is_not_let_in() -> None:
     caller = Caller(world)
     caller.connect()
     caller.hear_challenge()
-    world.broker.users_changed({"ann": User("new", keys=STAPLE)}, world.now)
+    world.broker.admission.users_changed({"ann": User("new", keys=STAPLE)}, world.now)
     caller.prove()
     world.pass_s(DELAY_MIN_S * 1.1)
     assert refusal(caller) is Reason.NOT_AUTHORIZED
@@ -530,7 +530,9 @@ def test_a_session_of_a_user_is_found_again_by_his_proof() -> None:
 def test_a_user_whose_password_is_set_anew_is_disconnected_and_one_who_gets_keys_is_not() -> None:
     world = world_of_users()
     caller = opened(world)
-    world.broker.users_changed({**USERS, "ann": replace(USERS["ann"], keys=STAPLE)}, world.now)
+    world.broker.admission.users_changed(
+        {**USERS, "ann": replace(USERS["ann"], keys=STAPLE)}, world.now
+    )
     assert not caller.mqtt.closed
-    world.broker.users_changed({**USERS, "ann": User("new", keys=PENCIL)}, world.now)
+    world.broker.admission.users_changed({**USERS, "ann": User("new", keys=PENCIL)}, world.now)
     assert refusal(caller) is Reason.NOT_AUTHORIZED

@@ -162,7 +162,7 @@ def test_topics_that_a_client_numbers_have_so_many_bytes_in_all() -> None:
 def test_verdicts_of_rules_are_bounded_and_gone_with_the_client() -> None:
     world = World(MqttSection(allow_anonymous="everywhere"))
     everybody = Rule(Subject.EVERYBODY, "", Action.WRITE, True, "#")
-    world.broker.rules_changed(Access([everybody]), world.now)
+    world.broker.admission.rules_changed(Access([everybody]), world.now)
     client = world.connected("c", clean=False, **STAYS)
     for number in range(VERDICTS_MAX + 10):
         client.publish(f"t/{number}", b"x")
@@ -180,7 +180,7 @@ def test_verdicts_of_all_clients_are_bounded_and_beyond_that_decided_each_time(
     monkeypatch.setattr(access, "ALL_VERDICTS_MAX", 5)
     world = World(MqttSection(allow_anonymous="everywhere"))
     allow = Rule(Subject.EVERYBODY, "", Action.WRITE, True, "t/+")
-    world.broker.rules_changed(Access([allow]), world.now)
+    world.broker.admission.rules_changed(Access([allow]), world.now)
     clients = [world.connected(name) for name in "abc"]
     for client in clients:
         for number in range(4):

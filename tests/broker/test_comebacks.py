@@ -6,8 +6,7 @@ from gateway.broker import comebacks
 from gateway.broker.comebacks import DELAY_MAX_S, FORGIVEN_S, Comebacks
 from gateway.mqtt.packets import ConnAck, PingResp, PubAck, Version
 from gateway.mqtt.reasons import Reason
-from tests.broker.kept import KeptWorld
-from tests.broker.test_kept import away
+from tests.broker.kept import KeptWorld, away
 from tests.broker.world import V5, V311, Client
 
 

@@ -15,8 +15,7 @@ from gateway.mqtt.packets import (
 )
 from gateway.mqtt.properties import NO_PROPERTIES, Properties
 from gateway.mqtt.reasons import Reason
-from tests.broker.kept import KeptWorld
-from tests.broker.test_kept import WEEK_S, persistent
+from tests.broker.kept import WEEK_S, KeptWorld, persistent
 from tests.broker.world import V5, V311, Client, World
 
 

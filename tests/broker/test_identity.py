@@ -41,7 +41,7 @@ ANN, BOB = User("hash of ann"), User("hash of bob")
 
 def world_of(**users: User) -> World:
     world = World()
-    world.broker.users_changed(users, world.now)
+    world.broker.admission.users_changed(users, world.now)
     return world
 
 
@@ -187,10 +187,10 @@ def test_who_repeats_a_wrong_password_costs_no_check_and_makes_nobody_wait() -> 
     assert answer(stubborn) is Reason.BAD_USER_NAME_OR_PASSWORD
     assert world.broker.vitals.logins_wrong == 2
     world.broker.checked(check.token, True, world.now)
-    world.broker.users_changed({"ann": User("new hash")}, world.now)
+    world.broker.admission.users_changed({"ann": User("new hash")}, world.now)
     log_in(world, "stubborn", password=b"no")
     assert len(asked(world)) == 1, "with another password of the user it may be right"
-    world.broker.users_changed({"ann": ANN}, world.now)
+    world.broker.admission.users_changed({"ann": ANN}, world.now)
     world.pass_s(KNOWN_WRONG_S)
     log_in(world, "stubborn", password=b"no")
     assert len(asked(world)) == 1, "it is not known for ever"
@@ -218,13 +218,13 @@ def test_a_removed_user_and_a_changed_password_end_connections_and_remembered_lo
     for check in asked(world):
         world.broker.checked(check.token, True, world.now)
     assert answer(ann) is answer(bob) is Reason.SUCCESS
-    world.broker.users_changed({"ann": User("new hash"), "bob": BOB}, world.now)
+    world.broker.admission.users_changed({"ann": User("new hash"), "bob": BOB}, world.now)
     (said,) = ann.take()
     assert isinstance(said, Disconnect) and said.reason is Reason.NOT_AUTHORIZED
     assert bob.take() == []
     log_in(world, "a")
     assert [check.stored for check in asked(world)] == ["new hash"]
-    world.broker.users_changed({"ann": User("new hash")}, world.now)
+    world.broker.admission.users_changed({"ann": User("new hash")}, world.now)
     (said,) = bob.take()
     assert isinstance(said, Disconnect) and said.reason is Reason.NOT_AUTHORIZED
     log_in(world, "b", "bob")
@@ -235,7 +235,7 @@ def test_a_password_that_was_changed_while_it_was_checked_is_wrong() -> None:
     world = world_of(ann=ANN)
     client = log_in(world, "c")
     (check,) = asked(world)
-    world.broker.users_changed({"ann": User("new hash")}, world.now)
+    world.broker.admission.users_changed({"ann": User("new hash")}, world.now)
     world.broker.checked(check.token, True, world.now)
     world.pass_s(DELAY_MIN_S * 1.1)
     assert answer(client) is Reason.BAD_USER_NAME_OR_PASSWORD
@@ -290,11 +290,11 @@ def test_where_sessions_belong_to_nobody_another_user_gets_it_without_what_he_ma
 ):
     settings = MqttSection(session_belongs_to_user=False, queue_full=DROP_QOS0_FIRST)
     world = KeptWorld(settings)
-    world.broker.users_changed({"ann": ANN, "bob": BOB}, world.now)
+    world.broker.admission.users_changed({"ann": ANN, "bob": BOB}, world.now)
     rules = [
         Rule.of(words.split()) for words in ("allow user bob read t/#", "deny user bob read t/s")
     ]
-    world.broker.rules_changed(Access(rules), world.now)
+    world.broker.admission.rules_changed(Access(rules), world.now)
 
     def come(user: str, clean: bool) -> Client:
         client = log_in(world, "same", user, clean=clean)

@@ -3,8 +3,7 @@
 import pytest
 
 from gateway.mqtt.packets import ConnAck, PubComp, Publish, PubRec, PubRel
-from tests.broker.kept import KeptWorld
-from tests.broker.test_kept import WEEK_S, subscribed
+from tests.broker.kept import WEEK_S, KeptWorld, subscribed
 from tests.broker.world import Client
 
 

@@ -31,7 +31,7 @@ from tests.mqtt.strategies import repeatable
 def world_with(roads: Mapping[int, Lane]) -> World:
     """Without any roads there is none for a packet alone, either."""
     world = World()
-    connection = world.broker.open("192.0.2.1", True, world.now)
+    connection = world.broker.entrance.open("192.0.2.1", True, world.now)
     connection._moves.lanes = roads  # shared by every connection of this broker
     if not roads:
         connection._moves.alone = {}
@@ -157,7 +157,7 @@ def test_a_packet_id_of_0_is_no_acknowledged_message() -> None:
 def test_a_broker_has_the_short_roads() -> None:
     world = World()
     assert isinstance(world.broker, Broker)
-    connection = world.broker.open("", True, world.now)
+    connection = world.broker.entrance.open("", True, world.now)
     assert set(connection._moves.lanes) == {0x30, 0x32, 0x34, 0x40, 0x50, 0x62, 0x70}
 
 

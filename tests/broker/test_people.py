@@ -19,7 +19,7 @@ RULES = [
 def change(world: KeptWorld, *rows: tuple[str, bytes | None]) -> list[str]:
     """Asks for a change; what is said of it comes into the list."""
     said: list[str] = []
-    world.broker.change_people(dict(rows), said.append, world.now)
+    world.broker.admission.change(dict(rows), said.append, world.now)
     return said
 
 
@@ -76,7 +76,7 @@ def test_what_the_disk_refuses_does_not_hold_and_is_said() -> None:
 
 def test_what_the_state_file_had_holds_at_once_and_gives_way_to_what_others_know() -> None:
     world = KeptWorld()
-    world.broker.adopt_people(dict([user_row("ann", ANN), user_row("eve", ANN)]), world.now)
+    world.broker.admission.adopt(dict([user_row("ann", ANN), user_row("eve", ANN)]), world.now)
     assert world.broker.people.users == {"ann": ANN, "eve": ANN}
     removed = Row(Stamp(5, 0, "z"), Stamp(6, 0, "z"), None)
     world.broker.rows_came(PEOPLE, [(user_row("eve", None)[0], removed)], world.now)
@@ -88,7 +88,7 @@ def test_what_the_state_file_had_holds_at_once_and_gives_way_to_what_others_know
 
 def test_who_does_not_exist_is_asked_alike_at_all_gateways() -> None:
     world = KeptWorld()
-    world.broker.adopt_people(dict([decoy_row(b"k" * 32)]), world.now)
+    world.broker.admission.adopt(dict([decoy_row(b"k" * 32)]), world.now)
     assert world.broker.state.logins.decoy_key == b"k" * 32
 
 

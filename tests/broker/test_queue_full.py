@@ -4,8 +4,7 @@ import pytest
 
 from gateway.broker.records import Wish
 from gateway.config import MqttSection
-from tests.broker.kept import KeptWorld
-from tests.broker.test_kept import persistent, subscribed
+from tests.broker.kept import KeptWorld, persistent, subscribed
 from tests.broker.world import Client, World
 
 STAYS = {"session_expiry_interval_s": 600}

@@ -25,8 +25,7 @@ from gateway.mqtt.packets import (
 from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
 from gateway.mqtt.topics import matches
-from tests.broker.kept import KeptWorld
-from tests.broker.test_kept import persistent
+from tests.broker.kept import KeptWorld, persistent
 from tests.broker.world import Client, World
 
 MANY = 1_000

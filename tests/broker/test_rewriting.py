@@ -11,8 +11,7 @@ from gateway.broker.rewriting import SLICE_MESSAGES_MAX, Living, Rewriting
 from gateway.mqtt.message import Message, topic_field
 from gateway.mqtt.packets import PubAck, PubComp, Publish, PubRec, PubRel
 from gateway.mqtt.properties import Properties
-from tests.broker.kept import KeptWorld
-from tests.broker.test_kept import WEEK_S, away, persistent, subscribed
+from tests.broker.kept import WEEK_S, KeptWorld, away, persistent, subscribed
 
 
 def mesh_ms(when: float | None) -> int | None:

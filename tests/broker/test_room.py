@@ -10,8 +10,7 @@ from gateway.mqtt.message import Message
 from gateway.mqtt.packets import ConnAck, Disconnect, PubAck, Publish, PubRec, Will
 from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
-from tests.broker.kept import KeptWorld
-from tests.broker.test_kept import persistent, subscribed
+from tests.broker.kept import KeptWorld, persistent, subscribed
 from tests.broker.world import V5, V311, Client, World
 
 STAYS = {"session_expiry_interval_s": 600}

@@ -21,8 +21,7 @@ from gateway.mqtt.packets import (
 )
 from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
-from tests.broker.kept import KeptWorld
-from tests.broker.test_kept import persistent, subscribed
+from tests.broker.kept import KeptWorld, persistent, subscribed
 from tests.broker.world import EVERY_VERSION, V311, Client, OneElsewhere, World
 
 GROUP = "$share/g/t/+"
@@ -294,7 +293,9 @@ def test_a_rule_keeps_members_from_what_they_may_not_read() -> None:
     for client in (a, b):
         client.subscribe("$share/g/#", 1)
     rules = ["allow everybody read #", "deny everybody read secret/%c"]
-    world.broker.rules_changed(Access([Rule.of(rule.split()) for rule in rules]), world.now)
+    world.broker.admission.rules_changed(
+        Access([Rule.of(rule.split()) for rule in rules]), world.now
+    )
     for _ in range(2):
         world.broker.publish("secret/a", b"", 1, False, world.now)
     assert (a.take(), len(b.messages())) == ([], 2)

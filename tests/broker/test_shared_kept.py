@@ -6,8 +6,7 @@ from gateway.broker.journal import LAZY_S
 from gateway.broker.shared import AWAY_S
 from gateway.config import MqttSection
 from gateway.mqtt.packets import Packet, PubAck, PubComp, Publish, PubRec, PubRel
-from tests.broker.kept import KeptWorld
-from tests.broker.test_kept import WEEK_S, persistent, subscribed
+from tests.broker.kept import WEEK_S, KeptWorld, persistent, subscribed
 from tests.broker.world import Client
 
 GROUP = "$share/g/t/+"

@@ -19,9 +19,8 @@ from gateway.ids import Stamp
 from gateway.mqtt.message import Message, topic_field
 from gateway.mqtt.packets import Publish, PubRel, Subscribe, Subscription, Version, Will
 from gateway.mqtt.properties import Properties
-from tests.broker.kept import KeptWorld
+from tests.broker.kept import KeptWorld, persistent, subscribed
 from tests.broker.test_access import rule
-from tests.broker.test_kept import persistent, subscribed
 from tests.broker.world import EVERY_VERSION, V311, Client, OneElsewhere, World
 
 STAYS = {"session_expiry_interval_s": 600}
@@ -34,7 +33,7 @@ class Watch:
         self.woken = 0
         self.world = world
         self.trace = Trace(filters or ("#",), client, self._wake)
-        assert world.broker.trace(self.trace)
+        assert world.broker.watching.trace(self.trace)
 
     def _wake(self) -> None:
         self.woken += 1
@@ -57,7 +56,7 @@ class Watch:
         return [line.document(payload) for line in self.lines() if isinstance(line, Line)]
 
     def end(self) -> None:
-        self.world.broker.untrace(self.trace)
+        self.world.broker.watching.untrace(self.trace)
 
 
 @EVERY_VERSION
@@ -244,7 +243,9 @@ def test_what_expires_while_it_waits_is_lost() -> None:
 
 def test_a_refusal_is_told_with_its_reason() -> None:
     world = World()
-    world.broker.rules_changed(Access((rule("deny everybody write secret/#"),)), world.now)
+    world.broker.admission.rules_changed(
+        Access((rule("deny everybody write secret/#"),)), world.now
+    )
     writer = world.connected("w")
     watch = Watch(world)
     writer.publish("secret/x", qos=1)
@@ -378,10 +379,10 @@ def test_there_are_not_more_than_a_few_traces() -> None:
     world = World()
     watches = [Watch(world) for _ in range(TRACES_MAX)]
     more = Trace(("#",), "", lambda: None)
-    assert not world.broker.trace(more)
+    assert not world.broker.watching.trace(more)
     watches[0].end()
-    assert world.broker.trace(more)
-    assert world.broker.traces() == TRACES_MAX
+    assert world.broker.watching.trace(more)
+    assert len(world.broker.watching) == TRACES_MAX
 
 
 def publish_many(writer: Client, count: int, topic: str = "t", payload: bytes = b"x") -> None:

@@ -100,7 +100,7 @@ def test_what_is_sent_ahead_behind_the_boot_barrier_gets_half() -> None:
 def test_who_sent_much_while_its_password_was_checked_is_read_again() -> None:
     here = world(allow_anonymous="everywhere")
     broker: Broker = here.broker
-    broker.users_changed({"u": User("stored")}, here.now)
+    broker.admission.users_changed({"u": User("stored")}, here.now)
     client = here.client("c", V311, trusted=False)
     client.connect(username="u", password=b"p")
     client.send_bytes(encode(Publish("t", bytes(70_000)), V311) + encode(PingReq(), V311))

@@ -133,7 +133,7 @@ class Client:
         self.world = world
         self.client_id = client_id
         self.version = version
-        self.connection = world.broker.open(address, trusted, world.now)
+        self.connection = world.broker.entrance.open(address, trusted, world.now)
         self.connack: ConnAck | None = None
         self.told: list[str] = []  # reason strings
         self.box: list[Packet] = []  # read from the wire and not yet asked for

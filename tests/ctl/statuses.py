@@ -41,6 +41,7 @@ def gateway(name: str, address: str, **changes: Any) -> GatewayStatus:
         "disk_percent": 12.0,
         "temperature_c": None,
         "last_heard_s": 0.2,
+        "over": "",
     }
     return GatewayStatus(**(values | changes))
 
@@ -197,6 +198,19 @@ SITUATIONS = {
                 "gw3 is dead: nothing heard from it for 75 s. 3,204 messages wait for it on "
                 "this gateway's disk",
                 "look at its power and its network cable; its clients may connect to gw1",
+            ),
+        ),
+    ),
+    "one-over-another": status(
+        GW1,
+        GW2._replace(over="gw3", rtt_ms=2.31),
+        GW3,
+        health=Health.DEGRADED,
+        problems=(
+            ProblemStatus(
+                Severity.WARNING,
+                "gw2 is reached over gw3 only: there is no link to it",
+                "see to the network between this gateway and 192.168.1.12",
             ),
         ),
     ),

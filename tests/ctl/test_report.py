@@ -70,6 +70,7 @@ GATEWAYS = st.builds(
     disk_percent=NUMBERS,
     temperature_c=NUMBERS | st.floats(-9e14, 0),
     last_heard_s=NUMBERS,
+    over=TEXTS,
 )
 PORTS = st.builds(
     SerialPortStatus,

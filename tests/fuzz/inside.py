@@ -139,7 +139,7 @@ class Inside:
                 self._begin(KeptWorld(replace(SETTINGS, queue_full=policy)))
             case ["open", int(client), int(version)]:
                 self._lose(client)
-                connection = world.broker.open("192.0.2.9", True, world.now)
+                connection = world.broker.entrance.open("192.0.2.9", True, world.now)
                 self.lines[client] = Line(connection, Version(version))
             case ["say", int(client), str(data)]:
                 line = self.lines.get(client)
@@ -172,7 +172,7 @@ class Inside:
 
     def _begin(self, world: KeptWorld) -> None:
         self.world = world
-        world.broker.users_changed(USERS, world.now)
+        world.broker.admission.users_changed(USERS, world.now)
 
     def _authenticate_again(self, client: int) -> None:
         """If the client may: any other is disconnected for it, and mutated packets do that already."""

@@ -27,9 +27,9 @@ class Heard(Inside):
         self._watched = watched
 
     def _do(self, action: Action) -> None:
-        if self._watched and not self.world.broker.traces():
+        if self._watched and not self.world.broker.watching:
             self._trace = Trace(("#", "$SYS/#"), "", lambda: None)
-            assert self.world.broker.trace(self._trace)
+            assert self.world.broker.watching.trace(self._trace)
         super()._do(action)
         while self._watched and (line := self._trace.take()) is not None:
             if isinstance(line, Line):

@@ -58,7 +58,7 @@ class Roamer:
     ) -> None:
         """Says CONNECT at a gate. Its old connection may stay open, as far as the other gate knows."""
         self.gate = gate
-        self.connection = gate.node.broker.open(self.address, True, gate.room.now)
+        self.connection = gate.node.broker.entrance.open(self.address, True, gate.room.now)
         self.connection.user = user
         given = Properties(session_expiry_interval_s=WEEK_S, receive_maximum=window)
         if clean:

@@ -31,7 +31,7 @@ from gateway.effects import (
     WriteCopy,
 )
 from gateway.keyring import Key, Keyring
-from gateway.mesh.frames import AnyFrame, Frame, Member, encode, split
+from gateway.mesh.frames import AnyFrame, Frame, Member, Relayed, encode, split
 from gateway.mesh.identity import Identity
 from gateway.mesh.keys import to_dial_with
 from gateway.mesh.link import Link
@@ -355,6 +355,12 @@ def between(room: Room, one: str, other: str) -> Line:
     return next(line for line in room.lines if {gate.name for gate in line.gates} == {one, other})
 
 
+def chain(room: Room) -> list[Line]:
+    """Of a, b, c and d, all linked, only a - c - d - b stays: a and b hear of each other, and no gateway
+    hears both. Returns the lines that are to be cut or muted."""
+    return [between(room, *pair) for pair in ("ab", "ad", "bc")]
+
+
 class Client:
     """A client at a gate, its packets by hand."""
 
@@ -368,7 +374,9 @@ class Client:
         expiry_s: int = 0,
     ) -> None:
         self.gate, self.version, self.name = gate, version, name
-        self.connection: Connection = gate.node.broker.open("192.0.2.1", True, gate.room.now)
+        self.connection: Connection = gate.node.broker.entrance.open(
+            "192.0.2.1", True, gate.room.now
+        )
         self._packet_id = 0
         properties = Properties(session_expiry_interval_s=expiry_s) if expiry_s else NO_PROPERTIES
         self.send(Connect(version, name, clean, 0, will=will, properties=properties))
@@ -439,6 +447,8 @@ def stranger(room: Room, gate: Gate) -> tuple[Link, Callable[[Frame | bytes], li
 
 def _line(frame: AnyFrame) -> str:
     """A frame in words that a person can compare."""
+    if isinstance(frame, Relayed):
+        return _relayed_line(frame)
     fields = msgspec.structs.asdict(frame)
     if "buckets" in fields:
         fields["buckets"] = f"{len(fields['buckets'])}"
@@ -448,6 +458,14 @@ def _line(frame: AnyFrame) -> str:
         del fields["waits"]
     text = ", ".join(f"{name}={value!r}" for name, value in fields.items())
     return f"{type(frame).__name__.lower()} {text}".rstrip()
+
+
+def _relayed_line(frame: Relayed) -> str:
+    """With the frames that are in it, if they are whole."""
+    inner, end = split(frame.payload)
+    said = " | ".join(map(_line, inner)) if end == len(frame.payload) else f"{len(frame.payload)} B"
+    marks = ", first" * frame.first + f", over: {frame.over}" * bool(frame.over)
+    return f"relayed {frame.origin} to {frame.target}, taken={frame.taken}{marks}: {said}"
 
 
 __all__ = ["CLUSTER", "PORT", "Client", "Gate", "Line", "PacketType", "Room", "stranger"]

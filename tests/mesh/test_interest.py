@@ -1,4 +1,4 @@
-"""A3: who has a SUBACK sees what is published anywhere from then on, or it is counted that not."""
+"""Who has a SUBACK sees what is published anywhere from then on, or it is counted that not."""
 
 import pytest
 

@@ -11,8 +11,8 @@ from gateway.moves import Claim
 from gateway.mqtt.packets import PubComp, Publish, PubRec, PubRel
 from tests.broker.kept import Card
 from tests.mesh.roamer import Roamer, talk
-from tests.mesh.room import CLUSTER, Gate, Room, between
-from tests.mesh.test_moving import at_rest, numbers, owners, publish, said
+from tests.mesh.room import CLUSTER, Gate, Room, between, chain
+from tests.mesh.sessions import at_rest, numbers, owners, publish, said
 from tests.mesh.transcript import check
 
 SHORT = replace(CLUSTER, copy_after_s=5.0)
@@ -374,12 +374,14 @@ def test_without_a_whole_copy_it_begins_with_its_subscriptions_as_before() -> No
 
 def test_a_copy_that_is_older_than_the_session_there_is_not_used() -> None:
     """The session was at a, went to c, and is back at a, whose copy was not gone on with."""
-    room, (a, b, c) = gates("a", "b", "c")
+    room, (a, b, c, _d) = gates("a", "b", "c", "d")
     roamer = sleeping(a, *numbers(0, 20))
-    between(room, "a", "b").cut()
+    for line in chain(room):
+        line.cut()
     for gate in (c, a):
         roamer.connect(gate)
-        go_on(roamer)
+        go_on(roamer, 5)  # b does not hear a, and cannot say that it knows
+        assert home(room) == gate.name
     assert roamer.got == numbers(0, 20)
     room.kill(a)
     roamer.connect(b)

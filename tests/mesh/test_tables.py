@@ -8,13 +8,13 @@ from gateway.ids import Stamp
 from gateway.limits import BATCH_BYTES_MAX
 from gateway.mesh.frames import Compare, Digest, Hello, Interest, Received, Rows, Start, encode
 from gateway.table import Row
-from tests.mesh.room import Gate, Room, stranger
+from tests.mesh.room import Gate, Room, chain, stranger
 
 
 def change(gate: Gate, *rows: tuple[str, bytes | None]) -> None:
     """As an operator does at this gate."""
     said: list[str] = []
-    gate.node.broker.change_people(dict(rows), said.append, gate.room.now)
+    gate.node.broker.admission.change(dict(rows), said.append, gate.room.now)
     assert said == [""]
 
 
@@ -91,8 +91,9 @@ def test_a_user_made_anew_after_its_removal_stands_against_the_removal() -> None
 
 def test_what_two_cannot_tell_each_other_they_learn_from_a_third() -> None:
     room = Room()
-    a, b, _ = room.linked("a", "b", "c")
-    next(line for line in room.lines if set(line.gates) == {a, b}).cut()
+    a, b, *_ = room.linked("a", "b", "c", "d")
+    for line in chain(room):
+        line.cut()
     room.wait(4)
     add(a, "ann")
     room.settle()

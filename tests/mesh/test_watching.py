@@ -89,10 +89,10 @@ def test_who_does_not_watch_any_more_is_told_nothing_and_costs_nothing() -> None
     room = Room()
     a, b = room.linked("a", "b")
     audience, number = watch(a, "#")
-    assert b.node.broker.traces() == 1
+    assert len(b.node.broker.watching) == 1
     a.mesh.unwatch(number)
     room.settle()
-    assert b.node.broker.traces() == 0 and b.node.broker.state.traces is None
+    assert len(b.node.broker.watching) == 0 and b.node.broker.state.traces is None
     b.client("w").publish("t", b"", 0)
     room.settle()
     assert not audience.steps
@@ -116,10 +116,10 @@ def test_a_link_that_breaks_is_named_ends_the_watch_there_and_begins_it_anew() -
     audience, _ = watch(a, "#")
     between(room, "a", "b").cut()
     assert audience.missing == {"b": LINK_BROKE}
-    assert b.node.broker.traces() == 0
+    assert len(b.node.broker.watching) == 0
     room.line(a, b)
     room.settle()
-    assert b.node.broker.traces() == 1
+    assert len(b.node.broker.watching) == 1
     b.client("w").publish("t", b"", 0)
     room.settle()
     assert audience.topics() == [("b", "w", "t")]
@@ -177,7 +177,9 @@ def test_so_many_may_watch_a_gateway_and_its_own_operators_have_their_share() ->
     refused, _ = watch(a, "one/more")
     assert refused.missing == {"b": "others watch it already; one of them must end"}
     traces = [Trace(("#",), "", lambda: None) for _ in range(TRACES_MAX + 1)]
-    assert [b.node.broker.trace(trace) for trace in traces] == [True] * TRACES_MAX + [False]
+    assert [b.node.broker.watching.trace(trace) for trace in traces] == [True] * TRACES_MAX + [
+        False
+    ]
     a.mesh.unwatch(numbers[0])
     room.settle()
     assert not watch(a, "one/more")[0].missing

@@ -231,7 +231,7 @@ def test_of_two_keepers_only_the_one_that_was_chosen_last_sends() -> None:
     a.client("c", will=WILL)
     room.settle()
     between(room, "a", "b").cut()  # b cannot be told that it keeps them no more
-    room.wait(2)
+    room.wait(1)
     assert c.mesh.state.estates.count() == b.mesh.state.estates.count() == 1
     assert a.mesh.state.own_wills.keeper == "c"
     a.client("d", will=Will("gone/d", b"d", 1))
@@ -273,7 +273,7 @@ def test_both_sides_of_a_split_send_once() -> None:
 
 
 def test_what_was_sent_for_a_client_that_stayed_connected_is_undone() -> None:
-    """Rule B8: after the heal the retained "offline" must not win."""
+    """After the heal the retained "offline" must not win."""
     for said in ([b"online"], [b"online", b"online, and it rains"], []):
         room = Room()
         a, b, c = room.linked("a", "b", "c")

@@ -13,7 +13,7 @@ from gateway.broker.records import Done, Record, Rewrite, Row
 from gateway.copy_place import CopyPlace
 from gateway.shell.copies import LOST_MAX, CopyShelf
 from gateway.shell.disk import Disk, StoreFailure
-from tests.shell.test_durable import SETTINGS, message
+from tests.shell.durable import SETTINGS, message
 
 BEGUN = CopyPlace("copy-1", "store-1", "run-1", 7, 0, False)
 WHOLE = BEGUN.but(slices=1, whole=True)

@@ -4,7 +4,8 @@ python -m tests.sim --seeds 1000        many; those that fail, and what is wrong
 import argparse
 import sys
 
-from tests.sim.run import Kind, run
+from tests.sim.kinds import asked
+from tests.sim.run import run
 
 SHOWN = 20  # problems of one seed
 PROGRESS = 50  # seeds from one sign of life to the next
@@ -19,10 +20,9 @@ def main() -> int:
     parser.add_argument("--disks", action="store_true", help="gateways that keep sessions")
     parser.add_argument("--calm", action="store_true", help="nothing goes wrong")
     parser.add_argument("--loss", action="store_true", help="nothing but a disk that is destroyed")
+    parser.add_argument("--partial", action="store_true", help="nothing but cuts between two")
     options = parser.parse_args()
-    kind = Kind.LOSS if options.loss else Kind.CALM if options.calm else Kind.MEMORY
-    if options.disks and kind is Kind.MEMORY:
-        kind = Kind.DISKS
+    kind = asked(options.disks, options.calm, options.loss, options.partial)
     if options.seed is not None:
         outcome = run(options.seed, kind)
         print("\n".join([*outcome.trace, *outcome.problems]))

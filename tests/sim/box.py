@@ -437,7 +437,9 @@ class ClientEnd:
         self._box, self._wire = box, wire
         self._paused = False
         self._unread: list[bytes] = []
-        self.connection: Connection = box.node.broker.open(wire.hosts[0], True, box.clock())
+        self.connection: Connection = box.node.broker.entrance.open(
+            wire.hosts[0], True, box.clock()
+        )
         self.connection.outbox.owner = self
         box.wires[wire] = 1
         wire.attach(1, self)

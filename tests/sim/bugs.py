@@ -5,8 +5,8 @@
 
 from dataclasses import dataclass
 
+from tests.sim.kinds import Kind
 from tests.sim.mutation import Change
-from tests.sim.run import Kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,9 @@ class Faults:
         self._world, self._network, self._boxes = world, network, boxes
         self._lost = 0
         self.on_tear: Callable[[], None] = lambda: None
+        self._alone = False  # whether there is at most one cut at a time
+        self._cuts = 0
+        self.partial: dict[End, float] = {}  # cuts between two gateways, and when they began
         self.before_loss: Callable[[], None] = lambda: None
         self.on_loss: Callable[[Box], None] = lambda box: None
         self._kinds: list[Callable[[], End]] = [self._killed, self._power_lost]
@@ -42,6 +45,13 @@ class Faults:
             self._kinds.append(
                 self._restored
             )  # it costs what was kept: nothing is promised of that
+
+    def only_partial(self) -> None:
+        """From here on two do not reach each other, or one the other, and links break; one cut at a
+        time, so that no gateway is ever alone."""
+        self._alone = True
+        self._kinds = [self._two_apart, self._two_apart, self._one_way, self._links_break]
+        self._tearing = []  # each is heard by some other all the time
 
     def begin(self) -> End:
         """One of them."""
@@ -146,11 +156,18 @@ class Faults:
 
     def _two_apart(self) -> End:
         one, other = self._world.random.sample(self._boxes, 2)
-        return self._cut([(one, other), (other, one)])
+        return self._part([(one, other), (other, one)])
 
     def _one_way(self) -> End:
         one, other = self._world.random.sample(self._boxes, 2)
-        return self._cut([(one, other)])
+        return self._part([(one, other)])
+
+    def _part(self, pairs: list[tuple[Box, Box]]) -> End:
+        if self._alone and self._cuts:
+            return nothing
+        end = self._cut(pairs)
+        self.partial[end] = self._world.now
+        return end
 
     def _split(self) -> End:
         boxes = list(self._boxes)
@@ -163,9 +180,11 @@ class Faults:
     def _cut(self, pairs: list[tuple[Box, Box]]) -> End:
         self._world.say("cut: " + ", ".join(f"{a.name} to {b.name}" for a, b in pairs))
         heals = [self._network.cut(one.name, other.name) for one, other in pairs]
+        self._cuts += 1
 
         def end() -> None:
             self._world.say("healed")
+            self._cuts -= 1
             for heal in heals:
                 heal()
 

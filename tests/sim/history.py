@@ -159,6 +159,7 @@ class History:
     not_copied: list[str] = field(default_factory=list)  # found while it ran
     copies_read: int = 0
     copied_until: float = float("-inf")  # when a disk was destroyed of which there were two copies
+    no_road: list[str] = field(default_factory=list)  # found while it ran
     settled_at: float = NEVER
     ended_at: float = NEVER
     buried_at: float = NEVER
@@ -183,7 +184,10 @@ class History:
         return any(start <= begin and end <= stop for start, stop in self.calm)
 
     def were_joined(self, one: str, other: str, begin: float, end: float) -> bool:
-        """Whether two boxes were linked all the time, nothing being cut; a box is joined with itself."""
+        """Whether two boxes were linked all the time, nothing being cut, or all were, some over a third
+        one; a box is joined with itself."""
+        if self.is_calm(begin, end):
+            return True
         return one == other or _holds(self.joined.get(_pair(one, other), ()), begin, end)
 
     def were_near(self, one: str, other: str, begin: float, end: float) -> bool:

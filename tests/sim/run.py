@@ -2,7 +2,6 @@
 
 import traceback
 from dataclasses import dataclass, field
-from enum import Enum
 
 from tests.sim.checks import (
     arrived,
@@ -18,16 +17,8 @@ from tests.sim.checks import (
     wills,
 )
 from tests.sim.history import NEVER
+from tests.sim.kinds import Kind
 from tests.sim.scenario import Scenario
-
-
-class Kind(Enum):
-    """What a run is of; the words are the options that ask for it."""
-
-    MEMORY = ""  # gateways that keep nothing, all faults
-    DISKS = "--disks"  # gateways that keep sessions, all faults
-    CALM = "--disks --calm"  # nothing goes wrong
-    LOSS = "--disks --loss"  # nothing but the loss of one disk
 
 
 @dataclass
@@ -54,8 +45,7 @@ class Outcome:
 
 def run(seed: int, kind: Kind = Kind.MEMORY) -> Outcome:
     """One seed. What the machines assert is a problem like others."""
-    disks, calm, loss = kind is not Kind.MEMORY, kind is Kind.CALM, kind is Kind.LOSS
-    scenario = Scenario(seed, disks, calm, loss)
+    scenario = Scenario(seed, kind)
     history, boxes = scenario.history, scenario.boxes
     scenario.on_look = lambda: copies.look(history, boxes, scenario.world.now)
     try:
@@ -69,6 +59,7 @@ def run(seed: int, kind: Kind = Kind.MEMORY) -> Outcome:
             "shared": shared.check(history),
             "kept": kept.check(history),
             "copies": history.not_copied,
+            "roads": history.no_road,
             "bounded": bounded.check(boxes),
         }
         scenario.bury()

@@ -6,12 +6,14 @@ import sys
 
 import pytest
 
-from tests.sim.run import Kind, run
+from tests.sim.kinds import Kind
+from tests.sim.run import run
 
 SEEDS = 8
 SEEDS_WITH_DISKS = 2
 SEEDS_IN_CALM = 2
 SEEDS_WITH_A_LOSS = 2
+SEEDS_WITH_CUTS = 2
 
 
 @pytest.mark.slow
@@ -42,6 +44,16 @@ def test_sessions_that_roam_lose_nothing_double_nothing_and_keep_the_order(seed:
 @pytest.mark.parametrize("seed", range(1, SEEDS_WITH_A_LOSS + 1))
 def test_sessions_that_roam_survive_a_disk_that_is_destroyed(seed: int) -> None:
     outcome = run(seed, Kind.LOSS)
+    assert outcome.deliveries > 500, "a run in which nothing happens proves nothing"
+    assert not outcome.problems, "\n".join([f"replay: {outcome.replay()}", *outcome.problems])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, SEEDS_WITH_CUTS + 1))
+def test_two_that_lost_each_other_are_served_over_a_third_as_if_nothing_were_wrong(
+    seed: int,
+) -> None:
+    outcome = run(seed, Kind.PARTIAL if seed % 2 else Kind.PARTIAL_DISKS)
     assert outcome.deliveries > 500, "a run in which nothing happens proves nothing"
     assert not outcome.problems, "\n".join([f"replay: {outcome.replay()}", *outcome.problems])
 

@@ -69,7 +69,7 @@ class Watcher:
         return True
 
     def _look(self) -> None:
-        if self.settled() and self._quiet():
+        if self._quiet() and self.settled():
             if self._calm_since is None:
                 self._calm_since = self._world.now
         else:

@@ -1,4 +1,4 @@
-"""A16, A4 and A3: what is acknowledged reaches every live session that had its SUBACK before, wherever
+"""What is acknowledged reaches every live session that had its SUBACK before, wherever
 it is, if its gateway and the publisher's were joined meanwhile, whatever else goes wrong; also when
 the publisher's had just started, and waited until they were. In calm QoS 0 arrives as well, but for a
 retained value of several publishers: one that lost against a newer one is not shown to those who want
