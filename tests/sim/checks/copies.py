@@ -44,10 +44,11 @@ def _missing(history: History, kept: Kept, session: dict[str, Any] | None, now: 
     return [
         f"{kept.client} at {kept.box} has {each.ident} (QoS {each.qos}) not in its copy at {now:.4f}"
         for each in history.publications
-        if each.acked_at <= now
-        and history.were_joined(each.box, kept.box, each.sent_at, each.acked_at)
+        if each.qos
         and each.ident
         and each.ident not in got
         and each.ident not in there
+        and each.acked_at <= now
         and promised(history, kept, each, moves)
+        and history.were_joined(each.box, kept.box, each.sent_at, each.acked_at)
     ]
