@@ -74,6 +74,7 @@ class Scenario:
             )
             for name in names
         ]
+        self.network.gateways = set(names)
         for box in self.boxes:
             box.boxes = {other.name: other for other in self.boxes}
             box.on_fall = self._rescue_clients
@@ -119,7 +120,7 @@ class Scenario:
         for keeper in self.keepers:
             self._keep(keeper)
         world.run(CALM_S)
-        while world.now < CALM_S + FAULTS_S:
+        while world.now < max(CALM_S + FAULTS_S, self._faults.busy_until):
             if self._with_loss:
                 self._lose_one()
             if self._is_calm:
@@ -214,6 +215,7 @@ class Scenario:
         world = self.world
         self.watcher.end_calm()
         self._disturbed_at = world.now
+        busy_until = self._faults.busy_until
         end = self._faults.begin()
         self._going.append(end)
         self._rescue_clients()
@@ -224,7 +226,10 @@ class Scenario:
                 self._going.remove(end)
                 end()
 
-        world.after(world.random.choice(self._lasts), over)
+        lasts_s = world.random.choice(self._lasts)
+        if self._faults.busy_until > busy_until:
+            lasts_s = self._faults.busy_until - world.now
+        world.after(lasts_s, over)
         gaps = PARTIAL_GAPS_S if self._with_partial else FAULT_GAPS_S
         world.run(world.now + world.random.choice(gaps))
 
