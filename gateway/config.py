@@ -156,6 +156,14 @@ class ClusterSection:
 
 
 @dataclass(frozen=True, slots=True)
+class DurabilityRule:
+    """[[durability]]: what the answer to messages of some topics waits for, if not what all do."""
+
+    filter: str  # which topics
+    level: str  # as cluster.durability
+
+
+@dataclass(frozen=True, slots=True)
 class SerialPort:
     """[[serial]]: one serial line."""
 
@@ -187,3 +195,4 @@ class Config:
     metrics: MetricsSection = field(default_factory=MetricsSection)
     tls: TlsSection = field(default_factory=TlsSection)
     proxy: ProxySection = field(default_factory=ProxySection)
+    durability: tuple[DurabilityRule, ...] = ()

@@ -133,6 +133,22 @@ def topic_fault(value: str) -> str:
     return _template_fault(value, PLACEHOLDERS)
 
 
+def filter_fault(value: str) -> str:
+    """A topic filter of MQTT 5.0 section 4.7, and no shared one."""
+    if not 1 <= len(value) <= TOPIC_CHARACTERS_MAX:
+        return f"is {len(value)} characters long"
+    if not value.isprintable():
+        return f"{shown(value)} has characters that cannot be seen"
+    if value.startswith("$share/"):
+        return f"{shown(value)} is a shared subscription, and no filter"
+    levels = value.split("/")
+    if any(len(level) > 1 and ("+" in level or "#" in level) for level in levels):
+        return f"{shown(value)} has a wildcard that does not have its level for itself"
+    if "#" in levels[:-1]:
+        return f"{shown(value)} has # before its last level"
+    return ""
+
+
 def response_fault(value: str) -> str:
     """The beginning of topics for answers; another template."""
     return _template_fault(value, ("client",))

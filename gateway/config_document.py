@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from gateway.config import ClusterSection, Config, SerialPort
+from gateway.config import ClusterSection, Config, DurabilityRule, SerialPort
 
 Document = dict[str, Any]
+
+_LISTS: dict[str, type] = {"serial": SerialPort, "durability": DurabilityRule}
 
 
 def to_document(config: Config) -> Document:
@@ -32,8 +34,9 @@ def from_document(document: Mapping[str, Any]) -> Config:
             sections["cluster"] = (
                 ClusterSection(**{"name": "", "key": ""} | known) if known else None
             )
-        elif each.name == "serial":
-            sections["serial"] = tuple(SerialPort(**_known(SerialPort, v)) for v in value or ())
+        elif each.name in _LISTS:
+            shape = _LISTS[each.name]
+            sections[each.name] = tuple(shape(**_known(shape, one)) for one in value or ())
         elif value is not None:
             section = type(getattr(Config(), each.name))
             sections[each.name] = section(**_known(section, value))

@@ -11,6 +11,7 @@ from gateway.config import (
     ClusterSection,
     Config,
     ConfigError,
+    DurabilityRule,
     GatewaySection,
     MetricsSection,
     MqttSection,
@@ -19,10 +20,27 @@ from gateway.config import (
     StorageSection,
     TlsSection,
 )
-from gateway.config_keys import CLUSTER, GATEWAY, METRICS, MQTT, PROXY, SECTIONS, STORAGE, TLS
+from gateway.config_keys import (
+    CLUSTER,
+    DURABILITY,
+    GATEWAY,
+    METRICS,
+    MQTT,
+    PROXY,
+    SECTIONS,
+    SERIAL,
+    STORAGE,
+    TLS,
+)
 from gateway.config_reader import Reader, read_toml
 from gateway.config_report import Report
-from gateway.config_rules import check, check_other_ports, check_tls, with_key
+from gateway.config_rules import (
+    check,
+    check_durability,
+    check_other_ports,
+    check_tls,
+    with_key,
+)
 
 FileFault = tuple[str, str, str]  # the key that names the file, what is wrong with it, the remedy
 TlsFaults = Callable[[TlsSection], Iterable[FileFault]]
@@ -64,8 +82,9 @@ def _config(
     tls = reader.section(TLS)
     proxy = reader.section(PROXY)
     cluster = reader.section_if_written(CLUSTER)
-    ports = reader.ports()
+    ports, rules = reader.each(SERIAL), reader.each(DURABILITY)
     check(mqtt, cluster, ports, report)
+    check_durability(rules, report)
     check_tls(tls, report)
     check_other_ports(proxy, metrics, mqtt, cluster, report)
     if report.fine((TLS.name,), *tls):
@@ -82,4 +101,5 @@ def _config(
         MetricsSection(**metrics),
         TlsSection(**tls),
         ProxySection(**proxy),
+        tuple(DurabilityRule(**rule) for rule in rules),
     )

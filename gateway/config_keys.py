@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.config import (
     ClusterSection,
+    DurabilityRule,
     GatewaySection,
     MetricsSection,
     MqttSection,
@@ -29,6 +30,7 @@ from gateway.config_checks import (
     address_fault,
     advertise_fault,
     cluster_key_fault,
+    filter_fault,
     group_fault,
     mode_fault,
     name_fault,
@@ -80,6 +82,8 @@ class Section:
     meaning: str
     keys: tuple[Key, ...]
     many: bool = False
+    count_max: int = 0  # of them, if many; what one is called besides
+    one: str = ""
 
     @property
     def header(self) -> str:
@@ -135,6 +139,8 @@ def texts(name: str, allowed: str, count_max: int, fault: Fault, meaning: str) -
     return Key(name, Kind.TEXTS, f"at most {count_max} of {allowed}", meaning, fault, count_max)
 
 
+LEVELS = ("mesh", "local", "memory")
+DURABILITY_RULES_MAX = 256  # each is asked once for every topic that is published
 NAME = "letters, digits and hyphens, 1 to 63 of them, no hyphen at either end"
 ADDRESS = "an IP address"
 PATH = "a path"
@@ -456,9 +462,9 @@ CLUSTER = Section(
         seconds("dead_s", 0.2, 600, "Silence after which a gateway is dead."),
         choice(
             "durability",
-            ("mesh", "local", "memory"),
+            LEVELS,
             "What the answer to a message that is kept waits for: this disk and the copy at another"
-            " gateway, while there is one; this disk; nothing.",
+            " gateway, while there is one; this disk; nothing. [[durability]] says it for topics.",
         ),
         seconds(
             "copy_after_s",
@@ -503,9 +509,34 @@ SERIAL = Section(
         whole("line_bytes_max", 16, 65_536, "Longer lines are dropped and counted."),
     ),
     many=True,
+    count_max=64,  # lines on one box, hubs included
+    one="port",
 )
 
-SECTIONS = (GATEWAY, MQTT, TLS, PROXY, STORAGE, METRICS, CLUSTER, SERIAL)
+DURABILITY = Section(
+    "durability",
+    DurabilityRule,
+    "What the answer to messages of some topics waits for, where it is not what `cluster.durability`"
+    " says; once for each topic filter. Of several that match a topic the strictest counts: `mesh`"
+    " before `local`, `local` before `memory`. The gateway to which a message is published decides.",
+    (
+        required(text("filter", "a topic filter", filter_fault, "Which topics.")),
+        required(
+            choice(
+                "level",
+                LEVELS,
+                "For every gateway that has a subscriber to have it in memory, and what must be kept"
+                " (for a persistent session, or retained): `mesh`, on disk there and in the copy of"
+                " that disk, while there is one; `local`, on disk there; `memory`, nothing more.",
+            )
+        ),
+    ),
+    many=True,
+    count_max=DURABILITY_RULES_MAX,
+    one="filter",
+)
+
+SECTIONS = (GATEWAY, MQTT, TLS, PROXY, STORAGE, METRICS, CLUSTER, DURABILITY, SERIAL)
 
 # What people write who know another program's words for it.
 OTHER_WORDS = {

@@ -12,12 +12,11 @@ from typing import Any
 
 from gateway.config import Problem
 from gateway.config_checks import shown
-from gateway.config_keys import OTHER_WORDS, SERIAL, Key, Kind, Section
+from gateway.config_keys import OTHER_WORDS, Key, Kind, Section
 from gateway.config_report import Report
 from gateway.toml_lines import Path, locate
 
 TEXT_CHARACTERS_MAX = 262_144  # a hundred times a long file; bounds what the parsers are fed
-PORTS_MAX = 64  # serial lines on one box, hubs included
 
 Values = dict[str, Any]  # of one table, by key, defaults included
 
@@ -93,24 +92,24 @@ class Reader:
         """As `section`; None when the section is absent."""
         return self.section(section) if section.name in self._document else None
 
-    def ports(self) -> list[Values]:
-        """The values of each [[serial]]."""
-        tables = self._document.get(SERIAL.name, [])
-        remedy = f"write {SERIAL.header} above the keys of each port"
+    def each(self, section: Section) -> list[Values]:
+        """The values of each table of a section that may be written many times."""
+        tables, path = self._document.get(section.name, []), (section.name,)
+        remedy = f"write {section.header} above the keys of each {section.one}"
         if not isinstance(tables, list):
-            self._report.add((SERIAL.name,), "is not a list of ports", remedy)
+            self._report.add(path, f"is not a list of {section.one}s", remedy)
             return []
-        if len(tables) > PORTS_MAX:
-            text = f"has {len(tables)} ports"
-            self._report.add((SERIAL.name,), text, f"allowed: at most {PORTS_MAX}")
+        if len(tables) > section.count_max:
+            text = f"has {len(tables)} {section.one}s"
+            self._report.add(path, text, f"allowed: at most {section.count_max}")
             return []
-        ports = []
+        values = []
         for index, table in enumerate(tables):
             if isinstance(table, dict):
-                ports.append(self._table(SERIAL, table, (SERIAL.name, index)))
+                values.append(self._table(section, table, (*path, index)))
             else:
-                self._report.add((SERIAL.name, index), f"{shown(table)} is not a port", remedy)
-        return ports
+                self._report.add((*path, index), f"{shown(table)} is not a {section.one}", remedy)
+        return values
 
     def _table(self, section: Section, table: Values, path: Path) -> Values:
         keys = {key.name: key for key in section.keys}

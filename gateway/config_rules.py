@@ -8,7 +8,7 @@ from collections.abc import Callable
 from itertools import combinations
 
 from gateway.config_checks import cluster_key_fault, shown
-from gateway.config_keys import KEY, SERIAL
+from gateway.config_keys import DURABILITY, KEY, SERIAL
 from gateway.config_reader import Values
 from gateway.config_report import Report
 from gateway.toml_lines import Path
@@ -97,6 +97,19 @@ def check_tls(tls: Values, report: Report) -> None:
         text = "they cannot be required: nobody is named who signs them"
         remedy = 'allowed: "required" only beside client_ca_file'
         report.add((*path, "client_certificates"), text, remedy)
+
+
+def check_durability(rules: list[Values], report: Report) -> None:
+    """No topic filter has two levels."""
+    first_lines: dict[str, int] = {}
+    for index, rule in enumerate(rules):
+        path: Path = (DURABILITY.name, index, "filter")
+        if rule["filter"] in first_lines:
+            line = first_lines[rule["filter"]]
+            text = f"{shown(rule['filter'])} has its level in line {line}"
+            report.add(path, text, "allowed: each filter once")
+        elif rule["filter"]:
+            first_lines[rule["filter"]] = report.lines[path]
 
 
 def check_other_ports(

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 from gateway.arrival import Arrival
 from gateway.broker.asked import Watched, answer
 from gateway.broker.broker import Broker
-from gateway.broker.copying import Durability
 from gateway.broker.elsewhere import Nowhere
 from gateway.broker.journal import Journal
+from gateway.broker.levels import Levels
 from gateway.broker.outbox import Outbox
 from gateway.broker.passage import HERE
 from gateway.broker.registry import Registry
 from gateway.broker.retained import Retained
 from gateway.clock import MeshClock
-from gateway.config import MqttSection
+from gateway.config import DurabilityRule, MqttSection
+from gateway.durability import Durability, durability
 from gateway.effects import Effect
 from gateway.ids import Stamp
 from gateway.moves import Move
@@ -41,7 +42,7 @@ class Node:
     """The gateway with this id; `mesh` is None for one that stands alone.
 
     `saved_ms`, `members` and `stand_in` are what the disk keeps of the mesh, `boot` counts the starts
-    of this disk; 0: there is no disk, and nothing is kept.
+    of this disk; 0: there is no disk, and nothing is kept. `rules` say what answers wait for, by topic.
     """
 
     def __init__(
@@ -55,27 +56,27 @@ class Node:
         gateway: str = "",
         boot: int = 0,
         stand_in: str = "",
+        rules: Iterable[DurabilityRule] = (),
     ) -> None:
         self.mesh: Mesh | None = None
         gateway = gateway if identity is None else identity.gateway
         self._clock = MeshClock(gateway, saved_ms, now)
-        durability = (
-            Durability.LOCAL if identity is None else Durability(identity.cluster.durability)
-        )
-        journal = Journal(boot, self._clock, durability) if boot else Journal()
+        default = Durability.LOCAL if identity is None else durability(identity.cluster.durability)
+        levels = Levels(default, [(rule.filter, durability(rule.level)) for rule in rules])
+        journal = Journal(boot, self._clock, default) if boot else Journal()
         if identity is None:
-            self.broker = Broker(settings, Nowhere(self._clock), random, journal)
+            self.broker = Broker(settings, Nowhere(self._clock), random, journal, levels)
             return
         from gateway.mesh.mesh import Mesh
 
         side = _BrokerSide()
         self.mesh = Mesh(identity, side, random, self._clock, now)
-        self.broker = side.broker = Broker(settings, self.mesh, random, journal)
+        self.broker = side.broker = Broker(settings, self.mesh.others, random, journal, levels)
         if journal.keeping:
             from gateway.broker.moving import Mover
 
             journal.copier = self.mesh.copier
-            self.broker.join(Registry(gateway, self.mesh, journal), Mover)
+            self.broker.join(Registry(gateway, self.mesh.others, journal), Mover)
         self.mesh.start(members, stand_in, now)
 
     def found(self, store: str, number: int, sound: bool) -> None:

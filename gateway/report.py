@@ -154,7 +154,7 @@ class Reporter:
 
     def _peer_row(self, peer: Peer, now: float) -> GatewayStatus:
         mesh, link = self._node.mesh, peer.link
-        via = "" if mesh is None or link is None or not link.via else mesh.name_of(link.via)
+        via = "" if mesh is None or link is None or not link.via else mesh.others.name_of(link.via)
         return _peer_row(peer, now)._replace(over=via)
 
     def _ports(self, dead: set[str]) -> tuple[SerialPortStatus, ...]:

@@ -25,6 +25,7 @@ def test_every_value_comes_back_and_the_key_does_not() -> None:
     assert to_document(back) == to_document(config)
     assert back.cluster is not None and back.cluster.key == ""
     assert (back.gateway, back.mqtt, back.serial) == (config.gateway, config.mqtt, config.serial)
+    assert back.durability == config.durability != ()
 
 
 def test_a_gateway_alone_has_no_cluster() -> None:

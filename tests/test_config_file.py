@@ -93,7 +93,8 @@ def test_a_problem_is_printed_as_one_line_that_editors_can_follow():
         "/etc/gateway/gateway.toml:2: mqtt.port: 0 is out of range; "
         "allowed: a whole number from 1 to 65535",
         "/etc/gateway/gateway.toml:3: x: there is no such section; "
-        "allowed: [gateway], [mqtt], [tls], [proxy], [storage], [metrics], [cluster], [[serial]]",
+        "allowed: [gateway], [mqtt], [tls], [proxy], [storage], [metrics], "
+        "[cluster], [[durability]], [[serial]]",
     ]
     assert str(caught.value) == "\n".join(caught.value.lines())
 

@@ -25,6 +25,10 @@ key_file = "/etc/gateway/cluster.key"
 peers = ["gw2", "192.168.1.13:7883"]
 expected_gateways = 3
 
+[[durability]]
+filter = "sensors/#"
+level = "memory"
+
 [[serial]]
 name = "scale"
 usb = "0403:6001"
@@ -71,6 +75,7 @@ RULES = """\
   `client_certificates = "required"` only beside `client_ca_file`. A file that cannot be used is a
   problem of its key, for `gatewayd` and its `--check`.
 - `queue_bytes_max` is at least `packet_bytes_max`.
+- Each `[[durability]]` has a filter of its own.
 - Each `[[serial]]` has exactly one of `path` and `usb`; `name`, `path` and `usb` are its own.
 - `columns` is written for `format = "csv"`, where it must be, and for nothing else.
 - `topic` and `command_topic` of a port differ. In both, `{gateway}` becomes the gateway's name and

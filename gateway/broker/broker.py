@@ -33,6 +33,7 @@ from gateway.broker.entrance import Entrance
 from gateway.broker.identity import checked
 from gateway.broker.journal import Journal
 from gateway.broker.keeping import PEOPLE, forget_retained
+from gateway.broker.levels import Levels
 from gateway.broker.living import living, restore
 from gateway.broker.logins import Logins
 from gateway.broker.outbox import Outbox
@@ -77,13 +78,14 @@ class Broker:
         elsewhere: Elsewhere,
         random: Random,
         journal: Journal | None = None,
+        levels: Levels | None = None,
     ) -> None:
         self._online: dict[str, Connection] = {}
         self.state = BrokerState(
             settings,
             elsewhere,
             random,
-            Routes(elsewhere),
+            Routes(elsewhere, levels),
             Retained(settings.retained_messages_max, settings.retained_bytes_max, self._forgotten),
             journal or Journal(),
             Logins(random.getrandbits(256).to_bytes(32, "big")),

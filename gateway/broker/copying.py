@@ -7,7 +7,6 @@ have them. Must not know where the copy lies.
 """
 
 from collections.abc import Iterator
-from enum import Enum
 from itertools import islice
 from typing import Protocol
 
@@ -21,14 +20,6 @@ ROWS_MAX = 500  # in a slice: the loop makes them, and others wait meanwhile
 _ROW_BYTES = 60  # of its envelope, near enough
 
 _encoder = msgspec.msgpack.Encoder()
-
-
-class Durability(Enum):
-    """What the answer to a message waits for."""
-
-    MESH = "mesh"  # for this disk and the copy, while there is one
-    LOCAL = "local"  # for this disk
-    MEMORY = "memory"  # for nothing: it is written all the same
 
 
 class Copier(Protocol):

@@ -17,6 +17,7 @@ from gateway.broker.shared import MOVES_MAX, Group, Share, elsewhere
 from gateway.broker.state import BrokerState
 from gateway.broker.target import Target
 from gateway.broker.traces import Via
+from gateway.durability import Durability
 from gateway.ids import Stamp
 from gateway.mqtt.message import Message
 from gateway.mqtt.properties import Properties
@@ -50,6 +51,7 @@ def publish(
     """
     broker.vitals.messages_in += 1
     broker.vitals.payload_bytes_in += len(message.payload)
+    message.level = route.level
     stamp = None
     outlets = route.elsewhere
     # [MQTT-3.3.1-8]
@@ -91,6 +93,9 @@ def publish_run(
     """Takes messages of one client, topic, length and QoS, none retained, that go somewhere."""
     broker.vitals.messages_in += len(messages)
     broker.vitals.payload_bytes_in += len(messages) * len(messages[0].payload)
+    if route.level is not Durability.MESH:
+        for message in messages:
+            message.level = route.level
     deliver_run(broker, messages, route, ticket)
     for outlet in route.elsewhere:
         held = ticket() if ticket is not None else None
@@ -435,7 +440,7 @@ def retain(
         stored = broker.retained.put(message.topic, kept, stamp)
         if stored:
             wait = ticket() if ticket is not None else None
-            keep_retained(broker.journal, message.topic, kept, stamp, wait)
+            keep_retained(broker.journal, message.topic, kept, stamp, wait, message.level)
         return stored
     except OverflowError:
         broker.vitals.refused_retained_full += 1

@@ -21,12 +21,12 @@ Must not know files, connections or sessions' insides.
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
 
 from gateway.broker.collected import Run, ranges, stored
-from gateway.broker.copying import Copier, Copying, Durability, NoCopier, encoded
+from gateway.broker.copying import Copier, Copying, NoCopier, encoded
 from gateway.broker.records import (
     BOOT_SHIFT,
     Done,
@@ -40,6 +40,7 @@ from gateway.broker.records import (
 )
 from gateway.broker.rewriting import Balance, Living, Rewriting
 from gateway.clock import MeshClock
+from gateway.durability import Durability
 from gateway.mqtt.message import Message
 from gateway.tickets import Ticket
 from gateway.timers import FOREVER
@@ -62,17 +63,23 @@ class Waiter(Protocol):
 
 @dataclass(slots=True)
 class Batch:
-    """What is committed together. `records` is the shell's to write; the rest is the journal's."""
+    """What is committed together. `records` is the shell's to write; the rest is the journal's.
+
+    `own` are tickets that wait for this disk, `tickets` wait for the copy, too.
+    """
 
     records: list[Record]
     rewrite: Rewrite
     tickets: list[Ticket]
     waiters: list[tuple[Waiter, int]]
     number: int
+    own: list[Ticket] = field(default_factory=list)
 
 
 class Journal:
-    """`keeping` is False for a broker without a disk: then nothing is collected and nobody waits.
+    """`durability` holds for what is no message; a message says itself what its answer waits for.
+
+    `keeping` is False for a broker without a disk: then nothing is collected and nobody waits.
 
     `refusing` says why no message can be kept now, or nothing: the disk is full or has failed.
     """
@@ -98,6 +105,7 @@ class Journal:
         self._rows: dict[tuple[str, str], bytes | None] = {}
         self._done: dict[int, list[int]] = {}
         self._tickets: list[Ticket] = []
+        self._own_tickets: list[Ticket] = []
         self._waiters: list[tuple[Waiter, int]] = []
         self._due = FOREVER  # what somebody waits for
         self._lazy_due = FOREVER  # what nobody waits for
@@ -127,12 +135,19 @@ class Journal:
         self._next += wanted
         return first
 
-    def put(self, kind: str, key: str, value: bytes | None, wait: Ticket | None = None) -> None:
+    def put(
+        self,
+        kind: str,
+        key: str,
+        value: bytes | None,
+        wait: Ticket | None = None,
+        level: Durability | None = None,
+    ) -> None:
         """Keeps `value` under (kind, key); with None, nothing. Without `wait` it rides."""
         if not self.keeping:
             return
         self._rows[kind, key] = value
-        self._want(wait)
+        self._want(wait, level)
 
     def enqueue(
         self, messages: Sequence[Message], targets: list[Target], patient: bool, wait: Ticket | None
@@ -145,7 +160,7 @@ class Journal:
             at = bisect_right(self._firsts, run.first)
         self._runs.insert(at, run)
         self._firsts.insert(at, run.first)
-        if self._durability is Durability.MEMORY:
+        if messages[0].level is Durability.MEMORY:
             run.ticket = None
         elif wait is not None:
             wait.hold()
@@ -158,14 +173,14 @@ class Journal:
         for rewriting in self._told:
             rewriting.sent(session, mid, packet_id)
 
-    def wait(self, wait: Ticket) -> None:
+    def wait(self, wait: Ticket, level: Durability | None = None) -> None:
         """Holds the ticket until all that was reported so far is on disk, and in the copy.
 
         For what is asked a second time while the first is on its way: the answer must not overtake it.
         """
         collected = self._entries or self._rows or self._done
         if self.keeping and (self._under_way is not None or collected):
-            self._want(wait)
+            self._want(wait, level)
         elif self._uncopied:
             wait.hold()
             self._uncopied[-1].tickets.append(wait)
@@ -211,14 +226,14 @@ class Journal:
         """A client handed over a QoS 2 message; PUBREC waits."""
         message.mid = self.number()
         self._collect(stored(session, packet_id, message.mid, message, self.mesh_ms))
-        self._want(wait)
+        self._want(wait, message.level)
 
-    def released(self, mid: int, wait: Ticket | None) -> None:
+    def released(self, mid: int, wait: Ticket | None, level: Durability | None = None) -> None:
         """The stored message went its way; PUBCOMP waits."""
         self._collect(Released(mid))
         for rewriting in self._told:
             rewriting.done(0, [mid])
-        self._want(wait)
+        self._want(wait, level)
 
     # what the shell asks
 
@@ -266,16 +281,21 @@ class Journal:
         if self._rewriting is not None:
             self._by(self.now)
         self.on_disk = batch.number
-        awaited = (batch.tickets or batch.waiters) and self._durability is Durability.MESH
-        if awaited and self.copier.owes(batch.number, self.now):
+        own, batch.own = batch.own, []
+        waiters: list[tuple[Waiter, int]] = []
+        if self._durability is not Durability.MESH:
+            waiters, batch.waiters = batch.waiters, []
+        self._release(own, waiters)
+        if (batch.tickets or batch.waiters) and self.copier.owes(batch.number, self.now):
             self._uncopied.append(batch)
         else:
-            self._release(batch)
+            self._release(batch.tickets, batch.waiters)
 
     def copied(self, number: int) -> None:
         """The copy has all batches up to this one, or is not waited for: who waited goes on."""
         while self._uncopied and self._uncopied[0].number <= number:
-            self._release(self._uncopied.popleft())
+            batch = self._uncopied.popleft()
+            self._release(batch.tickets, batch.waiters)
 
     def begun(self) -> int:
         """The number of the last batch that has begun."""
@@ -323,8 +343,8 @@ class Journal:
         self._offered = False
         self.refusing = why
         self._rested = self.now + RETRY_S
-        tickets = [*batch.tickets, *self._tickets]
-        batch.tickets, self._tickets = [], []
+        tickets = [*batch.tickets, *batch.own, *self._tickets, *self._own_tickets]
+        batch.tickets, batch.own, self._tickets, self._own_tickets = [], [], [], []
         for run in self._runs:
             if run.ticket is not None:
                 tickets.append(run.ticket)
@@ -367,19 +387,21 @@ class Journal:
         if self._copying is not None:
             self._told.append(self._copying.messages)
 
-    def _release(self, batch: Batch) -> None:
-        for waiter, packet_id in batch.waiters:
+    def _release(self, tickets: list[Ticket], waiters: list[tuple[Waiter, int]]) -> None:
+        for waiter, packet_id in waiters:
             waiter.committed(packet_id, self.now)
-        for ticket in batch.tickets:
+        for ticket in tickets:
             ticket.release()
 
-    def _want(self, wait: Ticket | None) -> None:
+    def _want(self, wait: Ticket | None, level: Durability | None = None) -> None:
+        """Somebody waits for what was collected; `level` is the gateway's own if it is not said."""
         if wait is None:
             self._lazy_due = min(self._lazy_due, self.now + LAZY_S)
             return
-        if self._durability is not Durability.MEMORY:
+        level = self._durability if level is None else level
+        if level is not Durability.MEMORY:
             wait.hold()
-            self._tickets.append(wait)
+            (self._tickets if level is Durability.MESH else self._own_tickets).append(wait)
         self._by(self.now)
 
     def _by(self, when: float) -> None:
@@ -403,14 +425,14 @@ class Journal:
         self.never_written += len(run.messages)
         if run.ticket is not None:
             run.ticket.release()
-        awaited = self._runs or self._tickets or self._waiters
+        awaited = self._runs or self._tickets or self._own_tickets or self._waiters
         if not (awaited or self._rewriting or self._slice_wanted):
             self._due = FOREVER
 
     def _close(self) -> Batch:
         """What has been collected becomes a batch; what comes next belongs to another."""
         records: list[Record] = [Row(*key, value) for key, value in self._rows.items()]
-        tickets = self._tickets
+        tickets, own = self._tickets, self._own_tickets
         for entry in self._entries.values():
             if not isinstance(entry, Run):
                 records.append(entry)
@@ -419,11 +441,13 @@ class Journal:
             records += written
             self.never_written += skipped
             if entry.ticket is not None:
-                tickets.append(entry.ticket)
+                level = entry.messages[0].level
+                (tickets if level is Durability.MESH else own).append(entry.ticket)
         records += [Done(session, ranges(mids)) for session, mids in self._done.items()]
-        batch = Batch(records, Rewrite.NONE, tickets, self._waiters, self.on_disk + 1)
+        batch = Batch(records, Rewrite.NONE, tickets, self._waiters, self.on_disk + 1, own)
         self._entries, self._runs, self._firsts = {}, [], []
-        self._rows, self._done, self._tickets, self._waiters = {}, {}, [], []
+        self._rows, self._done, self._waiters = {}, {}, []
+        self._tickets, self._own_tickets = [], []
         self._due = self._lazy_due = FOREVER
         return batch
 

@@ -18,6 +18,7 @@ import msgspec
 
 from gateway.broker.journal import Journal
 from gateway.broker.session import Session
+from gateway.durability import Durability
 from gateway.ids import Stamp
 from gateway.mqtt.message import Message, topic_field
 from gateway.mqtt.packets import Subscription, Will
@@ -182,7 +183,12 @@ def keep_given(
 
 
 def keep_retained(
-    journal: Journal, topic: str, message: Message | None, stamp: Stamp, wait: Ticket | None
+    journal: Journal,
+    topic: str,
+    message: Message | None,
+    stamp: Stamp,
+    wait: Ticket | None,
+    level: Durability | None = None,
 ) -> None:
     """The topic's last message, or with None that it was deleted."""
     if not journal.keeping:
@@ -192,7 +198,7 @@ def keep_retained(
         row = MessageRow(topic, None, 0, True, "", b"", None, plain)
     else:
         row = message_row(journal, message, plain, 0)
-    journal.put(RETAINED, topic, _encode(row), wait)
+    journal.put(RETAINED, topic, _encode(row), wait, level)
 
 
 def forget_retained(journal: Journal, topic: str) -> None:

@@ -9,6 +9,7 @@ from gateway.broker.connection import Connection
 from gateway.broker.delivery import RETAINED_FULL, publish, reserved, unkeepable
 from gateway.broker.session import Session
 from gateway.broker.traces import Traces
+from gateway.durability import Durability
 from gateway.errors import ProtocolError
 from gateway.limits import RECEIVE_MAXIMUM
 from gateway.mqtt.message import Message, topic_field
@@ -87,13 +88,15 @@ def on_pubrel(connection: Connection, packet: Packet) -> None:
         session.unreleased_bytes -= message.bytes_held()
         session.room.let_go(message)
         if message.mid:
-            connection.broker.journal.released(message.mid, connection.ticket())
+            # at least the disk: else the packet id, used again, would be taken for this message's
+            level = max(message.level, Durability.LOCAL)
+            connection.broker.journal.released(message.mid, connection.ticket(), level)
         if not message.expired(connection.broker.now):  # [MQTT-3.3.2-5]
             _publish(connection, message, released=True)
     else:
         reason, why = Reason.PACKET_IDENTIFIER_NOT_FOUND, _UNKNOWN_ID
         if session.number:  # perhaps it was released a moment ago
-            connection.broker.journal.wait(connection.ticket())
+            connection.broker.journal.wait(connection.ticket(), Durability.MESH)
     # [MQTT-2.2.1-5] [MQTT-4.3.3-11] [MQTT-4.3.3-13]
     connection.acknowledge(PubComp(packet.packet_id, reason), why)
 
@@ -162,7 +165,8 @@ def _store(connection: Connection, packet_id: int, message: Message) -> None:
             session.room.hold(message)
             session.unreleased_bytes += size
     elif session.unreleased[packet_id].mid:  # perhaps the first is still on its way to the disk
-        connection.broker.journal.wait(connection.ticket())
+        level = session.unreleased[packet_id].level
+        connection.broker.journal.wait(connection.ticket(), level)
     # [MQTT-2.2.1-5] [MQTT-3.3.4-1] [MQTT-4.3.3-8]
     connection.acknowledge(PubRec(packet_id, reason), _why(connection, reason))
 
@@ -171,6 +175,7 @@ def _keep(connection: Connection, packet_id: int, message: Message) -> Reason:
     """PUBREC makes the message ours: it waits for the disk where message or session must survive."""
     broker, number = connection.broker, _session(connection).number
     route = broker.routes.find(message.topic_field)
+    message.level = route.level
     if unkeepable(broker, message, route) or (number and broker.journal.refusing):
         return _refused(connection, message)
     if message.retain and message.payload and not broker.retained.has_room(message):

@@ -7,11 +7,13 @@ wire and dropped when a subscription changes. Must not know connections or what 
 from collections.abc import Callable, Iterable, Sequence
 
 from gateway.broker.elsewhere import Elsewhere, Outlet
+from gateway.broker.levels import Levels
 from gateway.broker.nothing import NOTHING
 from gateway.broker.outbox import Outbox
 from gateway.broker.session import Session
 from gateway.broker.shared import Group, Share
 from gateway.broker.target import Target
+from gateway.durability import Durability
 from gateway.limits import LEVEL_BYTES
 from gateway.mqtt.packets import Subscription
 from gateway.mqtt.topics import check_topic_name, split_share
@@ -31,10 +33,14 @@ class Route:
 
     Plain: not retained, no properties, QoS 0. None: it goes elsewhere, too, or nobody is plain.
     `shared` are groups of the mesh of which one member gets each message. `durable`: a message of QoS 1
-    or 2 must reach the disk, for some target is a session that is kept there.
+    or 2 must reach the disk, for some target is a session that is kept there. `level`: what the answer
+    to a client here waits for.
     """
 
-    __slots__ = ("durable", "elsewhere", "field", "live", "shared", "special", "targets", "topic")
+    __slots__ = (
+        *("durable", "elsewhere", "field", "level", "live", "shared", "special", "targets"),
+        "topic",
+    )
 
     def __init__(
         self,
@@ -43,8 +49,10 @@ class Route:
         targets: Sequence[Target],
         elsewhere: Sequence[Outlet],
         shared: Sequence[Share] = (),
+        level: Durability = Durability.MESH,
     ) -> None:
         self.topic = topic
+        self.level = level
         self.field = field
         self.targets = targets
         self.elsewhere = elsewhere
@@ -79,7 +87,8 @@ Filed = tuple[Session, Subscription] | Group  # what stands in the tree
 class Routes:
     """All subscriptions of a gateway's sessions."""
 
-    def __init__(self, elsewhere: Elsewhere) -> None:
+    def __init__(self, elsewhere: Elsewhere, levels: Levels | None = None) -> None:
+        self._levels = levels or Levels()
         self._tree: TopicTree[Filed] = TopicTree()
         self._groups: dict[str, Group] = {}
         self._turns: dict[str, int] = {}  # of groups with members elsewhere
@@ -205,4 +214,5 @@ class Routes:
         names = [*groups, *(name for name in far if name not in groups)]
         shares = [Share(name, groups.get(name), far.get(name, ())) for name in names]
         interested = self._elsewhere.interested(topic)
-        return Route(topic, field, list(targets.values()), interested, shares)
+        level = self._levels.of(topic)
+        return Route(topic, field, list(targets.values()), interested, shares, level)

@@ -15,28 +15,13 @@ The table at the end says which frame is legal in which state of the link; those
 elsewhere (`MeshState.moves`). Must not know sockets.
 """
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from gateway.arrival import Arrival
 from gateway.effects import SaveMember
 from gateway.errors import LinkError
-from gateway.ids import Stamp
 from gateway.limits import GATEWAYS_MAX, SYNC_TIMEOUT_S
-from gateway.mesh import (
-    forgetting,
-    keys,
-    lock,
-    membership,
-    presence,
-    questions,
-    reconcile,
-    standin,
-    tables,
-    wills,
-)
-from gateway.mesh.estates import End
+from gateway.mesh import forgetting, keys, lock, membership, news, presence, tables, taking, wills
 from gateway.mesh.frames import (
     PROTOCOL,
     PROTOCOL_MIN,
@@ -75,11 +60,10 @@ from gateway.mesh.frames import (
     WillsHeld,
 )
 from gateway.mesh.handing import give_again
-from gateway.mesh.incoming import Incoming, Promise
+from gateway.mesh.incoming import Incoming
 from gateway.mesh.link import Link, LinkState
 from gateway.mesh.peer import INTEREST, RETAINED, TABLES_AND_CLIENTS, WILLS, Peer
-from gateway.mesh.state import FORGOTTEN, MeshState
-from gateway.mqtt.message import Message
+from gateway.mesh.state import MeshState
 
 
 def greet(state: MeshState, link: Link) -> None:
@@ -296,239 +280,8 @@ def _on_start(state: MeshState, link: Link, frame: Start) -> None:
     state.watching.came(peer, state.now)
 
 
-def _on_entries(state: MeshState, link: Link, frame: Entries) -> None:
-    """Messages of one client and topic that follow each other go to the broker together."""
-    state.local.from_gateway(link.gateway)
-    try:
-        _take(state, state.peers[link.gateway], frame)
-    finally:
-        state.local.from_gateway("")
-
-
-def _take(state: MeshState, peer: Peer, frame: Entries) -> None:
-    now = state.now
-    run: list[Message] = []
-    late = False
-    fresh = peer.incoming.take(frame)
-    for number, entry in enumerate(fresh, peer.incoming.number - len(fresh) + 1):
-        message = reconcile.message_of(entry, now)
-        apart = entry.late != late or entry.stamp is not None or entry.group
-        if run and (apart or not _alike(message, run[0])):
-            _give(state, peer, run, number - 1, late)
-            run = []
-        late = entry.late
-        if entry.group:
-            _give_shared(state, peer, message, entry.group, number)
-            continue
-        run.append(message)
-        if entry.stamp is not None:
-            stamp = Stamp(*entry.stamp, peer.gateway)
-            state.clock.seen(stamp.time_ms, now, stamp.counter)
-            if wills.stayed(state, message):
-                state.local.restamp(message.topic, now)
-            else:
-                _give(state, peer, run, number, late, stamp)
-            run = []
-    if run:
-        _give(state, peer, run, peer.incoming.number, late)
-
-
-def _give(
-    state: MeshState,
-    peer: Peer,
-    run: list[Message],
-    last: int,
-    late: bool,
-    stamp: Stamp | None = None,
-) -> None:
-    """Gives messages to the broker; `last` is the number of the last one."""
-    promise = Promise(peer.incoming, last - len(run) + 1, last)
-    arrival = Arrival(stamp, late, promise.ticket if run[0].qos else None)
-    state.local.arrived(run, arrival, state.now)
-    if promise.close():
-        state.local.keep_position(peer.gateway, peer.incoming.start, last)
-
-
-def _give_shared(state: MeshState, peer: Peer, message: Message, group: str, number: int) -> None:
-    """Gives a message for one member of a shared subscription to the broker."""
-    promise = Promise(peer.incoming, number, number)
-    ticket = promise.ticket if message.qos else None
-    state.local.arrived_shared(message, group, ticket, state.now)
-    if promise.close():
-        state.local.keep_position(peer.gateway, peer.incoming.start, number)
-
-
-def _on_said(state: MeshState, link: Link, frame: Said) -> None:
-    peer = state.peers[link.gateway]
-    if peer.incoming.is_new(frame):
-        state.local.heard(peer.gateway, frame.move, state.now)
-
-
-def _alike(one: Message, other: Message) -> bool:
-    return (
-        one.topic_field == other.topic_field
-        and one.qos == other.qos
-        and one.publisher == other.publisher
-        and one.retain == other.retain
-    )
-
-
-def _on_taken(state: MeshState, link: Link, frame: Taken) -> None:
-    state.peers[link.gateway].outgoing.taken(frame.number, frame.waits)
-
-
-def _on_synced(state: MeshState, link: Link, frame: Synced) -> None:
-    state.peers[link.gateway].outgoing.kept(frame.ranges, frame.why)
-
-
-def _on_interest(state: MeshState, link: Link, frame: Interest) -> None:
-    peer = state.peers[link.gateway]
-    state.peers_interest.apply(peer, frame)
-    state.local.interest_changed()
-    if not frame.more:
-        if (
-            peer.streaming
-        ):  # a will that the client's coming made due is there before it is answered
-            peer.outgoing.seal()
-            link.out.extend(peer.outgoing.unsent)
-            peer.outgoing.unsent.clear()
-        link.say(InterestTaken(frame.version))
-        peer.awaiting.discard(INTEREST)
-        _perhaps_synced(state, peer)
-
-
-def _on_clients(state: MeshState, link: Link, frame: Clients) -> None:
-    presence.heard(state, state.peers[link.gateway], frame)
-
-
-def _on_groups(state: MeshState, link: Link, frame: Groups) -> None:
-    came = state.peers_groups.apply(state.peers[link.gateway], frame)
-    state.local.interest_changed()
-    state.local.members_came(came, state.now)
-
-
-def _on_wills(state: MeshState, link: Link, frame: Wills) -> None:
-    wills.told(state, state.peers[link.gateway], frame)
-
-
-def _on_wills_held(state: MeshState, link: Link, frame: WillsHeld) -> None:
-    wills.held(state, state.peers[link.gateway], frame)
-
-
-def _on_interest_taken(state: MeshState, link: Link, frame: InterestTaken) -> None:
-    state.peers[link.gateway].knows = frame.version
-    state.check_barriers()
-
-
-def _on_digest(state: MeshState, link: Link, frame: Digest) -> None:
-    if frame.table:
-        tables.on_digest(state, link, frame)
-        _perhaps_synced(state, state.peers[link.gateway])
-        return
-    compare = reconcile.differences(state.local.retained, frame)
-    for listing in compare:
-        link.say(listing)
-    if not compare:
-        _retained_in(state, state.peers[link.gateway])
-
-
-def _on_compare(state: MeshState, link: Link, frame: Compare) -> None:
-    if frame.table:
-        tables.on_compare(state, link, frame)
-        return
-    for retained in reconcile.newer_here(state.local.retained, frame, state.now):
-        link.say(retained)
-
-
-def _on_retained(state: MeshState, link: Link, frame: Retained) -> None:
-    state.local.from_gateway(link.gateway)
-    try:
-        for kept in frame.kept:
-            message, stamp = reconcile.kept_message(kept, state.now)
-            state.clock.seen(stamp.time_ms, state.now, stamp.counter)
-            if wills.stayed(state, message):
-                state.local.restamp(message.topic, state.now)
-            else:
-                state.local.caught_up(message, stamp, state.now)
-    finally:
-        state.local.from_gateway("")
-    if frame.last:
-        _retained_in(state, state.peers[link.gateway])
-
-
-def _on_rows(state: MeshState, link: Link, frame: Rows) -> None:
-    tables.on_rows(state, link, frame)
-    if frame.table == FORGOTTEN:
-        forgetting.apply(state)
-    if link.closed:
-        return  # it is the sender that is forgotten
-    _perhaps_synced(state, state.peers[link.gateway])
-
-
-def _on_beat(state: MeshState, link: Link, frame: Beat) -> None:
-    membership.heard(state, state.peers[link.gateway], link, frame)
-    standin.choose(state)
-
-
-def _on_vitals(state: MeshState, link: Link, frame: Vitals) -> None:
-    peer = state.peers[link.gateway]
-    peer.vitals, peer.vitals_at = frame, state.now
-
-
-def _on_keys(state: MeshState, link: Link, frame: Keys) -> None:
-    keys.heard(state, frame)
-
-
-def _on_lock(state: MeshState, link: Link, frame: Lock) -> None:
-    lock.on_lock(state, state.peers[link.gateway], frame)
-
-
-def _on_lock_heard(state: MeshState, link: Link, frame: LockHeard) -> None:
-    lock.on_heard(state, state.peers[link.gateway], frame)
-
-
 def _on_known(state: MeshState, link: Link, frame: Known) -> None:
     _meet(state, frame.members)
-
-
-def _on_bye(state: MeshState, link: Link, frame: Bye) -> None:
-    peer = state.peers[link.gateway]
-    peer.stopping = True
-    wills.over(state, peer, End.STOPPED)
-    state.note("info", f"{peer.name} stops on purpose")
-
-
-def _on_ask(state: MeshState, link: Link, frame: Ask) -> None:
-    who = state.peers[link.gateway].name
-    answer = Answer(frame.number, None, "its version does not know the question")
-    with contextlib.suppress(ValueError):
-        asked = (frame.what, frame.client, frame.limit, frame.orphans)
-        answer = Answer(frame.number, state.local.asked(*asked, who, state.now))
-    link.out.append(questions.encoded(answer))
-
-
-def _on_answer(state: MeshState, link: Link, frame: Answer) -> None:
-    state.questions.answered(state.peers[link.gateway], frame)
-
-
-def _on_watch(state: MeshState, link: Link, frame: Watch) -> None:
-    if state.watched.full():
-        link.say(Shown(frame.number, [], refused="others watch it already; one of them must end"))
-        return
-    try:
-        here = state.local.watch(frame.filters, frame.client, frame.payload)
-    except ValueError as error:
-        link.say(Shown(frame.number, [], refused=str(error)))
-        return
-    state.watched.begin(link, frame.number, here)
-
-
-def _on_shown(state: MeshState, link: Link, frame: Shown) -> None:
-    state.watching.shown(state.peers[link.gateway], frame, state.now)
-
-
-def _on_unwatch(state: MeshState, link: Link, frame: Unwatch) -> None:
-    state.watched.end(link, frame.number)
 
 
 def _on_refuse(state: MeshState, link: Link, frame: Refuse) -> None:
@@ -544,17 +297,6 @@ def _on_refuse(state: MeshState, link: Link, frame: Refuse) -> None:
     raise LinkError(code, f"it refuses this gateway: {frame.detail}")
 
 
-def _retained_in(state: MeshState, peer: Peer) -> None:
-    peer.awaiting.discard(RETAINED)
-    _perhaps_synced(state, peer)
-
-
-def _perhaps_synced(state: MeshState, peer: Peer) -> None:
-    if peer.synced:
-        state.release(peer.gateway)
-        state.check_boot()
-
-
 Move = Callable[[MeshState, Link, Any], None]
 
 _MOVES: dict[tuple[LinkState, type], Move] = {
@@ -562,33 +304,33 @@ _MOVES: dict[tuple[LinkState, type], Move] = {
     (LinkState.WAITING, Refuse): _on_refuse,
     (LinkState.GREETED, Received): _on_received,
     (LinkState.GREETED, Start): _on_start,
-    (LinkState.GREETED, Beat): _on_beat,
+    (LinkState.GREETED, Beat): news.on_beat,
     (LinkState.GREETED, Refuse): _on_refuse,
-    (LinkState.UP, Entries): _on_entries,
-    (LinkState.UP, Said): _on_said,
-    (LinkState.UP, Taken): _on_taken,
-    (LinkState.UP, Synced): _on_synced,
-    (LinkState.UP, Clients): _on_clients,
-    (LinkState.UP, Groups): _on_groups,
-    (LinkState.UP, Wills): _on_wills,
-    (LinkState.UP, WillsHeld): _on_wills_held,
-    (LinkState.UP, Interest): _on_interest,
-    (LinkState.UP, InterestTaken): _on_interest_taken,
-    (LinkState.UP, Digest): _on_digest,
-    (LinkState.UP, Compare): _on_compare,
-    (LinkState.UP, Retained): _on_retained,
-    (LinkState.UP, Rows): _on_rows,
-    (LinkState.UP, Beat): _on_beat,
-    (LinkState.UP, Vitals): _on_vitals,
-    (LinkState.UP, Keys): _on_keys,
-    (LinkState.UP, Lock): _on_lock,
-    (LinkState.UP, LockHeard): _on_lock_heard,
+    (LinkState.UP, Entries): taking.on_entries,
+    (LinkState.UP, Said): taking.on_said,
+    (LinkState.UP, Taken): taking.on_taken,
+    (LinkState.UP, Synced): taking.on_synced,
+    (LinkState.UP, Clients): news.on_clients,
+    (LinkState.UP, Groups): news.on_groups,
+    (LinkState.UP, Wills): news.on_wills,
+    (LinkState.UP, WillsHeld): news.on_wills_held,
+    (LinkState.UP, Interest): news.on_interest,
+    (LinkState.UP, InterestTaken): news.on_interest_taken,
+    (LinkState.UP, Digest): news.on_digest,
+    (LinkState.UP, Compare): news.on_compare,
+    (LinkState.UP, Retained): news.on_retained,
+    (LinkState.UP, Rows): news.on_rows,
+    (LinkState.UP, Beat): news.on_beat,
+    (LinkState.UP, Vitals): news.on_vitals,
+    (LinkState.UP, Keys): news.on_keys,
+    (LinkState.UP, Lock): news.on_lock,
+    (LinkState.UP, LockHeard): news.on_lock_heard,
     (LinkState.UP, Known): _on_known,
-    (LinkState.UP, Bye): _on_bye,
-    (LinkState.UP, Ask): _on_ask,
-    (LinkState.UP, Answer): _on_answer,
-    (LinkState.UP, Watch): _on_watch,
-    (LinkState.UP, Shown): _on_shown,
-    (LinkState.UP, Unwatch): _on_unwatch,
+    (LinkState.UP, Bye): news.on_bye,
+    (LinkState.UP, Ask): news.on_ask,
+    (LinkState.UP, Answer): news.on_answer,
+    (LinkState.UP, Watch): news.on_watch,
+    (LinkState.UP, Shown): news.on_shown,
+    (LinkState.UP, Unwatch): news.on_unwatch,
     (LinkState.UP, Refuse): _on_refuse,
 }

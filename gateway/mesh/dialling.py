@@ -63,7 +63,7 @@ class Dialling:
         """This gateway answers at the address."""
         target = self._targets.get(address)
         if target is not None:
-            target.gateway = gateway
+            target.gateway, target.dialling = gateway, False
             target.backoff_s = DIAL_BACKOFF_MIN_S
 
     def failed(self, address: Address, now: float) -> None:

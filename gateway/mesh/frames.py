@@ -21,6 +21,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 from gateway.copy_place import CopyPlace
+from gateway.durability import Durability
 from gateway.errors import LinkError
 from gateway.keyring import Key
 from gateway.limits import LINK_FRAME_BYTES_MAX
@@ -99,6 +100,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     are those that were offered to an earlier start of the receiver: they are for sessions of its disk.
     `will`: it was sent for a client whose gateway was dead: the stamp of its connection. `group`: it is
     for one member of this shared subscription there and nobody else; `moves`: how often one gave it up.
+    `level`: what its publisher's answer waits for.
     """
 
     field: bytes
@@ -112,6 +114,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     will: tuple[int, int, str] | None = None
     group: str = ""
     moves: int = 0
+    level: Durability = Durability.MESH
 
 
 class Entries(Frame, frozen=True, tag="entries"):

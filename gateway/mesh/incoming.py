@@ -95,18 +95,17 @@ class Promise:
         return self._ticket
 
     def close(self) -> bool:
-        """The broker has them; True if they wait for a disk."""
+        """The broker has them; True if they are on their way to a disk, whoever waits for that."""
         ticket = self._ticket
         if ticket is None:
             return False
         self._closed = True
-        waits = ticket.waiting > 1 and not self._why
-        if waits or self._why:
+        if ticket.waiting > 1 or self._why:
             self._incoming.wait(self._first, self._last)
         if self._why:
             self._incoming.settle(self._first, self._why)
         ticket.release()
-        return waits
+        return not self._why
 
     def _failed(self, why: str) -> None:
         if self._closed:

@@ -92,6 +92,7 @@ def entry_of(
         None if message.will is None else _plain(message.will),
         group,
         moves,
+        message.level,
     )
 
 
@@ -113,6 +114,7 @@ def message_of(entry: Entry, now: float) -> Message:
         None if entry.expires_ms is None else now + entry.expires_ms / 1000,
         will=None if entry.will is None else Stamp(*entry.will),
         moves=entry.moves,
+        level=entry.level,
     )
 
 

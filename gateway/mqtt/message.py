@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import msgspec
 
+from gateway.durability import Durability
 from gateway.ids import Stamp
 from gateway.mqtt.framing import encode_length
 from gateway.mqtt.properties import NO_PROPERTIES, Properties, encode_properties
@@ -33,7 +34,7 @@ class Message(msgspec.Struct, eq=False, gc=False):
     chose the session which has this copy; empty: it has it for itself. `holders` are the places in
     sessions where it is, if it is large (`broker/room.py`). `will`: it was sent for a client
     whose gateway was dead: when that had connected. `moves`: how often a member of a shared subscription
-    gave it up to another gateway.
+    gave it up to another gateway. `level` is what the answer to it waits for.
 
     A C structure, because one is made for each message. `key` and `encoded` are the form that was
     encoded last; who makes a message from a frame may give them.
@@ -54,6 +55,7 @@ class Message(msgspec.Struct, eq=False, gc=False):
     holders: int = 0
     will: Stamp | None = None
     moves: int = 0
+    level: Durability = Durability.MESH
 
     def copy_for(self, identifiers: tuple[int, ...], shared: str = "") -> "Message":
         """The same for a session whose subscriptions have these identifiers [MQTT-3.3.4-3].
@@ -77,6 +79,7 @@ class Message(msgspec.Struct, eq=False, gc=False):
             mid=self.mid,
             shared=shared,
             moves=self.moves,
+            level=self.level,
         )
 
     def parts(self, dialect: int, qos: int, retain: bool, now: float) -> tuple[bytes, bytes]:

@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from gateway.config import Config
-from gateway.config_keys import CLUSTER, GATEWAY, MQTT, SERIAL, Section
+from gateway.config_keys import CLUSTER, DURABILITY, GATEWAY, MQTT, SERIAL, Section
 
 HEADER = "# Written by gateway-setup from the installer's file; what is changed here is lost.\n"
 
@@ -17,6 +17,7 @@ HEADER = "# Written by gateway-setup from the installer's file; what is changed 
 def daemon_file(config: Config) -> str:
     """The text of the file, which holds the cluster key."""
     tables = [(GATEWAY, config.gateway), (MQTT, config.mqtt), (CLUSTER, config.cluster)]
+    tables += [(DURABILITY, rule) for rule in config.durability]
     tables += [(SERIAL, port) for port in config.serial]
     return HEADER + "".join(
         _table(section, values) for section, values in tables if values is not None

@@ -1,8 +1,8 @@
 """The installer's file: its sections and keys, and its text made into an Installation.
 
-[cluster], [mqtt] and [[serial]] are those of the daemons' file, with the same keys and rules; of
-[gateway] the installer has only the name, because the rest is the appliance's own business. The
-defaults of [ssh] and [network] stand in the dataclasses here. Must not open files.
+[cluster], [mqtt], [[durability]] and [[serial]] are those of the daemons' file, with the same keys and
+rules; of [gateway] the installer has only the name, because the rest is the appliance's own business.
+The defaults of [ssh] and [network] stand in the dataclasses here. Must not open files.
 """
 
 import ipaddress
@@ -13,15 +13,26 @@ from gateway.config import (
     ClusterSection,
     Config,
     ConfigError,
+    DurabilityRule,
     GatewaySection,
     MqttSection,
     SerialPort,
 )
 from gateway.config_checks import address_fault, shown
-from gateway.config_keys import CLUSTER, GATEWAY, MQTT, SERIAL, Section, required, text, texts
+from gateway.config_keys import (
+    CLUSTER,
+    DURABILITY,
+    GATEWAY,
+    MQTT,
+    SERIAL,
+    Section,
+    required,
+    text,
+    texts,
+)
 from gateway.config_reader import Reader, Values, read_toml
 from gateway.config_report import Report
-from gateway.config_rules import check
+from gateway.config_rules import check, check_durability
 from gateway.setup.ssh_keys import RSA_BITS_MIN, ssh_key_fault
 
 SSH_KEYS_MAX = 64  # people who may look at one gateway
@@ -126,7 +137,7 @@ NETWORK = Section(
         texts("dns", "an IP address", DNS_MAX, address_fault, "Name servers."),
     ),
 )
-SECTIONS = (INSTALLER_GATEWAY, INSTALLER_CLUSTER, SSH, NETWORK, SERIAL, MQTT)
+SECTIONS = (INSTALLER_GATEWAY, INSTALLER_CLUSTER, SSH, NETWORK, SERIAL, MQTT, DURABILITY)
 
 
 def parse_installation(text: str, file_name: str) -> Installation:
@@ -149,15 +160,17 @@ def _installation(reader: Reader, report: Report) -> Installation:
     cluster = reader.section_if_written(INSTALLER_CLUSTER)
     ssh = reader.section(SSH)
     network = reader.section(NETWORK)
-    ports = reader.ports()
+    ports, rules = reader.each(SERIAL), reader.each(DURABILITY)
     mqtt = reader.section(MQTT)
     check(mqtt, cluster, ports, report)
+    check_durability(rules, report)
     _check_network(network, report)
     config = Config(
         GatewaySection(**gateway),
         MqttSection(**mqtt),
         None if cluster is None else ClusterSection(**cluster),
         tuple(SerialPort(**port) for port in ports),
+        durability=tuple(DurabilityRule(**rule) for rule in rules),
     )
     return Installation(config, SshSection(**ssh), NetworkSection(**network))
 

@@ -55,19 +55,19 @@ class _Members:
         if peer.life is not Life.DEAD and not given["force"]:
             text = f"{peer.name} is {peer.life.value}: what it has alone would be out of reach"
             raise ControlError(text, "stop it first; --force forgets it all the same")
-        if not self._mesh.forget(peer.gateway, self._runtime.now()):
+        if not self._mesh.operating.forget(peer.gateway, self._runtime.now()):
             text = f"{FORGOTTEN_MAX} gateways are forgotten, which is as many as there may be"
             raise ControlError(text, "give the mesh another cluster.name: it begins anew then")
         self._runtime.schedule()
-        await until(lambda: not self._mesh.unconfirmed(FORGOTTEN))
-        late = self._mesh.unconfirmed(FORGOTTEN)
+        await until(lambda: not self._mesh.operating.unconfirmed(FORGOTTEN))
+        late = self._mesh.operating.unconfirmed(FORGOTTEN)
         done = f"{peer.name} ({peer.gateway}) is forgotten{_not_yet_at(late)}"
         done += ". If its card comes back it stays out, until on it: gwctl cluster rejoin"
         return {"done": done, "id": peer.gateway, "store": peer.store, "not_yet_at": late}
 
     def rejoin(self, given: Document) -> Document:
         """The answer leaves before the daemon does; systemd starts it again."""
-        if not (given["force"] or self._mesh.is_forgotten()):
+        if not (given["force"] or self._mesh.operating.is_forgotten()):
             text = "no gateway says that this one was forgotten"
             raise ControlError(text, "--force has it begin anew all the same")
         try:
@@ -109,7 +109,7 @@ class _Key:
 
     def show(self, _: Document) -> Document:
         holding = self._keys.fingerprints()
-        late = self._mesh.without_newest_key() if len(holding) > 1 else []
+        late = self._mesh.operating.without_newest_key() if len(holding) > 1 else []
         done = f"the cluster key is {holding[0]}"
         if len(holding) > 1:
             done = f"the new cluster key is {holding[0]}, the old one {', '.join(holding[1:])}"
@@ -138,10 +138,10 @@ class _Key:
             fingerprint = stretched.fingerprint()
             if fingerprint in self._keys.keyring.keys:
                 raise ControlError("this key holds, or held once", "take another one")
-            self._mesh.rotate_key(fingerprint, stretched.secret, self._runtime.now())
+            self._mesh.operating.rotate_key(fingerprint, stretched.secret, self._runtime.now())
             self._runtime.schedule()
             await until(lambda: self._is_kept(fingerprint))
-            late = self._mesh.without_newest_key()
+            late = self._mesh.operating.without_newest_key()
         done = f"the new cluster key {fingerprint} is on every known gateway's disk"
         if late:
             done = f"there is a new cluster key, {fingerprint}{_not_yet_at(late)}"
@@ -161,17 +161,17 @@ class _Key:
                 raise ControlError(
                     "there is one key only", "gwctl cluster key rotate makes another"
                 )
-            late = self._mesh.without_newest_key()
+            late = self._mesh.operating.without_newest_key()
             if late and not given["force"]:
                 text = f"the new key is not yet at {', '.join(late)}"
                 raise ControlError(
                     text, "start them, or gwctl forget them; --force leaves them out"
                 )
-            if not self._mesh.has_newest_key():
+            if not self._mesh.operating.has_newest_key():
                 raise ControlError("the new key is not on disk here yet", "see: gwctl status")
-            self._mesh.finish_key(self._runtime.now())
+            self._mesh.operating.finish_key(self._runtime.now())
             self._runtime.schedule()
-            await until(lambda: not self._mesh.old_links())
+            await until(lambda: not self._mesh.operating.old_links())
         done = f"only the cluster key {holding[0]} holds"
         if late:
             done += f"; write it into the configuration of {', '.join(late)}"
@@ -179,7 +179,11 @@ class _Key:
 
     def _is_kept(self, fingerprint: str) -> bool:
         holds = fingerprint in self._keys.fingerprints()
-        return holds and self._mesh.has_newest_key() and not self._mesh.without_newest_key()
+        return (
+            holds
+            and self._mesh.operating.has_newest_key()
+            and not self._mesh.operating.without_newest_key()
+        )
 
 
 def _not_yet_at(names: list[str]) -> str:

@@ -106,6 +106,7 @@ class Daemon:
             self._gateway,
             kept.boot,
             kept.stand_in,
+            config.durability,
         )
         if self.node.mesh is not None and self._keys is not None:
             self.node.mesh.recall(self._keys.keyring, kept.rows, kept.dead_s)

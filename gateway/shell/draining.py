@@ -68,7 +68,7 @@ class _Service:
             return  # somebody else was quicker
         self._busy = True
         logger.info("gwctl %s: wants to take this gateway out of service", why)
-        self._mesh.want_lock(why, self._runtime.now())
+        self._mesh.operating.want_lock(why, self._runtime.now())
         self._runtime.schedule()
         try:
             said = ""
@@ -77,7 +77,7 @@ class _Service:
                     said = waits
                     yield {"state": "waits", "text": f"waits for {waits}"}
                 await asyncio.sleep(LOOK_S)
-            self._broker.drain_clients(self._mesh.doors, self._runtime.now())
+            self._broker.drain_clients(self._mesh.operating.doors, self._runtime.now())
             self._runtime.schedule()
         finally:
             self._busy = False
@@ -118,8 +118,8 @@ class _Service:
     def _waits_for(self, force: bool) -> str:
         if force:
             return ""
-        waits = self._mesh.lock_waits_for()
-        if not waits and self._mesh.would_be_missed():
+        waits = self._mesh.operating.lock_waits_for()
+        if not waits and self._mesh.operating.would_be_missed():
             waits = ["another gateway that has what this one has"]
         return ", ".join(waits)
 
@@ -128,5 +128,5 @@ class _Service:
         self._give_up()
 
     def _give_up(self) -> None:
-        self._mesh.give_lock_up(self._runtime.now())
+        self._mesh.operating.give_lock_up(self._runtime.now())
         self._runtime.schedule()

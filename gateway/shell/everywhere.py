@@ -52,7 +52,7 @@ async def ask(
     from gateway.mesh.frames import Ask  # a gateway alone does without
 
     asker = _Asker(told, runtime.loop)
-    mesh.ask(Ask(0, what, client, limit, orphans), asker, runtime.now())
+    mesh.operating.ask(Ask(0, what, client, limit, orphans), asker, runtime.now())
     runtime.schedule()
     await asker.over
     return asker.missing

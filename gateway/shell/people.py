@@ -156,7 +156,7 @@ class _People:
         if node.mesh is None:
             return ""
         for _ in range(CONFIRMED_LOOKS):
-            late = node.mesh.unconfirmed(PEOPLE)
+            late = node.mesh.operating.unconfirmed(PEOPLE)
             if not late:
                 return ""
             await asyncio.sleep(CONFIRMED_S / CONFIRMED_LOOKS)

@@ -46,7 +46,7 @@ def _trace(runtime: Runtime, given: Document, name: str) -> AsyncGenerator[Docum
         runtime.node.broker.watching.untrace(trace)
         if number:
             assert runtime.node.mesh is not None, "others are watched"
-            runtime.node.mesh.unwatch(number)
+            runtime.node.mesh.operating.unwatch(number)
             runtime.schedule()
 
     def take() -> Document | None:
@@ -70,7 +70,7 @@ def _watch(runtime: Runtime, filters: Sequence[str], given: Document, others: _O
     from gateway.mesh.frames import Watch  # a gateway alone does without
 
     wanted = Watch(0, list(filters), given["client"], not given["no-payload"])
-    number = mesh.watch(wanted, others, runtime.now())
+    number = mesh.operating.watch(wanted, others, runtime.now())
     runtime.schedule()
     return number
 

@@ -13,7 +13,7 @@ import msgspec
 from gateway.broker.connection import Connection
 from gateway.broker.journal import Batch
 from gateway.broker.records import Wish
-from gateway.config import ClusterSection, MqttSection
+from gateway.config import ClusterSection, DurabilityRule, MqttSection
 from gateway.effects import (
     BeginCopy,
     Dial,
@@ -108,6 +108,7 @@ class Gate:
             *(settings, identity, Random(1), self.room.now, self.saved_ms, members),
             boot=0 if self.card is None else said["boot"],
             stand_in=self.stand_in,
+            rules=[DurabilityRule(*rule) for rule in said.get("rules", ())],
         )
         rows = [(*key, row) for key, row in self.rows.items()]
         self.mesh.recall(Keyring(self.keys), rows, self.dead_s)
@@ -221,7 +222,8 @@ class Gate:
 
 
 class Line:
-    """One connection between two gates; `gates[0]` dialled. What `muted` sides say waits."""
+    """One connection between two gates; `gates[0]` dialled. What `muted` sides say waits, and what is
+    more than `bytes_s` in a second of one direction; 0: it is as fast as may be."""
 
     def __init__(self, room: "Room", dialling: Gate, accepting: Gate) -> None:
         self.room = room
@@ -234,6 +236,9 @@ class Line:
         )
         self.muted: set[int] = set()
         self.waiting = [b"", b""]
+        self.bytes_s = 0
+        self._room = [0, 0]  # bytes that may still go within this step
+        self._room_at = float("-inf")
         self.over = False
 
     def carry(self) -> bool:
@@ -243,7 +248,9 @@ class Line:
             self.waiting[side] += b"".join(link.out)
             link.out.clear()
             if self.waiting[side] and side not in self.muted and not self.over:
-                data, self.waiting[side] = self.waiting[side], b""
+                data = self._due(side)
+                if not data:
+                    continue
                 self.room.hear(self.gates[side], self.gates[1 - side], data)
                 self.gates[1 - side].mesh.receive(self.links[1 - side], data, self.room.now)
                 moved = True
@@ -251,6 +258,18 @@ class Line:
             self.cut()
             moved = True
         return moved
+
+    def _due(self, side: int) -> bytes:
+        """Takes what may go now."""
+        data = self.waiting[side]
+        if self.bytes_s:
+            if self._room_at < self.room.now:
+                self._room_at = self.room.now
+                self._room = [round(self.bytes_s * STEP_S)] * 2
+            data = data[: self._room[side]]
+            self._room[side] -= len(data)
+        self.waiting[side] = self.waiting[side][len(data) :]
+        return data
 
     def cut(self) -> None:
         """The connection is over, and both sides know."""
@@ -271,6 +290,7 @@ class Room:
         self.lines: list[Line] = []
         self.gates: list[Gate] = []
         self.frames: list[tuple[str, str, AnyFrame]] = []
+        self.cut_up = False  # frames come in pieces, on lines that are slow
 
     def gate(self, name: str, card: Card | None = None, **identity: Any) -> Gate:
         """A gateway that starts now."""
@@ -340,7 +360,9 @@ class Room:
             self.settle()
 
     def hear(self, source: Gate, target: Gate, data: bytes) -> None:
-        """Writes down what goes over a line."""
+        """Writes down what goes over a line, where that is whole frames."""
+        if self.cut_up:
+            return
         for frame in split(data)[0]:
             self.frames.append((source.name, target.name, frame))
 

@@ -444,7 +444,7 @@ def test_a_copy_can_be_read_back_while_its_owner_is_away() -> None:
     between(room, "a", "b").cut()
     found: list[tuple[Any, str]] = []
     for owner in ("a", "x"):
-        b.mesh.read_copy(owner, False, lambda *made: made, lambda *read: found.append(read))
+        b.mesh.others.read_copy(owner, False, lambda *made: made, lambda *read: found.append(read))
     room.settle()
     ((rows, batches), why), (_, nothing) = found
     assert why == "" and nothing

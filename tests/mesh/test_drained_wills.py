@@ -26,7 +26,7 @@ def sent_away(*names: str, delay_s: int = 0) -> tuple[Room, Gate, Gate, Gate, Wa
 
 
 def drain(gate: Gate) -> None:
-    gate.node.broker.drain_clients(gate.mesh.doors, gate.room.now)
+    gate.node.broker.drain_clients(gate.mesh.operating.doors, gate.room.now)
 
 
 def test_who_is_back_anywhere_in_ten_seconds_was_never_away() -> None:

@@ -28,7 +28,7 @@ def cut_off(room: Room, gate: Gate) -> None:
 
 
 def forget(gate: Gate, name: str) -> None:
-    gate.mesh.forget(name, gate.room.now)
+    gate.mesh.operating.forget(name, gate.room.now)
     gate.room.settle()
 
 
@@ -60,7 +60,11 @@ def test_a_dead_gateway_is_forgotten_by_all_and_nothing_is_said_of_it() -> None:
         assert "c" not in told(gate)
     room.wait(1)
     for gate in (a, b):
-        assert gate.mesh.unconfirmed("people") == gate.mesh.unconfirmed("forgotten") == []
+        assert (
+            gate.mesh.operating.unconfirmed("people")
+            == gate.mesh.operating.unconfirmed("forgotten")
+            == []
+        )
     room.wait(20)
     assert not [dial for gate in (a, b) for dial in gate.dials if dial.address == "c"]
 
@@ -221,7 +225,7 @@ def test_no_more_are_forgotten_than_there_may_be() -> None:
     table = a.mesh.state.own_tables["forgotten"]
     for n in range(FORGOTTEN_MAX):
         table.put(f"store {n}", Row(Stamp(1, n, "a"), Stamp(1, n, "a"), b""))
-    assert not a.mesh.forget("c", room.now)
+    assert not a.mesh.operating.forget("c", room.now)
     aged(room, 100, a)
     assert peers(a) == {"b", "c"}
 

@@ -283,7 +283,7 @@ def test_counts_are_told_when_they_change_and_with_a_new_link() -> None:
     )
     room.kill(b)
     room.wait(4)
-    assert a.peer("b").groups == {} and list(a.mesh.members(GROUP)) == []
+    assert a.peer("b").groups == {} and list(a.mesh.others.members(GROUP)) == []
 
 
 def test_each_side_of_a_split_gives_its_messages_to_its_own_members() -> None:

@@ -74,7 +74,7 @@ def test_a_client_that_leaves_before_its_suback_leaves_nothing_behind() -> None:
     reader.connection.lost(room.now)
     room.settle()
     assert b.mesh.state.barriers.deadline() == float("inf")
-    assert a.mesh.interested("t") == []
+    assert a.mesh.others.interested("t") == []
 
 
 def test_the_last_unsubscribe_ends_the_interest() -> None:
@@ -86,10 +86,10 @@ def test_the_last_unsubscribe_ends_the_interest() -> None:
     room.settle()
     readers[0].connection.lost(room.now)
     room.settle()
-    assert len(a.mesh.interested("t/1")) == 1
+    assert len(a.mesh.others.interested("t/1")) == 1
     readers[1].connection.lost(room.now)
     room.settle()
-    assert a.mesh.interested("t/1") == []
+    assert a.mesh.others.interested("t/1") == []
 
 
 def test_there_and_back_within_a_turn_says_nothing_and_is_acknowledged() -> None:

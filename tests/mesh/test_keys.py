@@ -27,12 +27,12 @@ def gate_with(room: Room, name: str, *held: Key) -> Gate:
 
 
 def rotate(gate: Gate) -> None:
-    gate.mesh.rotate_key("new", b"n" * 32, gate.room.now)
+    gate.mesh.operating.rotate_key("new", b"n" * 32, gate.room.now)
     gate.room.settle()
 
 
 def finish(gate: Gate) -> None:
-    gate.mesh.finish_key(gate.room.now)
+    gate.mesh.operating.finish_key(gate.room.now)
     gate.room.settle()
 
 
@@ -63,7 +63,9 @@ def test_a_new_key_is_on_every_disk_and_each_knows_that() -> None:
     for gate in gates:
         assert on_disk(gate) == {"old": b"o" * 32, "new": b"n" * 32}
         assert holding(gate) == ["new", "old"]
-        assert gate.mesh.without_newest_key() == [] and gate.mesh.has_newest_key()
+        assert (
+            gate.mesh.operating.without_newest_key() == [] and gate.mesh.operating.has_newest_key()
+        )
 
 
 def test_it_is_not_told_before_it_is_on_disk() -> None:
@@ -71,8 +73,8 @@ def test_it_is_not_told_before_it_is_on_disk() -> None:
     a, b = with_keys(room, "a", "b")
     a.disk_fails = True
     rotate(a)
-    assert holding(b) == ["old"] and not a.mesh.has_newest_key()
-    assert a.mesh.without_newest_key() == ["b"]
+    assert holding(b) == ["old"] and not a.mesh.operating.has_newest_key()
+    assert a.mesh.operating.without_newest_key() == ["b"]
     room.lines[0].cut()
     relink(room, a, b)
     assert holding(b) == ["old"]
@@ -86,11 +88,11 @@ def test_what_an_older_write_to_the_disk_says_is_not_for_what_came_since() -> No
     rotate(a)
     a.mesh.keys_saved(version, room.now)
     room.settle()
-    assert not a.mesh.has_newest_key() and holding(b) == ["old"]
+    assert not a.mesh.operating.has_newest_key() and holding(b) == ["old"]
     a.disk_fails = False
     a.mesh.keys_saved(version + 1, room.now)
     room.settle()
-    assert a.mesh.has_newest_key() and holding(b) == ["new", "old"]
+    assert a.mesh.operating.has_newest_key() and holding(b) == ["new", "old"]
 
 
 def test_it_is_dialled_with_when_all_have_it_and_until_then_with_the_old_one() -> None:
@@ -98,12 +100,12 @@ def test_it_is_dialled_with_when_all_have_it_and_until_then_with_the_old_one() -
     a, b = with_keys(room, "a", "b")
     b.disk_fails = True
     rotate(a)
-    assert a.mesh.without_newest_key() == ["b"]
+    assert a.mesh.operating.without_newest_key() == ["b"]
     assert keys.to_dial_with(a.mesh.state) == ("old", "new")
     b.disk_fails = False
     b.restart()
     relink(room, a, b)
-    assert a.mesh.without_newest_key() == []
+    assert a.mesh.operating.without_newest_key() == []
     assert keys.to_dial_with(a.mesh.state) == ("new", "old")
     assert on_disk(b)["new"]
 
@@ -116,10 +118,10 @@ def test_who_was_away_comes_in_with_the_old_key_and_is_told() -> None:
             line.cut()
     room.wait(5)
     rotate(a)
-    assert a.mesh.without_newest_key() == ["c"] and a.peer("c").life is Life.DEAD
+    assert a.mesh.operating.without_newest_key() == ["c"] and a.peer("c").life is Life.DEAD
     relink(room, c, b)
     assert on_disk(c)["new"] == b"n" * 32
-    assert a.mesh.without_newest_key() == b.mesh.without_newest_key() == []
+    assert a.mesh.operating.without_newest_key() == b.mesh.operating.without_newest_key() == []
 
 
 def test_the_old_key_ends_everywhere_and_its_links_are_closed() -> None:
@@ -156,7 +158,7 @@ def test_messages_under_way_when_the_links_are_made_anew_are_not_lost() -> None:
     room.settle()
     rotate(a)
     writer = a.client("writer")
-    a.mesh.finish_key(room.now)
+    a.mesh.operating.finish_key(room.now)
     for n in range(20):
         writer.publish("t", b"%d" % n)
     room.settle()
@@ -192,11 +194,11 @@ def test_two_keys_that_were_made_on_both_sides_of_a_cut_hold_together() -> None:
     room.lines[0].cut()
     room.wait(5)
     rotate(a)
-    b.mesh.rotate_key("other", b"b" * 32, room.now)
+    b.mesh.operating.rotate_key("other", b"b" * 32, room.now)
     room.settle()
     relink(room, a, b)
     assert set(holding(a)) == set(holding(b)) == {"old", "new", "other"}
-    assert a.mesh.without_newest_key() == []
+    assert a.mesh.operating.without_newest_key() == []
     finish(a)
     assert holding(a) == holding(b) and len(holding(a)) == 1
 

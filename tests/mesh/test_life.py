@@ -1,11 +1,15 @@
 """Who lives, and what is done about it."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
 from gateway.mesh.frames import Bye
 from gateway.mesh.life import Life
 from gateway.mesh.link import LinkState
-from tests.mesh.room import Room, between
+from gateway.mqtt.packets import Will
+from tests.mesh.room import CLUSTER, Room, between
 
 LIVES = [Life.ALIVE, Life.SUSPECT, Life.DEAD]
 
@@ -162,3 +166,124 @@ def test_a_will_between_hello_and_sync_reaches_the_other_side() -> None:
     reader.subscribe("gone")
     room.settle()
     assert b"offline" in reader.payloads()
+
+
+SLOW = 1_250_000  # bytes in a second: 10 Mbit/s
+
+
+def slow(room: Room) -> None:
+    """Every line is."""
+    room.cut_up = True
+    for line in room.lines:
+        line.bytes_s = SLOW
+
+
+def lives(room: Room, seconds: float, during: Callable[[], None] = lambda: None) -> set[Life]:
+    """How the gateways saw each other in this time."""
+    seen = set()
+    for _ in range(round(seconds / 0.1)):
+        during()
+        room.wait(0.1)
+        seen |= {peer.life for gate in room.gates for peer in gate.mesh.state.peers.values()}
+    return seen
+
+
+def test_heartbeats_behind_ten_megabytes_of_retained_messages_are_no_silence() -> None:
+    """They are late by eight seconds, but whatever comes before them is heard."""
+    room = Room()
+    a, b = room.gate("a"), room.gate("b")
+    for number in range(1000):
+        topic = f"kept/{number}"
+        a.node.broker.publish(topic, bytes(10_000), 0, True, room.now)
+    line = room.line(a, b)
+    slow(room)
+    room.settle()
+    assert len(line.waiting[0]) > 8_000_000
+    room.wait(0.5)
+    assert lives(room, 7) == {Life.ALIVE}
+    assert line.waiting[0], "it is under way all that time"
+    assert lives(room, 5) == {Life.ALIVE}
+    assert b.node.broker.retained.digest() == a.node.broker.retained.digest()
+
+
+def test_heartbeats_behind_a_full_copy_and_all_the_messages_that_fit_are_no_silence() -> None:
+    room = Room()
+    a, b = room.linked("a", "b", disk=True, cluster=replace(CLUSTER, copy_after_s=1.0))
+    a.client("sleeper", clean=False).subscribe("q")
+    room.settle()
+    writer = a.client("writer")
+    for _ in range(100):
+        writer.publish("q", bytes(100_000))
+        room.settle()
+    between(room, "a", "b").cut()
+    b.shelves.copies.clear()  # the copy is made anew
+    b.client("reader").subscribe("t")
+    room.settle()
+    room.line(a, b)
+    slow(room)
+    room.settle()
+    assert a.peer("b").life is Life.ALIVE
+
+    def publish() -> None:
+        if writer.connection.reading:
+            writer.publish("t", bytes(100_000), qos=0)
+
+    made = a.mesh.copier.made
+    assert lives(room, 15, publish) == {Life.ALIVE}
+    assert a.mesh.copier.made == made + 1
+
+
+def test_a_loop_that_stands_for_six_seconds_loses_nothing_that_is_under_way_and_no_will() -> None:
+    """It is dead to the others after three, for it serves nobody, and theirs again at once."""
+    room = Room(disks=True)
+    a, b, _c = room.linked("a", "b", "c")
+    reader = b.client("reader", clean=False, will=Will("gone", b"reader", 1))
+    reader.subscribe("t/#")
+    watcher, writer = a.client("watcher"), a.client("writer")
+    watcher.subscribe("gone")
+    room.settle()
+    for client in (reader, watcher, writer):
+        client.got()
+    room.gates.remove(b)
+    stood = [line for line in room.lines if b in line.gates]
+    for line in stood:
+        line.muted = {0, 1}
+    for number in range(60):
+        writer.publish("t/1", b"%d" % number, qos=1)
+        room.wait(0.1)
+    assert a.peer("b").life is Life.DEAD
+    room.gates.append(b)
+    for line in stood:
+        line.muted = set()
+    b.node.wake(room.now)
+    room.settle()
+    for line in list(room.lines):
+        if b in line.gates:
+            line.cut()
+    for gate in ("a", "c"):
+        room.line(b, next(each for each in room.gates if each.name == gate))
+    room.settle()
+    assert a.peer("b").life is b.peer("a").life is Life.ALIVE
+    room.wait(20)
+    came = reader.payloads()
+    assert came == [b"%d" % number for number in range(len(came))]
+    assert len(came) >= 30, "all that was published before it was dead"
+    assert writer.kinds() == ["PubAck"] * 60 and watcher.payloads() == []
+
+
+def test_a_link_that_is_silent_is_dialled_anew_before_the_other_side_is_dead() -> None:
+    """TCP's own retransmissions come four seconds after the beginning of an outage of two."""
+    room = Room()
+    a, b = room.linked("a", "b")
+    room.wait(1)
+    old = between(room, "a", "b")
+    old.muted = {0, 1}
+    a.dials.clear()
+    b.dials.clear()
+    room.wait(CLUSTER.suspect_s)
+    assert [dial.address for dial in a.dials + b.dials] == ["b", "a"]
+    room.line(b, a)
+    room.settle()
+    assert a.peer("b").life is b.peer("a").life is Life.ALIVE
+    assert all(link.closed for link in old.links)
+    assert not [note for note in a.notes + b.notes if "dead" in note]

@@ -63,7 +63,7 @@ def test_a_double_dial_settles_to_the_link_that_the_lower_id_began(first: str) -
     assert [line.gates for line in room.lines] == [(a, b)]
     assert up(a) == ["b"] and up(b) == ["a"]
     room.wait(5)
-    assert not a.mesh.refusals(room.now) and not b.mesh.refusals(room.now)
+    assert not a.mesh.operating.refusals(room.now) and not b.mesh.operating.refusals(room.now)
 
 
 def test_a_half_open_link_gives_way_when_it_is_no_longer_heard() -> None:
@@ -99,7 +99,7 @@ def test_who_does_not_belong_here_stays_out(name: str, said: Hello, code: str) -
     assert refuse.code == code
     check(f"refused-{name}", [refuse.detail, *a.notes])
     assert link.closed and not a.mesh.state.peers
-    assert [refusal.code for refusal in a.mesh.refusals(room.now)] == [code]
+    assert [refusal.code for refusal in a.mesh.operating.refusals(room.now)] == [code]
 
 
 def test_a_refusal_is_said_in_the_log_once_and_in_the_status_for_a_minute() -> None:
@@ -110,9 +110,9 @@ def test_a_refusal_is_said_in_the_log_once_and_in_the_status_for_a_minute() -> N
         room.now += 5
     assert len([note for note in a.notes if "greenhouse" in note]) == 1
     room.now += 54.9
-    assert len(a.mesh.refusals(room.now)) == 1
+    assert len(a.mesh.operating.refusals(room.now)) == 1
     room.now += 0.2
-    assert not a.mesh.refusals(room.now)
+    assert not a.mesh.operating.refusals(room.now)
 
 
 def test_a_refusal_is_forgotten_when_the_gateway_comes_in() -> None:
@@ -120,12 +120,12 @@ def test_a_refusal_is_forgotten_when_the_gateway_comes_in() -> None:
     a, b = room.gate("a"), room.gate("b", cluster=ClusterSection("other", "", 7883))
     room.line(a, b)
     room.settle()
-    assert a.mesh.refusals(room.now) and b.mesh.refusals(room.now)
+    assert a.mesh.operating.refusals(room.now) and b.mesh.operating.refusals(room.now)
     b.said["cluster"] = ClusterSection("room", "", 7883)
     b.restart()
     room.line(a, b)
     room.settle()
-    assert not a.mesh.refusals(room.now)
+    assert not a.mesh.operating.refusals(room.now)
 
 
 def test_the_own_address_is_dialled_once() -> None:
@@ -138,7 +138,7 @@ def test_the_own_address_is_dialled_once() -> None:
     room.settle()
     room.wait(30)
     assert [dial.address for dial in a.dials] == ["a"]
-    assert not a.mesh.refusals(room.now)
+    assert not a.mesh.operating.refusals(room.now)
 
 
 def test_two_that_greet_a_third_at_the_same_time_hear_of_each_other() -> None:
@@ -160,7 +160,7 @@ def test_a_link_that_says_nothing_is_closed() -> None:
     assert not link.closed
     room.wait(1)
     assert link.closed
-    assert [refusal.text for refusal in a.mesh.refusals(room.now)] == ["said nothing"]
+    assert [refusal.text for refusal in a.mesh.operating.refusals(room.now)] == ["said nothing"]
 
 
 def test_a_link_that_was_closed_is_not_refused_as_well() -> None:
@@ -170,4 +170,4 @@ def test_a_link_that_was_closed_is_not_refused_as_well() -> None:
     room.lines[0].muted = {0, 1}  # nothing arrives, and the socket lingers
     room.wait(4)
     assert a.peer("b").life is Life.DEAD
-    assert not a.mesh.refusals(room.now)
+    assert not a.mesh.operating.refusals(room.now)

@@ -13,7 +13,7 @@ from tests.mesh.room import Gate, Room, between
 
 def want(*gates: Gate) -> None:
     for gate in gates:
-        gate.mesh.want_lock("drain", gate.room.now)
+        gate.mesh.operating.want_lock("drain", gate.room.now)
 
 
 def having(*gates: Gate) -> list[str]:
@@ -21,7 +21,7 @@ def having(*gates: Gate) -> list[str]:
 
 
 def give_up(gate: Gate) -> None:
-    gate.mesh.give_lock_up(gate.room.now)
+    gate.mesh.operating.give_lock_up(gate.room.now)
     gate.room.settle()
 
 
@@ -35,9 +35,12 @@ def test_who_wants_it_alone_has_it_when_all_have_heard() -> None:
     room = Room()
     a, b, c = room.linked("a", "b", "c")
     want(b)
-    assert having(a, b, c) == [] and b.mesh.lock_waits_for() == ["an answer of a", "an answer of c"]
+    assert having(a, b, c) == [] and b.mesh.operating.lock_waits_for() == [
+        "an answer of a",
+        "an answer of c",
+    ]
     room.settle()
-    assert having(a, b, c) == ["b"] and b.mesh.lock_waits_for() == []
+    assert having(a, b, c) == ["b"] and b.mesh.operating.lock_waits_for() == []
     assert lock.holder(a.mesh.state) == ("b", "drain")
 
 
@@ -91,7 +94,7 @@ def test_one_that_is_away_with_it_is_waited_for_until_it_is_back() -> None:
     room.wait(5)
     want(b)
     room.settle()
-    assert b.mesh.lock_waits_for() == ["a (drain)"]
+    assert b.mesh.operating.lock_waits_for() == ["a (drain)"]
     a.restart()
     for other in (b, c):
         room.line(a, other)
@@ -154,7 +157,7 @@ def test_one_of_those_that_others_can_stand_in_for_may_be_unplugged() -> None:
     a, b, c = room.linked("a", "b", "c")
     room.wait(1)
     assert safe_to_unplug(a.mesh.state) == safe_to_unplug(b.mesh.state) == ["a", "b", "c"]
-    assert not a.mesh.would_be_missed()
+    assert not a.mesh.operating.would_be_missed()
     a.mesh.state.copied = lambda gateway: gateway != "b"
     assert safe_to_unplug(a.mesh.state) == ["a", "c"]
     want(c)
@@ -172,14 +175,14 @@ def test_the_last_one_alive_is_missed() -> None:
     a, b = room.linked("a", "b")
     cut(room, b)
     room.wait(5)
-    assert safe_to_unplug(a.mesh.state) == [] and a.mesh.would_be_missed()
+    assert safe_to_unplug(a.mesh.state) == [] and a.mesh.operating.would_be_missed()
 
 
 def test_clients_are_sent_to_those_that_live_and_stay() -> None:
     room = Room()
     a, b, c = room.linked("a", "b", "c")
-    assert a.mesh.doors() == ["b", "c"]
+    assert a.mesh.operating.doors() == ["b", "c"]
     b.mesh.state.peers["a"].hello = None
     want(c)
     room.settle()
-    assert a.mesh.doors() == ["b"]
+    assert a.mesh.operating.doors() == ["b"]

@@ -87,7 +87,7 @@ def test_it_ends_the_link_and_is_answered_and_shown(name: str) -> None:
     answers = say(ENDS[name])
     assert link.closed
     assert [answer.code for answer in answers if isinstance(answer, Refuse)] == ["malformed"]
-    assert [refusal.code for refusal in gate.mesh.refusals(room.now)] == ["malformed"]
+    assert [refusal.code for refusal in gate.mesh.operating.refusals(room.now)] == ["malformed"]
     assert list(gate.node.broker.retained.matching("#")) == []
     assert gate.mesh.state.clock.read(room.now) < 2**48
 

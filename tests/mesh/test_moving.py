@@ -178,7 +178,7 @@ def test_rows_of_sessions_that_ended_or_expired_are_gone_everywhere() -> None:
 
 def test_a_row_that_nobody_here_can_read_is_nobodys_session() -> None:
     room, (a, _) = gates("a", "b")
-    stamp = a.mesh.stamp(room.now)
+    stamp = a.mesh.others.stamp(room.now)
     a.node.broker.rows_came("sessions", [("c", Row(stamp, stamp, b"\xc1"))], room.now)
     roamer = Roamer("c")
     roamer.connect(a)

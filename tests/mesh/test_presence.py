@@ -119,7 +119,7 @@ def test_many_clients_are_told_in_several_frames() -> None:
     room = Room()
     a, b = room.gate("a"), room.gate("b")
     for number in range(CLIENTS_IN_FRAME_MAX + 5):
-        a.mesh.state.own_clients.came(f"c{number}", a.mesh.stamp(room.now))
+        a.mesh.state.own_clients.came(f"c{number}", a.mesh.others.stamp(room.now))
     a.mesh.state.local.silent_s = lambda client_id, now: 0.0  # type: ignore[method-assign]
     room.line(a, b)
     room.settle()

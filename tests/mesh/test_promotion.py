@@ -452,7 +452,7 @@ def test_a_session_that_has_expired_is_not_served() -> None:
 
         read(owner, lost, made, then)
 
-    b.mesh.read_copy = later  # type: ignore[method-assign]
+    b.mesh.others.read_copy = later  # type: ignore[method-assign]
     roamer.connect(b)
     go_on(roamer)
     assert not roamer.connacks[-1].session_present and roamer.got == []

@@ -35,7 +35,7 @@ class Asker:
 
 def ask(gate: Gate, what: str, client: str = "", limit: int = 100) -> Asker:
     asker = Asker()
-    gate.mesh.ask(Ask(0, what, client, limit), asker, gate.room.now)
+    gate.mesh.operating.ask(Ask(0, what, client, limit), asker, gate.room.now)
     return asker
 
 

@@ -161,10 +161,10 @@ def test_publishers_pause_when_a_gateway_does_not_keep_up_and_go_on_when_it_does
     for _ in range(UNTAKEN_BYTES_HIGH // len(BIG) + 3):
         writer.publish("t/1", BIG, qos=0)
         room.settle()
-    assert a.mesh.crowded() and not writer.connection.reading
+    assert a.mesh.others.crowded() and not writer.connection.reading
     room.lines[0].muted = set()
     room.wait(0.6)  # with b's next word
-    assert not a.mesh.crowded() and writer.connection.reading
+    assert not a.mesh.others.crowded() and writer.connection.reading
     assert a.peer("b").outgoing.dropped == 0
 
 

@@ -110,12 +110,12 @@ def test_who_has_not_confirmed_a_removal_is_named() -> None:
     a, b, _ = room.linked("a", "b", "c")
     add(a, "ann")
     room.wait(1)
-    assert a.mesh.unconfirmed("people") == []
+    assert a.mesh.operating.unconfirmed("people") == []
     next(line for line in room.lines if set(line.gates) == {a, b}).cut()
     remove(a, "ann")
-    assert a.mesh.unconfirmed("people") == ["b", "c"]
+    assert a.mesh.operating.unconfirmed("people") == ["b", "c"]
     room.wait(1)
-    assert a.mesh.unconfirmed("people") == ["b"]
+    assert a.mesh.operating.unconfirmed("people") == ["b"]
 
 
 def test_many_rows_come_in_frames_of_bounded_size() -> None:

@@ -37,7 +37,9 @@ def watch(
     gate: Gate, *filters: str, client: str = "", payload: bool = True
 ) -> tuple[Audience, int]:
     audience = Audience()
-    number = gate.mesh.watch(Watch(0, list(filters), client, payload), audience, gate.room.now)
+    number = gate.mesh.operating.watch(
+        Watch(0, list(filters), client, payload), audience, gate.room.now
+    )
     gate.room.settle()
     return audience, number
 
@@ -90,7 +92,7 @@ def test_who_does_not_watch_any_more_is_told_nothing_and_costs_nothing() -> None
     a, b = room.linked("a", "b")
     audience, number = watch(a, "#")
     assert len(b.node.broker.watching) == 1
-    a.mesh.unwatch(number)
+    a.mesh.operating.unwatch(number)
     room.settle()
     assert len(b.node.broker.watching) == 0 and b.node.broker.state.traces is None
     b.client("w").publish("t", b"", 0)
@@ -180,7 +182,7 @@ def test_so_many_may_watch_a_gateway_and_its_own_operators_have_their_share() ->
     assert [b.node.broker.watching.trace(trace) for trace in traces] == [True] * TRACES_MAX + [
         False
     ]
-    a.mesh.unwatch(numbers[0])
+    a.mesh.operating.unwatch(numbers[0])
     room.settle()
     assert not watch(a, "one/more")[0].missing
 

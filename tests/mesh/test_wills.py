@@ -490,7 +490,7 @@ def test_a_gateway_that_is_forgotten_is_dead_and_nothing_is_left_of_its_wills() 
     room, a, b, c, watcher = three()
     a.client("c", will=WILL)
     room.settle()
-    assert c.mesh.forget("a", room.now)
+    assert c.mesh.operating.forget("a", room.now)
     room.wait(GRACE_S - 0.2)
     assert watcher.saw() == {} and "a" not in b.mesh.state.peers
     room.wait(0.4)
@@ -506,7 +506,7 @@ def test_who_is_forgotten_sends_the_wills_that_it_keeps_once_however_often_it_is
     b.client("c", will=WILL)
     room.settle()
     assert c.mesh.state.estates.count() == 1
-    assert a.mesh.forget("c", room.now)
+    assert a.mesh.operating.forget("c", room.now)
     room.settle()
     for _ in range(20):
         room.wait(1)
@@ -519,7 +519,7 @@ def test_for_one_that_is_taken_in_again_the_others_live() -> None:
     room, a, b, c, watcher = three()
     b.client("c", will=WILL)
     room.settle()
-    assert a.mesh.forget("c", room.now)
+    assert a.mesh.operating.forget("c", room.now)
     room.settle()
     b.mesh.state.stand_in = "a"  # and the keeper, so that c is told nothing anew
     for gate in (a, b, c):  # as if their disks had lost it

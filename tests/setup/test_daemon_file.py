@@ -5,7 +5,14 @@ import tomllib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.config import ClusterSection, Config, GatewaySection, MqttSection, SerialPort
+from gateway.config import (
+    ClusterSection,
+    Config,
+    DurabilityRule,
+    GatewaySection,
+    MqttSection,
+    SerialPort,
+)
 from gateway.config_file import parse
 from gateway.setup.daemon_file import daemon_file
 
@@ -32,12 +39,22 @@ PORTS = st.lists(
     max_size=3,
     unique_by=(lambda port: port.name, lambda port: port.path),
 ).map(tuple)
+RULES = st.lists(
+    st.builds(
+        DurabilityRule,
+        filter=NAMES.map(lambda name: f"{name}/#"),
+        level=st.sampled_from(["mesh", "local", "memory"]),
+    ),
+    max_size=3,
+    unique_by=lambda rule: rule.filter,
+).map(tuple)
 CONFIGS = st.builds(
     Config,
     gateway=st.builds(GatewaySection, name=NAMES),
     mqtt=st.builds(MqttSection, port=st.integers(1, 7000)),
     cluster=st.none() | CLUSTERS,
     serial=PORTS,
+    durability=RULES,
 )
 
 
