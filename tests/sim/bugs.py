@@ -30,8 +30,8 @@ BUGS = (
         1,
         "kept",
         (
-            Change(f"{JOURNAL}.enqueue", "self._durability is Durability.MEMORY", "True"),
-            Change(f"{JOURNAL}._want", "self._durability is not Durability.MEMORY", "False"),
+            Change(f"{JOURNAL}.enqueue", "messages[0].level is Durability.MEMORY", "True"),
+            Change(f"{JOURNAL}._want", "level is not Durability.MEMORY", "False"),
         ),
     ),
     Bug(
@@ -70,19 +70,6 @@ BUGS = (
                 "gateway.mesh.stream:Outgoing.go_on",
                 "if each.number > number and entry is not None:",
                 "if entry is not None:",
-            ),
-        ),
-    ),
-    Bug(
-        "that a session came from elsewhere is forgotten before it is gone there",
-        Kind.DISKS,
-        1,
-        "kept",
-        (
-            Change(
-                "gateway.broker.coming:Comings._take",
-                "session.passage.owed = (coming.source, unpacker.mid)",
-                "session.passage.owed = NOTHING_OWED",
             ),
         ),
     ),
@@ -264,19 +251,6 @@ BUGS = (
         1,
         "arrived",
         (Change("gateway.mesh.stream:Outgoing.add", "if ticket is not None:", "if False:"),),
-    ),
-    Bug(
-        "a QoS 2 message that is sent again is a new one",
-        Kind.DISKS,
-        1,
-        "once",
-        (
-            Change(
-                "gateway.broker.publishing:_store",
-                "if packet_id not in session.unreleased:",
-                "if True:",
-            ),
-        ),
     ),
     Bug(
         "what is published while a session moves stands before its queue",
