@@ -156,6 +156,7 @@ class Client:
                 publication.acked_at = request.answered_at = self._world.now
                 publication.refused = packet.reason >= FAILURE
             case PubRec():
+                self._publishing[packet.packet_id][0].released_at = self._world.now
                 self._send(PubRel(packet.packet_id))
             case PubRel():
                 self._unreleased.pop(packet.packet_id, None)

@@ -10,7 +10,8 @@ LOOK_S = 0.25  # two looks at the whole, and a little
 
 @dataclass
 class Publication:
-    """One PUBLISH. `acked_at` is PUBACK, or PUBCOMP; an empty `ident` deletes a retained topic."""
+    """One PUBLISH. `acked_at` is PUBACK, or PUBCOMP; an empty `ident` deletes a retained topic.
+    `released_at` is the first PUBREL; `again` is where it was sent again, when its client came back."""
 
     ident: str
     publisher: str
@@ -23,6 +24,12 @@ class Publication:
     sent_at: float
     acked_at: float = NEVER
     refused: bool = False
+    released_at: float = NEVER
+    again: list[str] = field(default_factory=list)
+
+    def places(self) -> list[str]:
+        """The boxes that it was sent to."""
+        return list(dict.fromkeys([self.box, *self.again]))
 
 
 @dataclass
@@ -144,6 +151,7 @@ class History:
     publications: list[Publication] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
+    tellers: dict[str, Kept] = field(default_factory=dict)  # sessions of publishers
     requests: list[Request] = field(default_factory=list)
     awake: list[Awake] = field(default_factory=list)
     calm: list[tuple[float, float]] = field(default_factory=list)
@@ -169,15 +177,20 @@ class History:
         """Whether subscribers at this other gateway may get a QoS 2 message once more: its own had it
         released and sent on when it crashed, and did not know any more when it started, because that
         was not on disk, or because the card lost what it had written."""
-        fell = publication.acked_at == NEVER and not self.is_up(
-            publication.box, publication.sent_at
-        )
-        open_ = fell or self.lost_later(publication)
-        return self.disks and publication.qos == 2 and open_ and publication.box != box
+        if not self.disks or publication.qos != 2:
+            return False
+        places = [place for place in publication.places() if place != box]
+        since, until = publication.released_at, publication.acked_at
+        return self.lost_later(publication) or any(self._fell(p, since, until) for p in places)
+
+    def _fell(self, box: str, since: float, until: float) -> bool:
+        """Whether it was down, or slept, at some time of these."""
+        return any(e.box == box and since - LOOK_S <= e.end <= until + LOOK_S for e in self.awake)
 
     def lost_later(self, publication: Publication) -> bool:
-        """Whether the publisher's gateway lost what was on its disk after this was sent."""
-        return publication.sent_at <= self.disks_lost.get(publication.box, float("-inf"))
+        """Whether a gateway that it was sent to lost what was on its disk after that."""
+        lost = (self.disks_lost.get(box, float("-inf")) for box in publication.places())
+        return publication.sent_at <= max(lost)
 
     def is_calm(self, begin: float, end: float) -> bool:
         """Whether nothing was wrong from `begin` to `end`."""

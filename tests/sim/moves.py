@@ -8,7 +8,7 @@ linked again, and a little longer, it may be at two of them. Must not know check
 
 from dataclasses import dataclass
 
-from tests.sim.history import NEVER, History, Kept, Visit
+from tests.sim.history import NEVER, History, Kept, Publication, Visit
 
 MARGIN_S = 0.2  # two looks of the watcher
 ANSWER_S = 2.0  # a gateway goes on to fetch a session though its client has left
@@ -68,6 +68,10 @@ class Moves:
         """Whether the client went on twice without all that there was of its session."""
         return sum(rough.bare and rough.begin <= until for rough in self._rough) >= 2
 
+    def lost_at(self) -> list[float]:
+        """When the client was told that it has no session, having had one."""
+        return [at for _, at in self._kept.lost_at]
+
     def may_have_begun_anew(self) -> bool:
         """Whether it may have done so and not heard of it."""
         unheard = [each.begin for each in self._rough if each.bare and not each.answered]
@@ -106,3 +110,29 @@ class Moves:
             return True
         well = all(history.was_well(box, begin, end) for box in places)
         return well and history.all_joined(places, begin, end)
+
+
+class Tellers:
+    """Of the sessions of publishers: what of theirs may come again, or late."""
+
+    def __init__(self, history: History) -> None:
+        self._moves = {name: Moves(history, kept) for name, kept in history.tellers.items()}
+
+    def may_come_again(self, publication: Publication, before: float, again: float) -> bool:
+        """Whether a message that came at `before` may come again then."""
+        moves = self._moves.get(publication.publisher)
+        return moves is not None and moves.may_come_again(publication.sent_at, before, again)
+
+    def may_come_late(self, publication: Publication, at: float) -> bool:
+        """Whether a message that comes then may come behind what was sent later."""
+        moves = self._moves.get(publication.publisher)
+        return moves is not None and moves.may_come_late(publication.sent_at, at)
+
+    def lost_sessions(self) -> list[str]:
+        """Who was told without need that it has no session."""
+        return [
+            f"{name} lost its session at {at:.4f}"
+            for name, moves in self._moves.items()
+            for at in moves.lost_at()
+            if not moves.may_begin_anew(at)
+        ]

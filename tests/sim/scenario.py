@@ -26,6 +26,7 @@ from tests.sim.history import Granted, History, Session
 from tests.sim.keeper import Keeper
 from tests.sim.kinds import Kind
 from tests.sim.network import Network
+from tests.sim.teller import Teller
 from tests.sim.watcher import PERIOD_S, Watcher
 from tests.sim.world import World
 
@@ -104,6 +105,7 @@ class Scenario:
         self.watcher = Watcher(*about, self._is_quiet)
         self._faults.on_tear = self.watcher.tear
         self.keepers: list[Keeper] = []
+        self.tellers: list[Teller] = []
         for box in self.boxes:
             self._people(box)
             if disks:
@@ -119,6 +121,8 @@ class Scenario:
             self._live(client)
         for keeper in self.keepers:
             self._keep(keeper)
+        for teller in self.tellers:
+            self._tell(teller)
         world.run(CALM_S)
         while world.now < max(CALM_S + FAULTS_S, self._faults.busy_until):
             if self._with_loss:
@@ -192,6 +196,9 @@ class Scenario:
         wanted = [(name, random.choice((1, 2))) for name in filters]
         about = (self.world, self.network, self.history, box, f"rove-{box.name}", wanted)
         self.keepers.append(Keeper(*about, self.boxes))
+        doors = [box] if random.random() < 0.5 else self.boxes
+        name = f"tell-{box.name}"
+        self.tellers.append(Teller(self.world, self.network, self.history, name, doors))
 
     def _keep(self, keeper: Keeper) -> None:
         """One step of a keeper's life: it is often away, but not at the end."""
@@ -209,6 +216,21 @@ class Scenario:
         else:
             keeper.ask()
         self.world.after(pause_s, lambda: self._keep(keeper))
+
+    def _tell(self, teller: Teller) -> None:
+        """One step of a teller's life: when all is over it comes back until everything is said."""
+        random = self.world.random
+        pause_s = random.uniform(0.05, 0.4)
+        if teller.away:
+            if teller.box.serving or len(teller.doors) > 1:
+                teller.connect()
+            pause_s = random.uniform(0.2, 1.0)
+        elif self._working and random.random() < 0.06:
+            teller.leave()
+        elif self._working:
+            for _ in range(random.choice((1, 1, 3))):
+                teller.publish(random.choice(LIVE_TOPICS), random.choice((1, 2)))
+        self.world.after(pause_s, lambda: self._tell(teller))
 
     def _disturb(self) -> None:
         """Begins a fault; it ends by itself, or with the rest."""
@@ -242,11 +264,11 @@ class Scenario:
                 delay_s = self.world.random.uniform(0.5, GIVES_UP_S)
                 self.world.after(delay_s, lambda c=client, s=session: self._give_up(c, s))  # type: ignore[misc]
 
-        for keeper in self.keepers:
-            if not keeper.away and keeper.box.name in self.network.down:
+        for each in (*self.keepers, *self.tellers):
+            if not each.away and each.box.name in self.network.down:
                 delay_s = self.world.random.uniform(0.5, GIVES_UP_S)
-                connection = keeper.kept.connections
-                self.world.after(delay_s, lambda k=keeper, c=connection: _leave(k, c))  # type: ignore[misc]
+                connection = each.kept.connections
+                self.world.after(delay_s, lambda k=each, c=connection: _leave(k, c))  # type: ignore[misc]
 
     def _give_up(self, client: Client, session: Session) -> None:
         if client.session is session:
@@ -377,7 +399,7 @@ class Scenario:
                 keeper.begin_anew()
 
 
-def _leave(keeper: Keeper, connection: int) -> None:
+def _leave(who: Keeper | Teller, connection: int) -> None:
     """Gives up this connection, if it still has it."""
-    if keeper.kept.connections == connection:
-        keeper.leave()
+    if who.kept.connections == connection:
+        who.leave()

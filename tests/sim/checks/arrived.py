@@ -29,9 +29,10 @@ def check(history: History) -> list[str]:
     for publication in history.publications:
         if not publication.ident or publication.topic in SHARED_TOPICS or publication.refused:
             continue
-        left = left_at[publication.publisher, publication.connection]
-        if publication.qos == 0 and left < publication.sent_at + GRACE_S:
-            continue  # who hangs up at once may not have been heard
+        if publication.qos == 0:
+            left = left_at[publication.publisher, publication.connection]
+            if left < publication.sent_at + GRACE_S:
+                continue  # who hangs up at once may not have been heard
         for session, idents in zip(history.sessions, got, strict=True):
             if (
                 publication.ident not in idents
@@ -53,9 +54,9 @@ def _promised(history: History, publication: Publication, box: str) -> bool:
         return history.is_calm(sent_at, sent_at + GRACE_S)
     if acked_at > history.ended_at:
         return False
-    if history.were_joined(publication.box, box, sent_at, acked_at):
+    if history.all_joined(list(dict.fromkeys([*publication.places(), box])), sent_at, acked_at):
         return True
-    return _was_waited_for(history, publication, box)
+    return not publication.again and _was_waited_for(history, publication, box)
 
 
 def _was_waited_for(history: History, publication: Publication, box: str) -> bool:
