@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 ENVIRONMENT := $(VENV)/.installed
 TEST_ENVIRONMENT := $(VENV)/.installed-test
 
-.PHONY: run test lint conformance sim bench fuzz hostile kill image test-image clean
+.PHONY: run test lint conformance sim bench fuzz hostile kill chaos image test-image clean
 
 run: $(ENVIRONMENT)
 	$(BIN)/python -m demo.run --gateways $(GATEWAYS)
@@ -41,6 +41,10 @@ hostile: $(TEST_ENVIRONMENT)
 
 kill: $(TEST_ENVIRONMENT)
 	$(BIN)/python -m tests.kill.loop --rounds $(ROUNDS) --seed $(SEED)
+
+chaos: $(TEST_ENVIRONMENT)
+	tests/packages.sh
+	$(BIN)/python -m tests.chaos.loop --rounds $(ROUNDS) --seed $(SEED)
 
 image: $(ENVIRONMENT)
 	image/build.sh

@@ -129,6 +129,14 @@ class CopyStatus(NamedTuple):
     keeps: tuple[str, ...]  # gateways whose copies lie here
 
 
+class RelayStatus(NamedTuple):
+    """Links between others, which do not reach each other, that go over the asked gateway."""
+
+    links: int
+    passed_bytes: int  # since the start
+    refused: int  # for want of a way or of room, or because an end did not keep to it
+
+
 class TlsStatus(NamedTuple):
     """What the asked gateway shows to clients by TLS, and asks of them."""
 
@@ -174,6 +182,7 @@ class Status(NamedTuple):
     broker: BrokerStatus | None = None
     copies: CopyStatus | None = None
     safe_to_unplug: tuple[str, ...] | None = None  # names, one of which may be; None: no mesh
+    relay: RelayStatus | None = None
 
 
 def worst_first(problems: Iterable[ProblemStatus]) -> tuple[ProblemStatus, ...]:
@@ -193,6 +202,8 @@ def to_document(status: Status) -> dict[str, Any]:
         document["tls"] = status.tls._asdict()
     if status.broker is not None:
         document["broker"] = status.broker._asdict()
+    if status.relay is not None:
+        document["relay"] = status.relay._asdict()
     if status.copies is not None:
         document["copies"] = status.copies._asdict() | {"keeps": list(status.copies.keeps)}
     if status.safe_to_unplug is not None:
@@ -341,6 +352,9 @@ _COPIES: dict[str, Reader] = {
 }
 
 
+_RELAY: dict[str, Reader] = {"links": _count, "passed_bytes": _count, "refused": _count}
+
+
 _TLS: dict[str, Reader] = {
     "certificate_sha256": _text,
     "ends": _text,
@@ -378,6 +392,10 @@ def _copies(value: object, place: str) -> CopyStatus:
     return CopyStatus(**_read(value, _COPIES, place))
 
 
+def _relay(value: object, place: str) -> RelayStatus:
+    return RelayStatus(**_read(value, _RELAY, place))
+
+
 def _tls(value: object, place: str) -> TlsStatus:
     return TlsStatus(**_read(value, _TLS, place))
 
@@ -396,4 +414,5 @@ _STATUS: dict[str, Reader] = {
     "broker": _or_none(_broker),
     "copies": _or_none(_copies),
     "safe_to_unplug": _or_none(_texts),
+    "relay": _or_none(_relay),
 }

@@ -15,6 +15,7 @@ _WORDS = {
     Standing.RESTING: "{name} fell too far behind, and gets a new copy soon",
     Standing.MAKING: "the copy at {name} is being made, {made} kB so far",
     Standing.BEHIND: "{name} is behind",
+    Standing.TOGETHER: "the last of what nobody waited for is on its way to {name}",
 }
 _REMEDIES = {
     Standing.NOBODY: "nothing is lost while this disk works; see that another gateway stores",

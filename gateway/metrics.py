@@ -8,7 +8,15 @@ from collections import Counter
 from typing import NamedTuple
 
 from gateway.broker.broker import Broker
-from gateway.control import CopyState, CopyStatus, GatewayState, Severity, Status, StoreStatus
+from gateway.control import (
+    CopyState,
+    CopyStatus,
+    GatewayState,
+    RelayStatus,
+    Severity,
+    Status,
+    StoreStatus,
+)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -43,6 +51,8 @@ def exposition(status: Status, broker: Broker) -> str:
         families += _store(status.store)
     if status.copies is not None:
         families += _copies(status.copies)
+    if status.relay is not None:
+        families += _relay(status.relay)
     return "".join(_written(family) for family in families)
 
 
@@ -313,6 +323,14 @@ def _copies(copies: CopyStatus) -> list[Family]:
             "Gateways whose copies lie here.",
             len(copies.keeps),
         ),
+    ]
+
+
+def _relay(relay: RelayStatus) -> list[Family]:
+    return [
+        _plain("gatewayd_relay_links", "gauge", "Links of others over here.", relay.links),
+        _plain("gatewayd_relay_bytes_total", "counter", "Passed on.", relay.passed_bytes),
+        _plain("gatewayd_relay_refused_total", "counter", "Refused, or ended.", relay.refused),
     ]
 
 

@@ -51,7 +51,8 @@ class Parcel(_Move, frozen=True, tag="parcel"):
     """Piece `number` of a session, from 1 on; the first one has its `label`, but where the receiver has
     it (`Claim.have`). `ready`: all that was sent
     to the client is in, it may be served. `last`: nothing follows. `end`, if it is not 0: this is from a
-    copy, and that is the last message number in it."""
+    copy, and that is the last message number in it; `streams` are gateways, which start of each, and up
+    to which entry of its stream the copy has what it said (`mesh/stream.py`)."""
 
     number: int
     label: bytes = b""
@@ -60,6 +61,7 @@ class Parcel(_Move, frozen=True, tag="parcel"):
     last: bool = False
     address: str = ""
     end: int = 0
+    streams: tuple[tuple[str, str, int], ...] = ()
 
 
 class Kept(_Move, frozen=True, tag="kept"):
@@ -83,9 +85,14 @@ class Refused(_Move, frozen=True, tag="refused"):
 
 
 class Moved(_Move, frozen=True, tag="moved"):
-    """The session is the sender's. `source` is where it was."""
+    """The session is the sender's. `source` is where it was. It came from the copy of the store of
+    `owner` if that is not empty: which has what the receiver, as of its `start`, said up to entry
+    `number`."""
 
     source: str
+    owner: str = ""
+    start: str = ""
+    number: int = 0
 
 
 class Through(_Move, frozen=True, tag="through"):
@@ -101,9 +108,11 @@ class Abandoned(_Move, frozen=True, tag="abandoned"):
 
 
 class Offered(_Move, frozen=True, tag="offered"):
-    """`line` is the session's (`broker/registry.py`): of another line nothing is wanted."""
+    """`line` is the session's (`broker/registry.py`): of another line nothing is wanted. So many
+    messages are `waiting`."""
 
     line: int
+    waiting: int = 0
 
 
 Move: TypeAlias = (

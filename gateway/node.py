@@ -191,6 +191,30 @@ class _BrokerSide:
         if self.broker.moving is not None:
             self.broker.moving.gateway_gone(gateway)
 
+    def gateway_lost(self, gateway: str, now: float) -> None:
+        self.broker.state.at(now)
+        if self.broker.moving is not None:
+            self.broker.moving.gateway_lost(gateway)
+
+    def gateway_found(self, gateway: str, now: float) -> None:
+        self.broker.state.at(now)
+        if self.broker.moving is not None:
+            self.broker.moving.gateway_found(gateway)
+
+    def keep_for(
+        self, gateway: str, messages: Sequence[tuple[int, Message, list[Ticket]]], now: float
+    ) -> bool:
+        self.broker.state.at(now)
+        if self.broker.moving is None:
+            return False
+        self.broker.moving.keep_for(gateway, messages)
+        return True
+
+    def kept_there(self, gateway: str, number: int, now: float) -> None:
+        self.broker.state.at(now)
+        if self.broker.moving is not None:
+            self.broker.moving.kept_there(gateway, number)
+
     def turn(self, now: float) -> None:
         if self.broker.moving is not None:
             self.broker.state.at(max(now, self.broker.state.now))

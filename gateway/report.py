@@ -18,6 +18,7 @@ from gateway.control import (
     Health,
     PortState,
     ProblemStatus,
+    RelayStatus,
     SerialPortStatus,
     Severity,
     Status,
@@ -109,7 +110,15 @@ class Reporter:
             broker=self._broker(),
             copies=self._copies(now),
             safe_to_unplug=self._safe_to_unplug(),
+            relay=self._relay(),
         )
+
+    def _relay(self) -> RelayStatus | None:
+        mesh = self._node.mesh
+        if mesh is None:
+            return None
+        relay = mesh.roads.relay
+        return RelayStatus(len(relay), relay.passed_bytes, relay.refused)
 
     def _copies(self, now: float) -> CopyStatus | None:
         """None: the gateway stands alone, or keeps nothing."""

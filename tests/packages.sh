@@ -4,7 +4,7 @@
 set -eu
 
 # What is needed, a command or a file, and the package that brings it: the tests ask for the same (tests/requires.py).
-needed='mosquitto:mosquitto mosquitto_pub:mosquitto-clients ip:iproute2 iptables:iptables systemd-analyze:systemd
+needed='mosquitto:mosquitto mosquitto_pub:mosquitto-clients ip:iproute2 tc:iproute2 iptables:iptables systemd-analyze:systemd
 shellcheck:shellcheck avahi-daemon:avahi-daemon openssl:openssl node:nodejs npm:npm ssh:openssh-client sshd:openssh-server dpkg:dpkg flock:util-linux
 zsh:zsh haproxy:haproxy nats-server:nats-server groff:groff-base /lib/x86_64-linux-gnu/libnss_mdns4_minimal.so.2:libnss-mdns
 /usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1:libfaketime'

@@ -16,6 +16,7 @@ from gateway.control import (
     to_document,
 )
 from gateway.control_lines import encode_answer
+from gateway.mesh.copier import Standing
 from gateway.mesh.frames import Vitals
 from gateway.mqtt.encode import encode
 from gateway.mqtt.packets import Connect, Version
@@ -360,6 +361,17 @@ def test_one_copy_only_degrades_and_says_why_and_since_when() -> None:
     assert 59 <= document.copies.since_s <= 61
     assert "one copy only: b is away" in texts(document)
     assert document.health is Health.DEGRADED
+
+
+@pytest.mark.parametrize("standing", Standing)
+def test_one_copy_only_has_a_reason_however_the_copy_stands(standing: Standing) -> None:
+    room = Room()
+    a, _ = room.linked("a", "b", disk=True)
+    room.wait(5)
+    a.mesh.copier.standing = standing
+    a.mesh.copier._from += 1  # something that nobody waited for is not there yet
+    copies = status(a).copies
+    assert copies is not None and copies.state is CopyState.ONE and copies.reason
 
 
 def test_a_gateway_that_knows_no_other_has_one_copy_and_is_well() -> None:

@@ -9,6 +9,7 @@ There is no order between the two: what is plain leaves as soon as the client re
 sessions, connections, or what the disk keeps.
 """
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -133,6 +134,16 @@ class Backlog:
         behind, self.behind = self.behind, None
         self.push(message, qos, retain)
         self.behind = behind
+
+    def insert(self, message: Message, qos: int, retain: bool) -> None:
+        """Takes one that stands before what is held back and has a larger number, room or not."""
+        behind = self.behind
+        if not behind or behind[0][0].mid > message.mid:
+            self.precede(message, qos, retain)
+            return
+        self.bytes += message.bytes_held()
+        at = bisect_left(behind, message.mid, key=lambda each: each[0].mid)
+        behind.insert(at, (message, qos, retain))
 
     def join(self) -> None:
         """The line is whole: what was held back stands at its end."""

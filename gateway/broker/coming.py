@@ -20,23 +20,19 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec.structs import replace
 
-from gateway.broker.connecting import begin_to_keep, leave_alone, new_session, part_with
+from gateway.broker.absent import Absent
+from gateway.broker.bare import absorb, announce, begin_without, set_aside
+from gateway.broker.connecting import leave_alone, part_with
 from gateway.broker.connection import Connection
-from gateway.broker.keeping import (
-    NOTHING_OWED,
-    UNREADY,
-    keep_session,
-    keep_subscription,
-    subscription_row,
-)
-from gateway.broker.leftover import absorb, set_aside
-from gateway.broker.parcel import HEAD, Label, Unpacker, read_label
+from gateway.broker.keeping import NOTHING_OWED, UNREADY, keep_session, subscription_row
+from gateway.broker.leftovers import Leftovers
+from gateway.broker.parcel import HEAD, Label, Place, Unpacker, read_label
 from gateway.broker.passage import Passage, Wish, new_token, with_had, without_had
 from gateway.broker.quarrels import Quarrels
 from gateway.broker.registry import UNKNOWN_HALF, Registry
+from gateway.broker.rests import Numbers, Rests
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
-from gateway.broker.subscribing import route_to
 from gateway.errors import ProtocolError
 from gateway.moves import (
     Abandoned,
@@ -62,6 +58,7 @@ COPY_ANSWER_S = 10.0  # the same, where a copy of 100 MB is read first
 LOOK_S = 0.3  # whether it is still heard: if not, the copy of its store is asked
 COMING_MAX = 256  # at once: their first pieces are 32 MB at most; others wait in a line
 HOPS_MAX = 5  # gateways that are asked one after the other for a session that moves on and on
+USELESS_S = 60.0  # until a copy that did not have a session is asked for it again without a client
 FULL_S = 0.5  # until it is looked again whether there is room for more of a queue
 _LATE = "its client has connected elsewhere since"
 _UNREADABLE = (msgspec.DecodeError, ProtocolError, UnicodeDecodeError)
@@ -69,12 +66,14 @@ _UNREADABLE = (msgspec.DecodeError, ProtocolError, UnicodeDecodeError)
 
 @dataclass(eq=False, slots=True)
 class Coming:
-    """One session on its way. `wish` is None once it was granted, or if nobody waits for it.
+    """One session on its way. `wish` is None once it was granted, or if nobody waits for it. `knows`:
+    where the rest is from they know all that its client was sent. `away_since` is when that left.
+    `streams` as in a parcel, `have` and `whole` as in a claim. `writing`: the disk here has not taken
+    what came of the rest.
 
     `renewed`: its client has come anew since it was asked for. `follower` is a gateway that asks for
     the session already, and what it said. `owner`: it comes from the copy of that gateway's store, which
-    `source` has; `lost` as in a claim. It is given up at `until`. `old` is what is left here of an older
-    epoch, until the session is settled.
+    `source` has; `lost` as in a claim. It is given up at `until`.
     """
 
     client_id: str
@@ -84,14 +83,18 @@ class Coming:
     wish: Wish | None
     rest: bool = False
     have: int = 0
+    whole: bool = False
     hops: int = 0
     owner: str = ""
     lost: bool = False
     until: float = 0.0
     timer: int = NO_TIMER
     unpacker: Unpacker | None = None
-    old: Session | None = None
     renewed: bool = False
+    knows: bool = True
+    away_since: float | None = None
+    streams: dict[str, tuple[str, int]] = field(default_factory=dict)
+    writing: bool = False
     settled: bool = False
     over: bool = False
     follower: tuple[str, Claim] | None = None
@@ -100,9 +103,8 @@ class Coming:
 @dataclass(slots=True)
 class Comings:
     """All of them, by client id. `asked_by` says who asked for a session that goes; `follow` hands a
-    claim on to whoever answers it, `leave` takes back what is left here of another gateway's session,
-    `goes` says whether a session is on its way out, `tell` says something to a gateway that has a
-    session, or the copy of one: that may be this one."""
+    claim on to whoever answers it, `tell` says something to a gateway that has a session, or the copy of
+    one: that may be this one."""
 
     broker: BrokerState
     registry: Registry
@@ -110,11 +112,16 @@ class Comings:
     quarrels: Quarrels
     asked_by: Callable[[str], str]
     follow: Callable[[str, Claim], None]
-    leave: Callable[[Session], None]
-    goes: Callable[[Session], bool]
     tell: Callable[[str, Move], None]
+    leftovers: Leftovers
+    absent: Absent
+    rests: Rests = field(init=False)
     _coming: dict[str, Coming] = field(default_factory=dict)
+    _useless: dict[str, float] = field(default_factory=dict)
     _line: deque[Wish] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self.rests = Rests(self.broker, self._coming.__contains__, self._ask_for_rest)
 
     def __len__(self) -> int:
         return len(self._coming)
@@ -142,7 +149,7 @@ class Comings:
             return False
         keeper = "" if wish.clean or elsewhere.reaches(owner) else elsewhere.copy_of(owner)
         if not (keeper or elsewhere.reaches(owner)):
-            self._do_without(wish)
+            self._begin_without(wish)
             return False
         if len(self._coming) >= COMING_MAX:
             self._line.append(wish)
@@ -185,9 +192,11 @@ class Comings:
         """Another gateway claims a session: True if it is on its way here, and what becomes of that is
         seen to. Who asks for the rest only has no client, and turns nobody away."""
         coming = self._coming.get(claim.client_id)
-        if coming is None or coming.rest or claim.rest:
+        if coming is None or claim.rest:
             return False
         newer = claim.stamp > coming.stamp
+        if coming.rest:  # it began with an offer, not with a client
+            newer = claim.stamp > self.broker.elsewhere.connected_since(claim.client_id)[:2]
         if coming.follower is not None:
             newer = newer and claim.stamp > coming.follower[1].stamp
         if not newer:
@@ -212,6 +221,7 @@ class Comings:
             self.tell(gateway, Abandoned(piece.client_id, piece.token))
             return
         self._wait(coming)
+        coming.writing = coming.rest
         ticket = Ticket(lambda: self._kept(coming, piece), lambda why: self._failed(coming, why))
         ticket.hold()
         try:
@@ -226,26 +236,47 @@ class Comings:
             label = read_label(piece.label, broker.journal)
             self._quarrel(coming, piece.address)
             coming.unpacker = Unpacker(broker)
+            coming.away_since = broker.journal.monotonic_s(label.session.away_ms)
             passage = Passage(own=False, owed=(coming.source, UNREADY), handed_on=True)
             if coming.owner:
                 label = self._with_filters(label)
-            coming.old = self._set_aside(coming.client_id)
+                coming.streams = {name: (start, number) for name, start, number in piece.streams}
+                known = coming.streams.get(self.registry.gateway, ("", 0))
+                self.absent.copied(coming.client_id, coming.owner, *known)
+            self._set_aside(coming.client_id)
             coming.unpacker.begin(label, passage, ticket)
         unpacker = coming.unpacker
         if coming.rest and piece.label:
-            unpacker.widen(read_label(piece.label, broker.journal), ticket)
+            label = read_label(piece.label, broker.journal)
+            unpacker.widen(label, ticket)
+            coming.knows = not label.session.halves & UNKNOWN_HALF
         unpacker.add(piece.records, ticket)
         session = unpacker.session
         if session.passage is None:
             session.passage = Passage(own=True)
-        ready = piece.ready or coming.rest
-        session.passage.owed = (coming.source, unpacker.mid if ready else UNREADY)
-        if coming.rest and piece.last and not coming.have:
+        self._note_progress(coming, piece, session, session.passage)
+        if coming.rest and piece.last and not coming.have and coming.knows:
             session.halves &= ~UNKNOWN_HALF  # it is known now what the client was sent there
-        if coming.owner:
-            end = piece.end if piece.last else max(unpacker.mid, HEAD)
-            session.had = with_had(session.had, coming.owner, end, piece.last)
         self._write(session, ticket)
+
+    def _note_progress(
+        self, coming: Coming, piece: Parcel, session: Session, passage: Passage
+    ) -> None:
+        """What is not wanted again, if this ends before all is here."""
+        unpacker = coming.unpacker
+        assert unpacker is not None, "a piece was taken"
+        here = max(unpacker.mid, HEAD)
+        if not coming.rest or passage.owed[0] == coming.source:
+            ready = piece.ready or coming.rest
+            passage.owed = (coming.source, unpacker.mid if ready else UNREADY)
+            passage.copy = coming.owner
+        elif piece.ready:
+            session.had = with_had(session.had, coming.source, here, coming.whole)
+        if coming.owner:
+            end = piece.end if piece.last else here
+            session.had = with_had(session.had, coming.owner, end, piece.last)
+            if piece.last:
+                passage.owed, passage.copy = NOTHING_OWED, ""  # nobody offers what is in a copy
 
     def _with_filters(self, label: Label) -> Label:
         """The subscriptions of a session from a copy: the registry knows them better, if it has all."""
@@ -267,6 +298,7 @@ class Comings:
 
     def _kept(self, coming: Coming, piece: Parcel) -> None:
         """It is on disk."""
+        coming.writing = False
         if coming.over:
             return
         if piece.ready and not coming.settled:
@@ -300,17 +332,13 @@ class Comings:
         broker, client_id = self.broker, coming.client_id
         assert coming.unpacker is not None, "kept and not unpacked"
         session = coming.unpacker.session
-        gateways = () if coming.owner else broker.elsewhere.gateways()  # nothing comes to a copy
-        assert session.passage is not None, "it has just come"
-        session.passage.own, session.passage.barred = True, set(gateways)
-        session.passage.token = coming.token
         coming.unpacker.route()
-        if coming.old is not None:
-            absorb(broker, coming.old, session, None)
-        broker.routes.cache.clear()
+        old = broker.aside.pop(client_id, None)
+        if old is not None:
+            absorb(broker, old, session, None)
         broker.changed(client_id)
-        for gateway in gateways:
-            broker.elsewhere.tell(gateway, Moved(client_id, coming.token, coming.source))
+        self.absent.drop(client_id)
+        announce(broker, session, coming.source, coming.token, coming.owner, coming.streams)
         broker.vitals.sessions_came += 1
         if coming.owner:
             own = coming.owner == self.registry.gateway
@@ -318,7 +346,7 @@ class Comings:
             broker.note("info", f"{client_id} is served from the copy of {where}")
         self._grant(coming)
         if client_id not in self.online and broker.sessions.get(client_id) is session:
-            leave_alone(broker, session)
+            leave_alone(broker, session, coming.away_since)
 
     def _grant(self, coming: Coming) -> None:
         wish, coming.wish = coming.wish, None
@@ -328,17 +356,26 @@ class Comings:
     def _complete(self, coming: Coming) -> None:
         """All that there was is here."""
         assert coming.unpacker is not None, "kept and not unpacked"
-        session = coming.unpacker.session
         self._end(coming)
         if coming.rest:
             self.broker.vitals.sessions_merged += 1
             self.broker.changed(coming.client_id)
-        self._join(session)
+        self._join(coming)
+
+    def _join(self, coming: Coming) -> None:
+        """The next one is asked that has something of the session. If nobody has, what came meanwhile
+        follows."""
+        assert coming.unpacker is not None, "it is here"
+        session = coming.unpacker.session
+        if self.broker.sessions.get(coming.client_id) is session:
+            if self.rests.next(session):
+                self._coming[coming.client_id].follower = coming.follower
+                return
+            self._close(session)
         if coming.follower is not None:
             self.follow(*coming.follower)
 
-    def _join(self, session: Session) -> None:
-        """Nothing is waited for any more: what came meanwhile follows."""
+    def _close(self, session: Session) -> None:
         session.backlog.join()
         self._perhaps_arrived(session)
         session.send_waiting(self.broker.now)
@@ -365,10 +402,14 @@ class Comings:
     def forgotten(self, gateway: str, said: Forgotten) -> None:
         """The gateway from which it came has nothing of it any more, whatever happens there."""
         session = self.broker.sessions.get(said.client_id)
-        passage = None if session is None else session.passage
-        if session is not None and passage is not None and passage.owed[0] == gateway:
+        if session is None or not session.number:
+            return
+        passage, had = session.passage, without_had(session.had, gateway)
+        is_owed = passage is not None and passage.owed[0] == gateway and not passage.copy
+        if passage is not None and is_owed:
             passage.owed = NOTHING_OWED
-            session.had = without_had(session.had, gateway)
+        if is_owed or had != session.had:
+            session.had = had
             self._write(session, None)
             self._perhaps_arrived(session)
 
@@ -386,9 +427,10 @@ class Comings:
             return
         wish, owner, elsewhere = coming.wish, answer.owner, self.broker.elsewhere
         if coming.rest:
-            self._end(coming)
-            self.forgotten(gateway, Forgotten(answer.client_id, answer.token))
+            self._has_no_rest(coming)
             return
+        if coming.owner and answer.owner == coming.owner and not answer.late:
+            self._useless[coming.client_id] = self.broker.now + USELESS_S
         self._undo(coming)
         if answer.late and coming.renewed:  # not for who waits now
             owner = coming.owner or coming.source
@@ -418,6 +460,15 @@ class Comings:
             self._begin_bare(coming)
         else:
             self._finish(coming)
+
+    def _has_no_rest(self, coming: Coming) -> None:
+        """The gateway that was asked for the rest has nothing."""
+        session = self.broker.sessions.get(coming.client_id)
+        if session is not None and session.passage is not None and coming.owner:
+            session.passage.copy = ""
+        self._end(coming)
+        self.forgotten(coming.source, Forgotten(coming.client_id, coming.token))
+        self._join(coming)
 
     def _ask_on(
         self, coming: Coming, wish: Wish, source: str, owner: str = "", lost: bool = False
@@ -457,10 +508,18 @@ class Comings:
     def _begin_bare(self, coming: Coming) -> None:
         """Nobody who has the session can be asked."""
         if coming.wish is not None and coming.wish.wanted():
-            self._do_without(coming.wish)
+            self._begin_without(coming.wish)
         self._grant(coming)
         if coming.follower is not None:
             self.follow(*coming.follower)
+
+    def _begin_without(self, wish: Wish) -> None:
+        client_id = wish.client_id
+        entry = self.registry.entry(client_id)
+        if entry is not None:
+            self._set_aside(client_id)
+            begin_without(self.broker, self.registry, wish, entry)
+            self.absent.drop(client_id)
 
     def _finish(self, coming: Coming) -> None:
         """Nothing comes: the client is served with what is here."""
@@ -469,7 +528,7 @@ class Comings:
         if wish is not None and self._where(coming.client_id) and not coming.rest:
             session = self.broker.sessions.get(coming.client_id)
             if session is not None:  # what is here is another gateway's, which has nothing
-                self._do_without(wish)
+                self._begin_without(wish)
         self._grant(coming)
         if coming.follower is not None:
             self.follow(*coming.follower)
@@ -490,8 +549,8 @@ class Comings:
         coming.timer = NO_TIMER
         if now < coming.until and not self._is_lost(coming):
             self._look_again(coming)
-        elif coming.settled and self.broker.elsewhere.reaches(coming.source):
-            self._wait(coming)  # others have not said that they know: that is waited for there
+        elif (coming.settled or coming.writing) and self.broker.elsewhere.reaches(coming.source):
+            self._wait(coming)  # for others to say that they know, or for the disk here
         else:
             self._give_up(coming)
 
@@ -521,92 +580,78 @@ class Comings:
         """No more is waited for: the client is served with what is known."""
         self.tell(coming.source, Abandoned(coming.client_id, coming.token))
         self._end(coming)
-        unpacker = coming.unpacker
-        if coming.rest:
+        if coming.rest or coming.settled:
+            self._join(coming)
             return
-        if coming.settled:
-            assert unpacker is not None, "kept and not unpacked"
-            self._join(unpacker.session)
-        else:
-            self._undo(coming)
-            if not self._turn_elsewhere(coming):
-                self._begin_bare(coming)
-            return
-        if coming.follower is not None:
-            self.follow(*coming.follower)
+        self._undo(coming)
+        if not self._turn_elsewhere(coming):
+            self._begin_bare(coming)
 
-    def _set_aside(self, client_id: str) -> Session | None:
-        """What is left here of an older epoch. If it is on its way to another gateway it goes on with
-        that."""
+    def _set_aside(self, client_id: str) -> None:
+        """What is left here of an older epoch makes room. If it is on its way to another gateway it goes
+        on with that."""
         old = set_aside(self.broker, client_id)
-        return None if old is None or self.goes(old) else old
+        if old is not None and not self.leftovers.is_going(client_id):
+            self.broker.aside[client_id] = old
 
     def _undo(self, coming: Coming) -> None:
         """Nothing more comes before the session is settled: what came is nothing."""
-        unpacker, old = coming.unpacker, coming.old
-        coming.unpacker = coming.old = None
+        unpacker, coming.unpacker = coming.unpacker, None
         if unpacker is not None:
             part_with(self.broker, unpacker.session)
+        old = self.broker.aside.pop(coming.client_id, None)
         if old is not None:
-            self.leave(old)
-
-    def _do_without(self, wish: Wish) -> None:
-        """The gateway that has the session cannot be asked: it begins with what the registry knows."""
-        broker, client_id = self.broker, wish.client_id
-        entry = self.registry.entry(client_id)
-        if entry is None:
-            return
-        old = self._set_aside(client_id)
-        if wish.clean or not entry.whole or entry.halves & UNKNOWN_HALF:
-            if old is not None:
-                part_with(broker, old)
-            self.registry.end(client_id, broker.now)
-            broker.elsewhere.touched()
-            return
-        broker.vitals.sessions_bare += 1
-        where = broker.elsewhere.name_of(entry.owner)
-        text = f"{client_id} goes on without what waits for it at {where}, which does not answer"
-        broker.note("warning", text)
-        session = new_session(broker, client_id, entry.expiry_s, entry.user)
-        session.epoch, session.line = entry.epoch + 1, entry.line
-        session.halves = (entry.halves ^ 1) | UNKNOWN_HALF
-        begin_to_keep(broker, session, None)
-        for subscription in entry.subscriptions():
-            keep_subscription(broker.journal, session, subscription, None)
-            route_to(broker, session, subscription)
-        if old is not None:
-            absorb(broker, old, session, None)
+            self.leftovers.leave_again(old)
 
     def offered(self, gateway: str, offer: Offered) -> None:
-        """A gateway that had the session before still has messages of it."""
+        """A gateway that is not the owner of the session has something of it."""
         broker, client_id = self.broker, offer.client_id
         session = broker.sessions.get(client_id)
-        if client_id in self._coming:
-            return  # it offers again
-        if session is None or (session.passage is not None and not session.passage.own):
-            entry = self.registry.entry(client_id)
-            owner = "" if entry is None else entry.owner
-            if owner not in (gateway, self.registry.gateway):
-                broker.elsewhere.tell(gateway, Refused(client_id, offer.token, owner))
-            return
-        if session.line != offer.line:
-            broker.elsewhere.tell(gateway, Refused(client_id, offer.token))
-            return
-        self._ask_for_rest(gateway, session, offer.token)
+        if session is not None and (session.passage is None or session.passage.own):
+            if session.line == offer.line:
+                self.rests.line_up(gateway, session, offer.token, offer.waiting)
+            return  # of another line nobody wants it, as the registry says
+        entry = self.registry.entry(client_id)
+        if entry is not None and broker.elsewhere.is_given_up(entry.owner):
+            self.adopt(client_id, entry.owner)
 
-    def _ask_for_rest(self, gateway: str, session: Session, token: int) -> None:
+    def adopt(self, client_id: str, owner: str) -> None:
+        """The session is wanted here though its client is not: its owner is dead, and the copy of its
+        store is here. If that cannot be, nothing happens."""
+        here, elsewhere = self.registry.gateway, self.broker.elsewhere
+        if client_id in self._coming or len(self._coming) >= COMING_MAX:
+            return
+        if elsewhere.copy_of(owner) != here or not self._is_worth_asking(client_id):
+            return
+        stamp = elsewhere.stamp(self.broker.now)
+        coming = Coming(client_id, new_token(stamp), here, stamp[:2], None, owner=owner)
+        self._coming[client_id] = coming
+        self._wait(coming)
+        self.tell(here, Claim(client_id, coming.token, coming.stamp, owner=owner))
+
+    def _is_worth_asking(self, client_id: str) -> bool:
+        """Whether the copy was not found to be of no use for this session a while ago."""
+        broker = self.broker
+        for each, until in list(self._useless.items()):
+            if until > broker.now:
+                break
+            del self._useless[each]
+        return client_id not in self._useless
+
+    def _ask_for_rest(self, gateway: str, session: Session, token: int, numbers: Numbers) -> None:
         """Of a session that is here, from where it was before, or where it is left over."""
         broker, client_id = self.broker, session.client_id
-        owed = NOTHING_OWED if session.passage is None else session.passage.owed
-        have, whole, owner = owed[1] if owed[0] == gateway else 0, False, ""
-        for lost, number, is_whole in session.had:
-            if lost == gateway and not have:
-                have, whole = number, is_whole
-            elif owed[0] == gateway and not is_whole:
-                owner = lost  # the rest of the copy that it has
+        passage, have, whole, owner = session.passage, 0, False, ""
+        if passage is not None and passage.owed[0] == gateway:
+            have, owner = passage.owed[1], passage.copy
+        else:
+            for name, number, is_whole in session.had:
+                if name == gateway:
+                    have, whole = number, is_whole
         stamp = broker.elsewhere.stamp(broker.now)[:2]
         coming = Coming(client_id, token, gateway, stamp, None, rest=True, have=have, owner=owner)
-        coming.unpacker = Unpacker(broker, session)
+        coming.whole = whole
+        coming.unpacker = Unpacker(broker, session, Place.NUMBERED, numbers)
         coming.unpacker.mid = have
         self._coming[client_id] = coming
         self._wait(coming)
@@ -646,11 +691,11 @@ class Comings:
             if passage is None or not passage.own or session.client_id in self._coming:
                 continue
             if passage.owed[0] == gateway:
-                token = new_token(self.broker.elsewhere.stamp(self.broker.now))
-                self._ask_for_rest(gateway, session, token)
+                self.rests.line_up(gateway, session)
 
     def gone(self, gateway: str) -> None:
         """A gateway is dead, or began anew."""
+        self.rests.gone(gateway)
         for coming in list(self._coming.values()):
             if coming.source == gateway:
                 self._give_up(coming)

@@ -212,10 +212,11 @@ def rest(broker: BrokerState, session: Session) -> None:
     cancel_will(broker, session.client_id)
 
 
-def leave_alone(broker: BrokerState, session: Session) -> None:
-    """The session waits for its client from now on."""
-    expire_at(broker, session, broker.now + session.expiry_s)
-    broker.away[session.client_id] = broker.now
+def leave_alone(broker: BrokerState, session: Session, since: float | None = None) -> None:
+    """The session waits for its client, from now on if not since long ago."""
+    since = broker.now if since is None else min(since, broker.now)
+    expire_at(broker, session, since + session.expiry_s)
+    broker.away[session.client_id] = since
     sharing.left(broker, session)
 
 

@@ -58,7 +58,7 @@ def publish(
     if message.retain:
         stamp = broker.elsewhere.stamp(broker.now)
         if retain(broker, message, stamp, ticket if message.qos else None):
-            outlets = broker.elsewhere.everyone()
+            outlets = [*broker.elsewhere.everyone(), *route.absent]
         elif taken:
             stamp = None
         else:
@@ -370,7 +370,9 @@ def arrived(broker: BrokerState, messages: list[Message], arrival: Arrival) -> N
     A retained one is stored, and goes to sessions here. If it is older than what is stored here it still
     goes to those who were promised every message (QoS 1 and 2), and not to those who want the last value
     (QoS 0). If the stored one is of the same gateway it came before, through a third one: this message
-    is known, or overtaken; and so is one that comes late, for the stores were compared before. While nothing can be kept its publisher is told; others here get it.
+    is known, or overtaken; and so is one that comes late, for the stores were compared before. Then it
+    goes to sessions that are kept and promised every message. While nothing can be kept its publisher is
+    told; others here get it.
     """
     route = broker.routes.find(messages[0].topic_field)
     if arrival.late and arrival.stamp is None:
@@ -405,14 +407,20 @@ def _arrived_retained(
     stored = broker.retained.stamp(message.topic)
     known = stored.gateway == stamp.gateway or arrival.late
     if stored >= stamp and (message.qos == 0 or known):
+        if message.qos:
+            deliver(broker, message, route.promised(True), arrival.ticket, shared=False)
         return
     retain(broker, message, stamp)
     deliver(broker, message, route, arrival.ticket, shared=False)
 
 
 def caught_up(broker: BrokerState, message: Message, stamp: Stamp) -> None:
-    """What another gateway has retained: where it is news here it is stored, and shown to sessions."""
+    """What another gateway has retained: where it is news here it is stored, and shown to sessions; not
+    to those that are promised every message, which the gateway that took it keeps for them
+    (`absent.py`)."""
     route = broker.routes.find(message.topic_field)
+    if message.qos:
+        route = route.promised(False)
     if broker.traces is not None:
         broker.traces.came(message, broker.now, Via.MESH, detail="it was retained there")
     if retain(broker, message, stamp):

@@ -103,6 +103,16 @@ class Elsewhere(Protocol):
     def reaches(self, gateway: str) -> bool:
         """Whether the gateway lives, as far as is known here, and is linked."""
 
+    def own_start(self) -> str:
+        """What others call this start of this gateway."""
+
+    def is_lost(self, gateway: str) -> bool:
+        """Whether the gateway is dead, or unknown, or is back and has not said all yet that it says
+        first: what its sessions want is not known from itself."""
+
+    def is_given_up(self, gateway: str) -> bool:
+        """Whether it is forgotten, and what it has will never be taken in."""
+
     def name_of(self, gateway: str) -> str:
         """What a person calls the gateway."""
 
@@ -202,6 +212,15 @@ class Nowhere:
         return ()
 
     def reaches(self, gateway: str) -> bool:
+        return False
+
+    def own_start(self) -> str:
+        return ""
+
+    def is_lost(self, gateway: str) -> bool:
+        return False
+
+    def is_given_up(self, gateway: str) -> bool:
         return False
 
     def name_of(self, gateway: str) -> str:

@@ -8,25 +8,25 @@
     over        the other side has all of it on disk: here it is deleted
 
 If the other side dies before the registry says that the session is there, it stays here as if nothing
-had been. Else it is a leftover: another gateway's, with something here that is offered to it until it
-wants that or says that it does not. Must not know links.
+had been. Else it is a leftover (`leftovers.py`). Must not know links.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gateway.broker.connecting import end_session, expire_at, leave_alone, part_with, rest
+from gateway.broker.absent import Absent
+from gateway.broker.bare import absorb
+from gateway.broker.connecting import end_session, leave_alone, part_with, rest
 from gateway.broker.connection import Connection
-from gateway.broker.keeping import keep_session
-from gateway.broker.leftover import absorb
+from gateway.broker.leftovers import Leftovers
 from gateway.broker.parcel import Packer
-from gateway.broker.passage import EVERYBODY, HERE, Passage, new_token
+from gateway.broker.passage import EVERYBODY, HERE, Passage
 from gateway.broker.quarrels import Quarrels
-from gateway.broker.registry import Entry, Registry
+from gateway.broker.registry import Registry
 from gateway.broker.session import Session
 from gateway.broker.state import BrokerState
-from gateway.moves import Claim, Ended, Forgotten, Kept, Moved, Offered, Parcel, Refused, Through
+from gateway.moves import Claim, Ended, Forgotten, Kept, Moved, Parcel, Refused, Through
 from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
 from gateway.timers import NO_TIMER
@@ -35,8 +35,6 @@ UNKEPT_BYTES_MAX = (
     262_144  # to one gateway, all sessions together: a heartbeat is late by that much
 )
 FENCE_S = 3.0  # for gateways that are heard here and not there to say that they know
-OFFER_S = 1.0  # between two offers of what is left of a session
-OFFERS_MAX = 64  # in one turn
 
 
 @dataclass(eq=False, slots=True)
@@ -62,21 +60,19 @@ class Going:
 
 @dataclass(slots=True)
 class Goings:
-    """All of them, by client id; `_left` are the leftovers, `_disputed` sessions with a client here that
-    the registry says are another gateway's."""
+    """All of them, by client id."""
 
     broker: BrokerState
     registry: Registry
     online: Mapping[str, Connection]
     quarrels: Quarrels
-    _going: dict[str, Going] = field(default_factory=dict)
-    _left: dict[str, Session] = field(default_factory=dict)
-    _disputed: dict[str, None] = field(default_factory=dict)
+    leftovers: Leftovers
+    absent: Absent
+    _going: dict[str, Going]
     _unkept: dict[str, int] = field(default_factory=dict)
-    _ticking: bool = False
 
     def __len__(self) -> int:
-        return len(self._going) + len(self._left) + len(self._disputed)
+        return len(self._going)
 
     def asked_by(self, client_id: str) -> str:
         """The gateway to which the session goes; empty: it does not."""
@@ -90,7 +86,7 @@ class Goings:
         session = self.broker.sessions.get(claim.client_id)
         going = self._going.get(claim.client_id)
         if claim.rest:
-            if session is not None and self._is_left(claim.client_id) and going is None:
+            if session is not None and self.leftovers.has(claim.client_id) and going is None:
                 self._start(Going(session, gateway, claim, ""))
             if session is not None:
                 return  # if it is not known to be left over yet, it is offered when it is
@@ -139,7 +135,7 @@ class Goings:
         owner = HERE if entry is None or entry.owner == gateway else entry.owner
         if self.registry.is_missed(client_id, self.broker.sessions):
             return Refused(client_id, token, self.registry.gateway)
-        if session is None or not session.number or self._is_left(client_id):
+        if session is None or not session.number or self.leftovers.has(client_id):
             return Refused(client_id, token, HERE if owner == self.registry.gateway else owner)
         if self.broker.elsewhere.connected_since(client_id)[:2] > claim.stamp:
             return Refused(client_id, token, late=True)
@@ -227,7 +223,7 @@ class Goings:
     def _is_over(self, going: Going) -> None:
         session, passage = going.session, going.session.passage
         self._stop(going)
-        self._left.pop(session.client_id, None)
+        self.leftovers.is_over(session.client_id)
         assert passage is not None, "it went"
         if going.claim.whole:
             self._keep_back(session, going.claim.have)
@@ -261,7 +257,9 @@ class Goings:
             going.timer = self.broker.timers.set(due, self._fence_due)
             self._bar(going, gateway)
             self._bar(going, HERE)
-        elif said.source != self.registry.gateway:
+        self.absent.copied(said.client_id, said.owner, said.start, said.number)
+        self.absent.moved(said.client_id, gateway)
+        if going is None and said.source not in (self.registry.gateway, gateway):
             tell(said.source, through)
         tell(gateway, through)
 
@@ -308,7 +306,7 @@ class Goings:
         self._stop(going)
         session = going.session
         entry = self.registry.entry(client_id)
-        if self._is_left(client_id):
+        if self.leftovers.has(client_id):
             return
         here = self.broker.sessions.get(client_id)
         if here is not session:  # it was left here, and the session has come back meanwhile
@@ -318,127 +316,11 @@ class Goings:
                 part_with(self.broker, session)
             return
         if entry is not None and entry.owner != self.registry.gateway:
-            self._leave(session, handed_on=going.number > 0)
+            self.leftovers.leave(session, handed_on=going.number > 0)
             return
         session.passage = None
         self.broker.routes.cache.clear()
         leave_alone(self.broker, session)
-
-    def _leave(self, session: Session, handed_on: bool) -> None:
-        """The session is another gateway's: what is here is offered to it."""
-        broker = self.broker
-        rest(broker, session)
-        session.passage = Passage(own=False, barred=EVERYBODY, handed_on=handed_on)
-        broker.routes.cache.clear()
-        expire_at(broker, session, broker.now + broker.settings.session_expiry_max_s)
-        self._left[session.client_id] = session
-        self._tick_soon()
-
-    def goes(self, session: Session) -> bool:
-        """Whether it is on its way to another gateway, in part or whole."""
-        going = self._going.get(session.client_id)
-        return going is not None and going.session is session
-
-    def leave_again(self, session: Session) -> None:
-        """What was left here, and was out of the way for a session that did not come after all."""
-        self.broker.sessions[session.client_id] = session
-        self._leave(session, session.passage is not None and session.passage.handed_on)
-
-    def registered(self, client_ids: Iterable[str]) -> None:
-        """The registry has news of these sessions."""
-        for client_id in client_ids:
-            session = self.broker.sessions.get(client_id)
-            if session is None or not session.number or client_id in self._going:
-                continue
-            if session.passage is not None and not session.passage.own:
-                continue  # it is on its way here, or known to be another's
-            entry = self.registry.entry(client_id)
-            if entry is not None and entry.owner == self.registry.gateway:
-                continue
-            if entry is not None and (session.line, session.epoch) > (entry.line, entry.epoch):
-                self.broker.changed(client_id)  # that gateway did not know of this one's
-                continue
-            if client_id in self.online:
-                self._dispute(client_id, session, entry)
-            elif entry is None:
-                part_with(self.broker, session)  # a clean start elsewhere ended it
-            else:
-                self._leave(session, handed_on=False)
-
-    def _dispute(self, client_id: str, session: Session, entry: Entry | None) -> None:
-        """The client decides where its session is: where it is connected. If it is so at both, one
-        connection ends soon."""
-        broker = self.broker
-        if entry is not None and broker.elsewhere.is_connected(client_id, entry.owner):
-            self._disputed[client_id] = None
-            self._tick_soon()
-            return
-        if entry is not None:
-            session.epoch = entry.epoch + 1  # what was said to the client there is not known here
-            connection = self.online[client_id]
-            keep_session(broker.journal, session, connection.will, None)
-        broker.changed(client_id)
-
-    def _is_left(self, client_id: str) -> bool:
-        """Whether the session here is a leftover. One that expired, or went into the one that came back
-        or began here, is none any more."""
-        session = self._left.get(client_id)
-        if session is None:
-            return False
-        if self.broker.sessions.get(client_id) is session:
-            return True
-        del self._left[client_id]
-        return False
-
-    def _tick_soon(self) -> None:
-        if not self._ticking:
-            self._ticking = True
-            self.broker.timers.set(self.broker.now + OFFER_S, self._tick)
-
-    def _tick(self, now: float) -> None:
-        broker = self.broker
-        broker.at(now)
-        self._ticking = False
-        disputed, self._disputed = self._disputed, {}
-        self.registered(disputed)
-        offers = 0
-        for client_id, session in list(self._left.items()):
-            if offers < OFFERS_MAX and client_id not in self._going:
-                offers += self._offer(client_id, session)
-        if self._left or self._disputed:
-            self._tick_soon()
-
-    def _offer(self, client_id: str, session: Session) -> bool:
-        """Offers what is left of a session to its owner; False: nobody is asked."""
-        broker = self.broker
-        if not self._is_left(client_id):
-            return False
-        entry = self.registry.entry(client_id)
-        if entry is None or entry.line != session.line:
-            self._drop(client_id)
-            return False
-        if entry.owner == self.registry.gateway:
-            del self._left[client_id]
-            session.passage = None
-            broker.routes.cache.clear()
-            rest(broker, session)
-            leave_alone(broker, session)
-            return False
-        if not broker.elsewhere.reaches(entry.owner):
-            return False
-        token = new_token(broker.elsewhere.stamp(broker.now))
-        broker.elsewhere.tell(entry.owner, Offered(client_id, token, session.line))
-        self._left[client_id] = self._left.pop(client_id)  # the others come first next time
-        return True
-
-    def refused(self, answer: Refused) -> None:
-        """Nobody wants what is left."""
-        if not answer.owner and self._is_left(answer.client_id):
-            self._drop(answer.client_id)
-
-    def _drop(self, client_id: str) -> None:
-        session = self._left.pop(client_id)
-        part_with(self.broker, session)
 
     def _stop(self, going: Going) -> None:
         self.broker.timers.drop(going.timer)

@@ -50,7 +50,7 @@ class WillRow(msgspec.Struct, frozen=True, array_like=True):
 class SessionRow(msgspec.Struct, frozen=True, array_like=True):
     """`away_ms` is since when its client is away, in mesh time; None: it is here, or just left.
 
-    `epoch`, `line`, `halves`, `owed` and `had` as in `registry.py` and `passage.py`.
+    `epoch`, `line`, `halves`, `owed`, `had` and `copy` as in `registry.py` and `passage.py`.
     """
 
     client_id: str
@@ -63,6 +63,7 @@ class SessionRow(msgspec.Struct, frozen=True, array_like=True):
     owed: tuple[str, int] = ("", 0)
     halves: int = 0
     had: tuple[tuple[str, int, bool], ...] = ()
+    copy: str = ""
 
 
 class SubscriptionRow(msgspec.Struct, frozen=True, array_like=True):
@@ -140,8 +141,10 @@ def session_value(session: Session, will: Will | None, away_ms: int | None) -> b
     if will is not None:
         properties = encode_properties(will.properties)
         row = WillRow(will.topic, will.payload, will.qos, will.retain, properties)
-    owed = NOTHING_OWED if session.passage is None else session.passage.owed
-    about = (session.user, session.epoch, session.line, owed, session.halves, session.had)
+    passage, owed, copy = session.passage, NOTHING_OWED, ""
+    if passage is not None:
+        owed, copy = passage.owed, passage.copy
+    about = (session.user, session.epoch, session.line, owed, session.halves, session.had, copy)
     return _encode(SessionRow(session.client_id, session.expiry_s, away_ms, row, *about))
 
 

@@ -135,9 +135,12 @@ def living(broker: BrokerState) -> Iterator[Living]:
     Only what stands where is noted here, and looked at when its turn comes: a queue may hold a million
     messages, and clients wait meanwhile.
     """
-    lines = [stored_of(session) for session in broker.sessions.values() if session.unreleased]
-    for session in broker.sessions.values():
-        if session.number and (session.inflight or session.backlog.has_line):
+    sessions = broker.kept()
+    lines = [stored_of(session) for session in sessions if session.unreleased]
+    unkept = [each for each in broker.sessions.values() if each.unreleased and not each.number]
+    lines += [stored_of(session) for session in unkept]
+    for session in sessions:
+        if session.inflight or session.backlog.has_line:
             lines.append(sent_by(session))
             line = [*session.backlog.line, *(session.backlog.behind or ())]
             lines.append(waiting_for(session.number, line))
@@ -219,7 +222,7 @@ def _session(reading: _Reading, key: str, value: bytes) -> None:
     session.epoch, session.line, session.halves = row.epoch, row.line, row.halves
     session.had = row.had
     if row.owed != NOTHING_OWED:
-        session.passage = Passage(own=True, owed=row.owed)
+        session.passage = Passage(own=True, owed=row.owed, copy=row.copy)
     reading.sessions[session.number] = session
     since = broker.journal.monotonic_s(row.away_ms)
     if since is not None:
@@ -375,11 +378,15 @@ def read_records(
     return reading.waiting.get(number, {}), stored
 
 
-def fill(session: Session, written: Written) -> None:
-    """The next message of the session: what was sent is in flight, anything else waits."""
+def fill(
+    session: Session, written: Written, put: Callable[[Message, int, bool], None] | None = None
+) -> None:
+    """The next message of the session: what was sent is in flight, anything else waits, where `put`
+    puts it, or before what is held back."""
     message, packet_id = written.message, written.packet_id
     if not packet_id:
-        session.backlog.precede(message, written.qos, written.retain)
+        put = put or session.backlog.precede
+        put(message, written.qos, written.retain)
         session.room.hold(message)
     elif written.received:
         session.sending()[packet_id] = None

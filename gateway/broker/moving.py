@@ -4,14 +4,17 @@ Only a gateway that is one of a mesh and has a disk has this. Must not know link
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from gateway.broker.absent import Absent
 from gateway.broker.coming import Comings
 from gateway.broker.connection import Connection
-from gateway.broker.going import Goings
+from gateway.broker.going import Going, Goings
+from gateway.broker.leftovers import Leftovers
 from gateway.broker.passage import Wish
 from gateway.broker.quarrels import Quarrel, Quarrels
 from gateway.broker.registry import Registry
+from gateway.broker.session import Session
 from gateway.broker.shades import Shades
 from gateway.broker.state import BrokerState
 from gateway.moves import (
@@ -27,7 +30,9 @@ from gateway.moves import (
     Refused,
     Through,
 )
+from gateway.mqtt.message import Message
 from gateway.table import Row
+from gateway.tickets import Ticket
 
 
 class Mover:
@@ -39,13 +44,19 @@ class Mover:
         self._broker = broker
         self._registry = registry
         self._quarrels = Quarrels()
-        self._going = Goings(broker, registry, online, self._quarrels)
+        going: dict[str, Going] = {}
+        self._left = Leftovers(broker, registry, online, going.__contains__, self._tell)
+        self._absent = Absent(broker, registry, self._left)
+        self._going = Goings(
+            *(broker, registry, online, self._quarrels, self._left, self._absent, going)
+        )
         self._coming = Comings(
             *(broker, registry, online, self._quarrels, self._going.asked_by, self._claimed),
-            *(self._going.leave_again, self._going.goes, self._tell),
+            *(self._tell, self._left, self._absent),
         )
         self._shades = Shades(broker, registry, self._tell)
         self._own: deque[Move] = deque()  # said by this gateway to itself, which has the copy
+        broker.routes.absent = self._absent.outlets
 
     def fetch(self, wish: Wish) -> bool:
         """False: all that there is of the session is here. Else the wish is granted later."""
@@ -61,22 +72,26 @@ class Mover:
 
     def moving(self) -> tuple[int, int]:
         """How many sessions come, and how many go or are left over."""
-        return len(self._coming), len(self._going) + len(self._shades)
+        return len(self._coming), len(self._going) + len(self._left) + len(self._shades)
+
+    def left(self) -> Collection[Session]:
+        """Sessions of other gateways, of which something is here that is to reach them."""
+        return self._left.all()
 
     def rows_came(self, rows: Sequence[tuple[str, Row]]) -> None:
         """Rows of the registry that another gateway has."""
         news = self._registry.take(rows)
-        self._going.registered(news)
+        self._left.registered(news)
+        self._absent.registered(news)
         self._shades.registered(news)
 
     def restored(self) -> None:
         """The disk has said all that it knows."""
         sessions = self._broker.sessions
-        self._going.registered(
-            [each for each in sessions if self._registry.entry(each) is not None]
-        )
+        self._left.registered([each for each in sessions if self._registry.entry(each) is not None])
         self._registry.touch_all(sessions)
         self._shades.registered(list(self._broker.given))
+        self._absent.restored()
         self._coming.restored()
 
     def turn(self) -> None:
@@ -91,12 +106,31 @@ class Mover:
         """A gateway begins to speak."""
         self._coming.came(gateway)
         self._going.came(gateway)
+        self._left.found(gateway)
 
     def gateway_gone(self, gateway: str) -> None:
         """A gateway is dead, or began anew."""
         self._coming.gone(gateway)
         self._going.gone(gateway)
         self._shades.gone(gateway)
+        self._absent.gateway_found(gateway)
+
+    def gateway_lost(self, gateway: str) -> None:
+        """A gateway is dead: the registry says what its sessions want."""
+        self._absent.gateway_lost(gateway)
+
+    def gateway_found(self, gateway: str) -> None:
+        """It says itself what its sessions want."""
+        self._absent.gateway_found(gateway)
+        self._left.found(gateway)
+
+    def keep_for(self, gateway: str, messages: Sequence[tuple[int, Message, list[Ticket]]]) -> None:
+        """That gateway was given these for its sessions, and is gone: they are kept here."""
+        self._absent.keep_for(gateway, messages)
+
+    def kept_there(self, gateway: str, number: int) -> None:
+        """It is back, and has what it was given up to this number."""
+        self._absent.kept_there(gateway, number)
 
     def heard(self, gateway: str, move: Move) -> None:
         """Another gateway says something."""
@@ -112,7 +146,6 @@ class Mover:
                 self._coming.ended(gateway, move)
             case Refused():
                 self._coming.refused(gateway, move)
-                self._going.refused(move)
             case Moved():
                 self._going.moved(gateway, move)
             case Through():

@@ -11,6 +11,7 @@ Works on any broker, one without clients too. Must not know how pieces travel.
 """
 
 from collections.abc import Iterator
+from enum import Enum
 from itertools import chain, groupby, takewhile
 
 import msgspec
@@ -113,7 +114,8 @@ class Packer:
             session.halves,
             session.had,
         )
-        row = SessionRow(session.client_id, session.expiry_s, None, None, *about)
+        away_ms = self._journal.mesh_ms(broker.away.get(session.client_id))
+        row = SessionRow(session.client_id, session.expiry_s, away_ms, None, *about)
         return _encode(Label(row, subscriptions, waiting, _will(broker, session.client_id)))
 
     def piece(self) -> bytes:
@@ -154,20 +156,35 @@ def read_label(data: bytes, journal: Journal) -> Label:
     return label
 
 
+class Place(Enum):
+    """Where what comes stands, if something is held back (`backlog.py`)."""
+
+    BEFORE = "before all that"
+    NUMBERED = "by the numbers that were set aside for it"
+    BEHIND = "behind all that"
+
+
 class Unpacker:
     """A session of another broker on its way in.
 
     With a label it is made here: `begin`, then `add` for each piece, `route` when the label is on disk,
-    and `end`. A session that is here already only gets what waits for it elsewhere: `add`.
+    and `end`. A session that is here already only gets what waits for it elsewhere: `add`; `numbers` are
+    the first that was set aside for that, and the first that was not.
     """
 
-    def __init__(self, broker: BrokerState, session: Session | None = None) -> None:
+    def __init__(
+        self,
+        broker: BrokerState,
+        session: Session | None = None,
+        place: Place = Place.BEFORE,
+        numbers: tuple[int, int] = (0, 0),
+    ) -> None:
         self.mid = HEAD if session is None else 0  # of the last of the queue there that is here
         self._broker = broker
         self._session = session
         self._whole = session is None  # what was sent to the client is taken as that
-        self._next = 0  # of the numbers for what stands before all that comes meanwhile
-        self._end = 0
+        self._next, self._end = numbers  # for what stands before all that comes meanwhile
+        self._place = place
         self._subscriptions: list[tuple[Subscription, bool]] = []
         self._shown: set[str] = set()  # topics of retained messages that wait
 
@@ -265,8 +282,13 @@ class Unpacker:
         messages = [each.message for each in alike]
         targets = [Target(session.number, *about)]
         self._broker.journal.enqueue(messages, targets, False, ticket)
+        put = {
+            Place.BEFORE: session.backlog.precede,
+            Place.NUMBERED: session.backlog.insert,
+            Place.BEHIND: session.backlog.push,
+        }[self._place]
         for written in alike:
-            fill(session, written)
+            fill(session, written, put)
             if written.received:
                 self._broker.journal.received(session.number, written.message.mid, ticket)
             if written.packet_id and session.outbox is not None:

@@ -11,15 +11,17 @@ from typing import Protocol, TypeAlias
 from gateway.broker.quarrels import Quarrel
 from gateway.ids import Stamp
 from gateway.moves import Move
+from gateway.mqtt.message import Message
 from gateway.mqtt.reasons import Reason
 from gateway.table import Row
+from gateway.tickets import Ticket
 
 HERE = ""  # this gateway, where the origin of a message is asked
 
-# Gateways from whose copies a session was taken: what each of them has itself is new beyond that message
-# number. True: whatever it is; False: of the queue alone, for the rest of the copy never came.
+# Gateways from whose copies a session was taken, or that gave part of what was left there: what each of
+# them has itself is new beyond that message number. True: whatever it is; False: of the queue alone.
 Had: TypeAlias = tuple[tuple[str, int, bool], ...]
-HAD_MAX = 8  # of one session: so often it would have lost its gateway, and none was back
+HAD_MAX = 32  # of one session: as many as there may be gateways
 
 
 def with_had(had: Had, gateway: str, number: int, whole: bool) -> Had:
@@ -52,7 +54,8 @@ class Passage:
     """Of a session that comes, goes, or belongs to another gateway now.
 
     `own`: it is this gateway's to serve and to tell the others of. `owed` is the gateway that may have
-    more of its queue, with the last of its message numbers that are here; empty: none has.
+    more of its queue, with the last of its message numbers that are here; empty: none has. If it is the
+    one with the copy of another's store, that is called `copy`.
     `token` is of the move by which it came here: who says that it is through with that is not barred
     any more. `handed_on`: what its client has handed over is the other gateway's to release.
     """
@@ -62,6 +65,7 @@ class Passage:
     owed: tuple[str, int] = (HERE, 0)
     handed_on: bool = False
     token: int = 0
+    copy: str = ""
 
 
 @dataclass(eq=False, slots=True)
@@ -100,6 +104,16 @@ class Moving(Fetching, Protocol):
     def gateway_came(self, gateway: str) -> None: ...
 
     def gateway_gone(self, gateway: str) -> None: ...
+
+    def gateway_lost(self, gateway: str) -> None: ...
+
+    def gateway_found(self, gateway: str) -> None: ...
+
+    def keep_for(
+        self, gateway: str, messages: Sequence[tuple[int, Message, list[Ticket]]]
+    ) -> None: ...
+
+    def kept_there(self, gateway: str, number: int) -> None: ...
 
     def heard(self, gateway: str, move: Move) -> None: ...
 

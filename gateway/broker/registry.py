@@ -13,7 +13,7 @@ Connected or not is no business of the registry, for it would be told, and writt
 know links, or how a session moves.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -54,8 +54,15 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
         ]
 
 
+class _Owner(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An entry, as far as it says whose it is."""
+
+    owner: str
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Entry).decode
+_decode_owner = msgspec.msgpack.Decoder(_Owner).decode
 
 
 class Registry:
@@ -79,6 +86,11 @@ class Registry:
             return _decode(row.value)
         except msgspec.DecodeError:
             return None
+
+    def owners(self) -> Iterator[tuple[str, str]]:
+        """All sessions of the mesh: client id and owner."""
+        for client_id, value in list(self.table.values()):
+            yield client_id, self._owner(value)
 
     def touch(self, client_id: str) -> None:
         """A session here began, changed or ended: the others hear of it at the end of the turn."""
@@ -177,6 +189,6 @@ class Registry:
 
     def _owner(self, value: bytes) -> str:
         try:
-            return _decode(value).owner
+            return _decode_owner(value).owner
         except msgspec.DecodeError:
             return ""

@@ -32,13 +32,15 @@ class Route:
     targets that need a closer look even then, so that they cost the others nothing.
 
     Plain: not retained, no properties, QoS 0. None: it goes elsewhere, too, or nobody is plain.
+    `absent` are those of `elsewhere` that are sessions whose gateway is dead.
     `shared` are groups of the mesh of which one member gets each message. `durable`: a message of QoS 1
     or 2 must reach the disk, for some target is a session that is kept there. `level`: what the answer
     to a client here waits for.
     """
 
     __slots__ = (
-        *("durable", "elsewhere", "field", "level", "live", "shared", "special", "targets"),
+        *("absent", "durable", "elsewhere", "field", "level"),
+        *("live", "shared", "special", "targets"),
         "topic",
     )
 
@@ -50,16 +52,19 @@ class Route:
         elsewhere: Sequence[Outlet],
         shared: Sequence[Share] = (),
         level: Durability = Durability.MESH,
+        absent: Sequence[Outlet] = (),
     ) -> None:
         self.topic = topic
         self.level = level
         self.field = field
         self.targets = targets
-        self.elsewhere = elsewhere
+        self.elsewhere = [*elsewhere, *absent] if absent else elsewhere
+        self.absent = absent
         self.shared = shared
         self.durable = any(target.qos and target.session.number for target in targets) or any(
             share.is_durable() for share in shared
         )
+        self.durable |= bool(absent)
         self.special: list[Target] = []
         boxes: tuple[list[Outbox], list[Outbox]] = ([], [])
         for target in targets:
@@ -74,6 +79,16 @@ class Route:
     def only(self, kept: bool) -> "Route":
         """Of the sessions here those that the disk keeps, or the others; of no group."""
         targets = [target for target in self.targets if bool(target.session.number) is kept]
+        return Route(self.topic, self.field, targets, ())
+
+    def promised(self, every_one: bool) -> "Route":
+        """Of the sessions here those to which a message of QoS 1 or 2 is delivered whatever happens, for
+        they are kept and asked for that, or the others; of no group."""
+        targets = [
+            target
+            for target in self.targets
+            if bool(target.session.number and target.qos) is every_one
+        ]
         return Route(self.topic, self.field, targets, ())
 
     def is_wanted(self) -> bool:
@@ -96,6 +111,7 @@ class Routes:
         self._elsewhere = elsewhere
         self._names_bytes = 0
         self._routed = 0  # since the cache was empty
+        self.absent: Callable[[str], Sequence[Outlet]] = lambda topic: ()
         self.traced: Callable[[str], bool] | None = None  # topics that no short road may find
         self.cache: dict[bytes, Route] = {}
 
@@ -214,5 +230,5 @@ class Routes:
         names = [*groups, *(name for name in far if name not in groups)]
         shares = [Share(name, groups.get(name), far.get(name, ())) for name in names]
         interested = self._elsewhere.interested(topic)
-        level = self._levels.of(topic)
-        return Route(topic, field, list(targets.values()), interested, shares, level)
+        level, absent = self._levels.of(topic), self.absent(topic)
+        return Route(topic, field, list(targets.values()), interested, shares, level, absent)

@@ -24,8 +24,8 @@ from gateway.broker.state import BrokerState
 
 def living_rows(broker: BrokerState, online: Mapping[str, Connection]) -> Iterator[Row]:
     """All that are on disk, or on their way there, but what all gateways have."""
-    for session in list(broker.sessions.values()):
-        if session.number and broker.sessions.get(session.client_id) is session:
+    for session in broker.kept():
+        if broker.is_kept(session):
             yield Row(SESSION, str(session.number), _session(broker, online, session))
             for topic_filter in list(session.subscriptions):
                 row = _subscription(session, topic_filter)

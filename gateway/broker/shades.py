@@ -21,7 +21,7 @@ from typing import Any
 
 from gateway.broker.elsewhere import Nowhere
 from gateway.broker.going import UNKEPT_BYTES_MAX
-from gateway.broker.keeping import SESSION, SUBSCRIPTION, GivenRow, keep_given
+from gateway.broker.keeping import SESSION, STREAM, SUBSCRIPTION, GivenRow, keep_given
 from gateway.broker.living import restore
 from gateway.broker.parcel import Packer
 from gateway.broker.records import Enqueued, Record, Stored
@@ -35,7 +35,10 @@ from gateway.broker.unfinished import Unfinished
 from gateway.moves import Claim, Ended, Forgotten, Kept, Move, Parcel, Refused
 from gateway.tickets import Ticket
 
+Streams = tuple[tuple[str, str, int], ...]
+
 SHADES_MAX = 2  # at once: each may be as large as a gateway's memory for what waits
+_WANTED = (SESSION, SUBSCRIPTION, STREAM)  # of the rows
 IDLE_S = 60.0  # nobody asked: the others of its sessions wait on the disk
 
 
@@ -47,6 +50,11 @@ class Shade:
     end: int = 0
     used_at: float = 0.0
     waiting: list[tuple[str, Claim]] = field(default_factory=list)
+
+    def streams(self) -> Streams:
+        """Up to where the copy has the streams of other gateways."""
+        rows = () if self.broker is None else self.broker.streams.rows()
+        return tuple((gateway, row.start, row.number) for gateway, row in rows)
 
 
 @dataclass(eq=False, slots=True)
@@ -215,7 +223,8 @@ class Shades:
             giving.sizes.append((giving.number, size))
             self._unkept[gateway] = self._unkept.get(gateway, 0) + size
             about = (giving.number, label, records, packer.ready, last, "", giving.shade.end)
-            self._tell(gateway, Parcel(claim.client_id, claim.token, *about))
+            streams = giving.shade.streams() if label else ()
+            self._tell(gateway, Parcel(claim.client_id, claim.token, *about, streams))
 
     def kept(self, gateway: str, answer: Kept) -> None:
         """These pieces are on disk there."""
@@ -327,7 +336,7 @@ def _fill(
     shade: BrokerState, rows: Mapping[tuple[str, str], bytes], batches: Iterable[list[Record]]
 ) -> int:
     """Makes the sessions; returns the last message number. May be called on any thread."""
-    wanted = {name: row for name, row in rows.items() if name[0] in (SESSION, SUBSCRIPTION)}
+    wanted = {name: row for name, row in rows.items() if name[0] in _WANTED}
     numbers = {int(key) for kind, key in wanted if kind == SESSION}
     end = 0
 

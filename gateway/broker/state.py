@@ -56,6 +56,7 @@ class BrokerState:
     `origin` is the gateway whose messages are at work, `registry` and `fetching` are for a gateway that
     is one of a mesh.
     `draining` is where clients are sent, while this gateway takes none.
+    `aside` are leftovers, by client id, out of the way of the session itself that is on its way here.
     `given` are sessions of copies here that went to some gateway (`shades.py`), by client id.
     """
 
@@ -74,6 +75,7 @@ class BrokerState:
     meeting: bool = False
     entering: list[Callable[[float], None]] = field(default_factory=list)
     sessions: dict[str, Session] = field(default_factory=dict)
+    aside: dict[str, Session] = field(default_factory=dict)
     vitals: Vitals = field(default_factory=Vitals)
     timers: Timers = field(default_factory=Timers)
     touched: list[Outbox] = field(default_factory=list)
@@ -103,6 +105,15 @@ class BrokerState:
     def __post_init__(self) -> None:
         self.slices = Slices(self.timers)
         self.streams = Streams(self.journal)
+
+    def kept(self) -> list[Session]:
+        """The sessions that the disk is to know."""
+        return [each for each in (*self.sessions.values(), *self.aside.values()) if each.number]
+
+    def is_kept(self, session: Session) -> bool:
+        """Whether it is still one of them."""
+        client_id = session.client_id
+        return session in (self.sessions.get(client_id), self.aside.get(client_id))
 
     def at(self, now: float) -> None:
         """An input came at this time."""

@@ -59,7 +59,7 @@ from gateway.mesh.frames import (
     Wills,
     WillsHeld,
 )
-from gateway.mesh.handing import give_again
+from gateway.mesh.handing import give_again, keep
 from gateway.mesh.incoming import Incoming
 from gateway.mesh.link import Link, LinkState
 from gateway.mesh.peer import INTEREST, RETAINED, TABLES_AND_CLIENTS, WILLS, Peer
@@ -125,18 +125,19 @@ def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
     if peer is None:
         if len(state.peers) >= GATEWAYS_MAX - 1:
             raise LinkError("full", f"this mesh has its {GATEWAYS_MAX} gateways")
-        peer = state.peers[hello.gateway] = Peer(hello.gateway, hello.name)
+        peer = state.peers[hello.gateway] = Peer(hello.gateway, hello.name, buried=True)
     if peer.link is not None:
         _settle_double(state, peer, link, hello)
     state.clock.seen(hello.mesh_time_ms, state.now)
     if peer.hello is None or _start_of(peer.hello) != _start_of(hello):
-        lost = peer.outgoing.park(state.now)  # what it had in memory went with its last start
+        lost, unkept = peer.outgoing.park()  # what it had in memory went with its last start
         start = "/".join(map(str, _start_of(hello)))
         peer.incoming = Incoming(state.local.position(peer.gateway, start), start)
         membership.gone(state, peer)
         peer.wish = None
         state.peers_groups.drop(peer)
         state.local.interest_changed()
+        keep(state, peer, unkept)
         give_again(state, lost)
     _remember(state, peer, link, hello)
     if peer.speaks(TABLES_AND_CLIENTS) and not peer.came:
@@ -196,8 +197,6 @@ def _settle_double(state: MeshState, peer: Peer, link: Link, hello: Hello) -> No
         lower = min(state.identity.gateway, peer.gateway)
         if beginner != lower and heard:
             raise LinkError("double", "linked already")
-    elif not link.via:
-        state.note("info", f"there is a link to {peer.name} again")
     peer.link.close()
     membership.unlink(state, peer)
 
@@ -241,7 +240,9 @@ def _on_received(state: MeshState, link: Link, frame: Received) -> None:
         wills.back(state, peer)
     me = state.identity
     mine = (frame.store, frame.boot) == (me.store, me.boot)
-    peer.outgoing.go_on(frame.number if mine else 0, frame.waits if mine else [], state.now)
+    number = frame.number if mine else 0
+    state.local.kept_there(peer.gateway, number, state.now)
+    peer.outgoing.go_on(number, frame.waits if mine else [], state.now)
     link.say(Start(peer.outgoing.taken_number))
     peer.streaming = True
     if peer.speaks(WILLS):
@@ -272,10 +273,8 @@ def _on_start(state: MeshState, link: Link, frame: Start) -> None:
     membership.beat(state, link)
     if state.vitals is not None:
         link.say(state.vitals)
-    if link.via:
-        over = state.peers.get(link.via)
-        name = link.via if over is None else over.name
-        state.note("warning", f"there is no link to {peer.name}: it is reached over {name}")
+    if link.via != peer.over:
+        _say_over(state, peer, link)
     membership.judge(state)
     state.watching.came(peer, state.now)
 
@@ -295,6 +294,16 @@ def _on_refuse(state: MeshState, link: Link, frame: Refuse) -> None:
             state.peers[link.gateway].refuses = True
             membership.judge(state)
     raise LinkError(code, f"it refuses this gateway: {frame.detail}")
+
+
+def _say_over(state: MeshState, peer: Peer, link: Link) -> None:
+    peer.over = link.via
+    if not link.via:
+        state.note("info", f"there is a link to {peer.name} again")
+        return
+    over = state.peers.get(link.via)
+    name = link.via if over is None else over.name
+    state.note("warning", f"there is no link to {peer.name}: it is reached over {name}")
 
 
 Move = Callable[[MeshState, Link, Any], None]

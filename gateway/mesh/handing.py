@@ -1,13 +1,25 @@
-"""What is to become of messages for members of shared subscriptions at a gateway that is gone.
+"""What is to become of messages that a gateway was given and did not say that it keeps, when it is gone.
 
-Must not know who the members are.
+Must not know who the members of a shared subscription are, or where a session is.
 """
 
 from collections.abc import Iterable
 
+from gateway.mesh.peer import Peer
 from gateway.mesh.reconcile import message_of
 from gateway.mesh.state import MeshState
-from gateway.mesh.stream import Lost
+from gateway.mesh.stream import Lost, Unkept
+
+
+def keep(state: MeshState, peer: Peer, unkept: list[Unkept]) -> None:
+    """These were for sessions there: they are kept here for them; without a disk, until it is back."""
+    taken = [(number, message_of(entry, state.now), tickets) for number, entry, tickets in unkept]
+    if not state.local.keep_for(peer.gateway, taken, state.now):
+        peer.outgoing.keep(unkept, state.now)
+        return
+    for _, _, tickets in unkept:
+        for ticket in tickets:
+            ticket.release()
 
 
 def give_again(state: MeshState, lost: Iterable[Lost]) -> None:

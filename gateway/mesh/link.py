@@ -1,10 +1,15 @@
 """One link: the bytes between two gateways, as frames, inside a TLS connection that the shell holds, or
 inside the links of a third gateway (`roads.py`).
 
+What is long and may wait is made a frame at a time, as the other side takes what was said before: what
+is said meanwhile is behind one of those at most.
+
 States: a link waits for the other side's Hello, then for its Received and Start (greeted), then is up.
 Must not know what frames mean or what a peer remembers.
 """
 
+from collections import deque
+from collections.abc import Iterator
 from enum import Enum
 
 from gateway.effects import Writer
@@ -32,8 +37,10 @@ class Link:
     __slots__ = (
         "_chunks",
         "_chunks_bytes",
+        "_later",
         "_wanted",
         "address",
+        "blocked",
         "certified",
         "dialled",
         "echo_at",
@@ -65,6 +72,8 @@ class Link:
         self.gateway = ""  # who is there, once it said so
         self.hello_by = now + HELLO_TIMEOUT_S
         self.out: list[bytes] = []
+        self.blocked = False  # the other side does not take what was written: nothing long for now
+        self._later: deque[Iterator[Frame]] = deque()
         self.owner: Writer | None = None
         self.echo_ms = 0.0  # `sent_ms` of the other side's last beat, and when it came
         self.echo_at = 0.0
@@ -80,6 +89,23 @@ class Link:
     def say(self, frame: Frame) -> None:
         """Sends a frame."""
         self.out.append(encode(frame))
+
+    def say_later(self, frames: Iterator[Frame]) -> None:
+        """Sends frames that are made when there is room for them, behind those that wait already."""
+        self._later.append(frames)
+
+    def say_next(self) -> None:
+        """Sends one of those, if there is room."""
+        while self._later and not (self.blocked or self.closed):
+            frame = next(self._later[0], None)
+            if frame is not None:
+                self.say(frame)
+                return
+            self._later.popleft()
+
+    def has_more(self) -> bool:
+        """Whether there is something to be sent at once, when what stands in `out` is written."""
+        return bool(self._later) and not (self.blocked or self.closed)
 
     def close(self) -> None:
         """Nothing more is read or said; the shell closes behind what is in `out`."""

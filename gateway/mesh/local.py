@@ -121,6 +121,21 @@ class Local(Protocol):
     def gateway_gone(self, gateway: str, now: float) -> None:
         """Its stream is over, and so is ours to it: it is dead, or is not what it was."""
 
+    def gateway_lost(self, gateway: str, now: float) -> None:
+        """It is dead: what its sessions want is asked of the registry."""
+
+    def gateway_found(self, gateway: str, now: float) -> None:
+        """It is back, and has said what its sessions want and which they are."""
+
+    def keep_for(
+        self, gateway: str, messages: Sequence[tuple[int, Message, list[Ticket]]], now: float
+    ) -> bool:
+        """That gateway was given these, by the numbers of their entries, and is gone: they are kept here
+        for its sessions, and the tickets are held until they are. False: there is no disk."""
+
+    def kept_there(self, gateway: str, number: int, now: float) -> None:
+        """It is back, and has the entries up to this number."""
+
     def turn(self, now: float) -> None:
         """A turn ends: what is to be told of it to other gateways has to be said."""
 

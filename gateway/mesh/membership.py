@@ -10,7 +10,7 @@ that breaks is back in a moment. Must not know how messages travel.
 from gateway.mesh import tables, wills
 from gateway.mesh.estates import End
 from gateway.mesh.frames import Beat
-from gateway.mesh.handing import give_again
+from gateway.mesh.handing import give_again, keep
 from gateway.mesh.life import Life
 from gateway.mesh.link import Link
 from gateway.mesh.peer import Peer
@@ -130,15 +130,17 @@ def _dead(state: MeshState, peer: Peer) -> None:
 
 def bury(state: MeshState, peer: Peer) -> None:
     """Nothing is expected from it and nothing goes there, until it is heard again."""
-    peer.life = Life.DEAD
+    peer.life, peer.buried = Life.DEAD, True
     peer.hears = frozenset()
-    lost = peer.outgoing.park(state.now)
+    lost, unkept = peer.outgoing.park()
     peer.lost_clients, peer.clients = peer.clients, {}
     wills.over(state, peer, End.DEAD)
     gone(state, peer)
     state.peers_interest.drop(peer)
     state.peers_groups.drop(peer)
     state.local.interest_changed()
+    keep(state, peer, unkept)
+    state.local.gateway_lost(peer.gateway, state.now)
     give_again(state, lost)
     state.release(peer.gateway)
 

@@ -281,6 +281,9 @@ class Mesh:
 
     def writable(self) -> list[Link]:
         """The connections with something to write, after a turn and what follows it."""
+        for link in self.state.links:
+            if not link.via:
+                link.say_next()
         self.roads.carry()
         links = self.state.links
         return [link for link in links if (link.out or link.closed) and not link.via]

@@ -101,8 +101,8 @@ def on_compare(state: MeshState, link: Link, frame: Compare) -> None:
     if frame.table:
         tables.on_compare(state, link, frame)
         return
-    for retained in reconcile.newer_here(state.local.retained, frame, state.now):
-        link.say(retained)
+    reconcile.check_buckets(state.local.retained, frame)
+    link.say_later(reconcile.newer_here(state.local.retained, frame, lambda: state.now))
 
 
 def on_retained(state: MeshState, link: Link, frame: Retained) -> None:
@@ -199,5 +199,8 @@ def _retained_in(state: MeshState, peer: Peer) -> None:
 
 def _perhaps_synced(state: MeshState, peer: Peer) -> None:
     if peer.synced:
+        if peer.buried:
+            peer.buried = False
+            state.local.gateway_found(peer.gateway, state.now)
         state.release(peer.gateway)
         state.check_boot()

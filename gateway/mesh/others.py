@@ -129,6 +129,22 @@ class Others:
         peer = self._state.peers.get(gateway)
         return peer is not None and peer.came and peer.life is Life.ALIVE
 
+    def own_start(self) -> str:
+        """What others call this start of this gateway."""
+        own = self._state.identity
+        return f"{own.store}/{own.boot}/{own.nonce}"
+
+    def is_lost(self, gateway: str) -> bool:
+        """Whether it is dead, or unknown, or is back and has not said yet all that it says first."""
+        if gateway == self._state.identity.gateway:
+            return False
+        peer = self._state.peers.get(gateway)
+        return peer is None or peer.buried
+
+    def is_given_up(self, gateway: str) -> bool:
+        """Whether it is forgotten."""
+        return self.is_lost(gateway) and gateway not in self._state.peers
+
     def name_of(self, gateway: str) -> str:
         """What a person calls the gateway."""
         peer = self._state.peers.get(gateway)

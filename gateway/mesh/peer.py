@@ -39,9 +39,11 @@ class Peer:
     `groups` its shared subscriptions, with how many members are connected and away;
     `clients` who is connected there, since when; `lost_clients` who was when it died.
     `awaiting` is what must come on this link before clients go on: its interest, its retained messages,
-    its tables by name. `came`: moves of sessions reckon with it. `roots` are its tables as its last
+    its tables by name. `came`: moves of sessions reckon with it. `buried`:
+    it was found dead, and has not said all again. `roots` are its tables as its last
     heartbeat has them, `differing_since` says for how long they are not as here. `dead_s` is for how
     long it has been dead while others lived, `dead_saved_s` what the disk has of that.
+    `over` is the gateway over which its last link that was up went, if it was no connection of its own.
     `away_since` is since when it is not alive. `stores`, `stand_in`, `copied` and `copies` are as it
     said last (`Beat`); None: it has not said. It does not keep the copy of this gateway's store before
     `refused_copy_until`.
@@ -62,6 +64,7 @@ class Peer:
     vitals: Vitals | None = None
     vitals_at: float = NEVER
     link: Link | None = None
+    over: str = ""
     rtt_s: float | None = None
     hears: frozenset[str] = frozenset()
     hears_us: bool = True  # as its last heartbeat on the present link says
@@ -76,6 +79,7 @@ class Peer:
     roots: dict[str, int] = field(default_factory=dict)
     differing_since: dict[str, float] = field(default_factory=dict)
     came: bool = False
+    buried: bool = False
     waited_for: bool = (
         True  # answers wait for it: it is alive, or has been silent for a moment only
     )

@@ -5,7 +5,7 @@ sends what it has newer. What is equal costs 256 numbers. Deletions are entries 
 know links or who else is in the mesh.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from gateway.errors import LinkError
 from gateway.ids import NEVER, Stamp
@@ -53,21 +53,25 @@ def differences(store: Compared, theirs: Digest) -> list[Compare]:
     return frames
 
 
-def newer_here(store: RetainedStore, theirs: Compare, now: float) -> Iterator[Retained]:
-    """What this side has newer than the list says, or the list does not have at all.
-
-    Raises LinkError for a bucket that does not exist.
-    """
+def check_buckets(store: Compared, theirs: Compare) -> None:
+    """Raises LinkError for a bucket that does not exist."""
     count = len(store.digest())
     if not all(0 <= number < count for number in theirs.buckets):
         raise LinkError("malformed", "a bucket that does not exist")
+
+
+def newer_here(
+    store: RetainedStore, theirs: Compare, now: Callable[[], float]
+) -> Iterator[Retained]:
+    """What this side has newer than the list says, or the list does not have at all, as it is when each
+    frame is made; the buckets exist."""
     stamps = {topic: Stamp(*stamp) for topic, stamp in theirs.topics}
     kept: list[Kept] = []
     size = 0
     for number in theirs.buckets:
-        for topic, entry in store.bucket(number):
+        for topic, entry in list(store.bucket(number)):  # it may change before the rest is sent
             if entry.stamp > stamps.get(topic, NEVER):
-                kept.append(_kept(topic, entry, now))
+                kept.append(_kept(topic, entry, now()))
                 size += _size(kept[-1])
             if size > BATCH_BYTES_MAX:
                 yield Retained(kept, last=False)

@@ -36,7 +36,7 @@ class Road:
     bearer: Link
     number: int
     first: bool = False  # it is begun here, and nothing has left yet
-    waiting: deque[bytes] = field(default_factory=deque)
+    waiting: deque[memoryview] = field(default_factory=deque)
     waiting_bytes: int = 0
     sent: int = 0
     taken: int = 0  # of what was sent, by the other end
@@ -49,7 +49,7 @@ class Road:
 
     def piece(self, size: int) -> bytes:
         """Takes so many bytes of what waits, or all there are."""
-        parts: list[bytes] = []
+        parts: list[memoryview] = []
         while size and self.waiting:
             part = self.waiting.popleft()
             if len(part) > size:
@@ -104,7 +104,7 @@ class Roads:
             raise LinkError("malformed", "a link over a third gateway inside of another one")
         if frame.target == self._state.identity.gateway:
             self._take(bearer, frame)
-        elif frame.origin == bearer.gateway:
+        elif frame.origin == bearer.gateway != frame.target:
             self.relay.pass_on(bearer, frame)
         else:
             raise LinkError("malformed", "what is relayed is passed on once")
@@ -184,12 +184,20 @@ class Roads:
         self._lost(self._roads.pop(gateway).link)
 
     def _send(self, road: Road) -> None:
+        """What stands in the link, and what is long as long as there is room."""
+        self._push(road)
+        while road.link.has_more():
+            road.link.say_next()
+            self._push(road)
+
+    def _push(self, road: Road) -> None:
         out = road.link.out
-        road.waiting.extend(out)
+        road.waiting.extend(map(memoryview, out))
         road.waiting_bytes += sum(map(len, out))
         out.clear()
         while road.waiting and road.room() >= min(ROAD_PIECE_BYTES, road.waiting_bytes):
             self._say(road, road.piece(ROAD_PIECE_BYTES))
+        road.link.blocked = bool(road.waiting)
         if road.came - road.told >= TOLD_BYTES:
             self._say(road)
         if road.waiting_bytes > ROAD_WAITING_BYTES_MAX:

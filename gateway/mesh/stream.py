@@ -6,7 +6,8 @@ ticket is held until its entries are taken, and those that wait are kept. What i
 again when the link was broken and is back.
 
 When the receiver starts anew or is dead, its memory is gone or out of reach. Then what is of QoS 1 or 2
-and is not known to be kept is parked: when it is back it is offered once more, as far as its disk does
+and is not known to be kept goes to whoever calls `park`, who keeps it for the sessions of that gateway,
+or, without a disk, has it parked here: when it is back it is offered once more, as far as its disk does
 not have it, for the sessions that its disk has. What was for one member of a shared subscription goes to
 another one instead; what was said of moves is forgotten. Must not know links or what a message is for.
 """
@@ -65,6 +66,7 @@ class _Parked:
 
 
 Lost = tuple[Entry, list[Ticket]]  # an entry for a shared subscription, and who waits for it
+Unkept = tuple[int, Entry, list[Ticket]]  # one for sessions there, by its number
 
 
 @dataclass(slots=True)
@@ -196,22 +198,34 @@ class Outgoing:
             else:
                 _release(each.tickets)
 
-    def park(self, now: float) -> list[Lost]:
+    def park(self) -> tuple[list[Lost], list[Unkept]]:
         """The other side as it was is gone, or out of reach.
 
-        Returns what was for members of shared subscriptions; the tickets are held once for the caller.
+        Returns what was for members of shared subscriptions, and what was for sessions there and is not
+        known to be kept, in order; the tickets are held once for the caller.
         """
         self.seal()
         self.unsent.clear()
         lost: list[Lost] = []
+        unkept: list[Unkept] = []
         for batch in [*dict.fromkeys(self._unkept.values()), *self._untaken]:
-            self._park(batch, now, lost)
-        self._parked.sort(key=lambda each: each.number)
+            self._part_with(batch, lost, unkept)
+        unkept.sort(key=lambda each: each[0])
         self._unkept.clear()
         self._untaken.clear()
         self._bytes, self._crowded = 0, False
         self.taken_number = self.number
-        return lost
+        return lost, unkept
+
+    def keep(self, unkept: Iterable[Unkept], now: float) -> None:
+        """Parks what `park` returned: there is no disk for it."""
+        for number, entry, tickets in unkept:
+            if self._parked_bytes + _size(entry) > PARKED_BYTES_MAX:
+                self.dropped += 1
+                _release(tickets)
+                continue
+            self._parked_bytes += _size(entry)
+            self._parked.append(_Parked(number, replace(entry, late=True), now, tickets))
 
     def release_tickets(self) -> None:
         """Nobody waits any longer for it to take or keep what it was sent; that stays."""
@@ -241,8 +255,8 @@ class Outgoing:
         """Entries that the other side has not taken, in messages."""
         return self.number - self.taken_number
 
-    def _park(self, batch: _Batch, now: float, lost: list[Lost]) -> None:
-        """Keeps what the batch promised and is not known to be kept."""
+    def _part_with(self, batch: _Batch, lost: list[Lost], unkept: list[Unkept]) -> None:
+        """Finds what the batch promised and is not known to be kept."""
         (entries,), _ = split(batch.frame)
         if isinstance(entries, Said):
             _release_all(batch.held)
@@ -255,18 +269,12 @@ class Outgoing:
                     continue
                 waiting = [each.ticket for each in batch.held if each.first <= number <= each.last]
                 waiting += tickets
-                if entry.group:
-                    for ticket in waiting:
-                        ticket.hold()
-                    lost.append((entry, waiting))
-                    continue
-                if self._parked_bytes + _size(entry) > PARKED_BYTES_MAX:
-                    self.dropped += 1
-                    continue
-                self._parked_bytes += _size(entry)
                 for ticket in waiting:
                     ticket.hold()
-                self._parked.append(_Parked(number, replace(entry, late=True), now, waiting))
+                if entry.group:
+                    lost.append((entry, waiting))
+                else:
+                    unkept.append((number, entry, waiting))
             _release(tickets)
         _release_all(batch.held)
 

@@ -110,9 +110,7 @@ def on_rows(state: MeshState, link: Link, frame: Rows) -> None:
 
 
 def _differing(table: Table, theirs: Compare) -> News:
-    """Raises LinkError for a bucket that does not exist."""
-    if not all(0 <= number < len(table.digest()) for number in theirs.buckets):
-        raise LinkError("malformed", "a bucket that does not exist")
+    reconcile.check_buckets(table, theirs)
     stamps = {key: Stamp(*stamp) for key, stamp in theirs.topics}
     return [
         (key, row)

@@ -37,6 +37,7 @@ class CopyKeeper:
         self._shelves: dict[str, tuple[CopyShelf, ThreadPoolExecutor]] = {}
         self._runtime: Runtime | None = None
         self._mesh: Mesh | None = None
+        self._closed = False
 
     def serve(self, runtime: Runtime, mesh: Mesh) -> None:
         """From here on there may be something to do; the mesh hears what is here."""
@@ -47,7 +48,9 @@ class CopyKeeper:
                     mesh.copies.here(path.name, True)
 
     def do(self, effect: Copies) -> None:
-        """Does it on its thread; the mesh is told in a later turn."""
+        """Does it on its thread; the mesh is told in a later turn. Nothing is done once it is closed."""
+        if self._closed:
+            return
         if effect.gateway not in self._shelves:
             place = self._directory / effect.gateway
             worker = ThreadPoolExecutor(1, f"copy-{effect.gateway[:4]}")
@@ -61,6 +64,7 @@ class CopyKeeper:
 
     def close(self) -> None:
         """Waits for what is under way, and lets go of the files."""
+        self._closed = True  # what was done last may lead to more, in a turn of the loop meanwhile
         for shelf, worker in self._shelves.values():
             worker.submit(shelf.close)
             worker.shutdown()

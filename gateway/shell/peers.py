@@ -24,7 +24,8 @@ logger = logging.getLogger("gatewayd")
 
 ACCEPT_PAUSE_S = 0.5  # after an accept that failed
 ACCEPTING_MAX = 64  # handshakes under way at once; more are closed
-WRITE_BYTES_HIGH = 1_048_576
+WRITE_BYTES_HIGH = 262_144  # in the transport; beyond it nothing long is written
+UNSENT_BYTES_LOW = 131_072  # in the kernel, beyond what is under way
 CLOSE_TIMEOUT_S = 2.0
 # why TLS did not come to be: a code of the refusal, and words
 ANOTHER_KEY = "key", "its cluster key is another one"
@@ -81,12 +82,23 @@ class LinkProtocol(asyncio.Protocol):
         self._mesh.lost(self._link, self._runtime.now())
         self._runtime.schedule()
 
+    def pause_writing(self) -> None:
+        if self._link is not None:
+            self._link.blocked = True
+
+    def resume_writing(self) -> None:
+        if self._link is not None:
+            self._link.blocked = False
+            self._runtime.schedule()
+
     def flush(self) -> None:
         """Writes what stands in the link; closes behind it when the link is over."""
         assert self._link is not None and self.transport is not None
         if self._link.out and not self.transport.is_closing():
             self.transport.write(b"".join(self._link.out))
         self._link.out.clear()
+        if self._link.has_more():
+            self._runtime.schedule()
         if self._link.closed and not self.transport.is_closing():
             self.transport.close()
             self._runtime.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
@@ -184,7 +196,7 @@ class Peers:
         assert runtime is not None
         protocol = LinkProtocol(runtime, mesh)
         try:
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _prepare(plain)
             async with asyncio.timeout(HELLO_TIMEOUT_S):
                 transport, _ = await runtime.loop.connect_accepted_socket(
                     lambda: protocol, plain, ssl=self._keys.accepting()
@@ -215,10 +227,16 @@ class Peers:
             raise ConnectionAbortedError("the key is over")
         plain = transport.get_extra_info("socket")
         with contextlib.suppress(OSError):
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _prepare(plain)
         secured = await self._runtime.loop.start_tls(
             transport, protocol, context, server_hostname=key
         )
         if secured is None:
             raise ConnectionResetError("closed within the handshake")
         protocol.begin(secured, address, dialled=True, key=key)
+
+
+def _prepare(plain: socket.socket) -> None:
+    """What is said last is soon on the way: it waits neither for more nor behind megabytes."""
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_LOW)

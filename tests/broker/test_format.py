@@ -59,8 +59,9 @@ ROWS: list[tuple[msgspec.Struct, str]] = [
         SessionRow(
             *("c", 60.0, 1000, WillRow("w", b"x", 1, True, b"\0"), "ann", 3, 9, ("g", 7), 3),
             had=(("h", 8, True),),
+            copy="k",
         ),
-        "9aa163cb404e000000000000cd03e895a177c4017801c3c40100a3616e6e030992a16707039193a16808c3",
+        "9ba163cb404e000000000000cd03e895a177c4017801c3c40100a3616e6e030992a16707039193a16808c3a16b",
     ),
     (SubscriptionRow(1, True, False, 2, 7, True), "9601c3c20207c3"),
     (GivenRow("h", "g", (7, 1, "h")), "94a168a167930701a168c2"),

@@ -14,77 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.lan import Lan
+from tests.chaos.mesh import Mesh
 from tests.clients.face import Login, Version
 from tests.clients.paho_driver import PahoClient, PahoDriver
-from tests.gateways import ClusterOptions, Gateway, loopback_addresses, wait_until
+from tests.gateways import Gateway
 from tests.requires import missing, needs
-
-NAMES = ("gw1", "gw2", "gw3")
-FOUND_S_MAX = 10.0  # from the start of the last gateway until each sees all
-
-
-class Mesh:
-    """Gateways by name, and the means to add more."""
-
-    def __init__(self, directory: Path, lan: Lan | None) -> None:
-        self.lan = lan
-        self.gateways: dict[str, Gateway] = {}
-        self.found_s = 0.0  # how long they took to find each other
-        self.cluster = ClusterOptions(name=f"test{os.getpid()}", link_port=7883)
-        self._directory = directory
-        self._addresses = [] if lan else loopback_addresses(8)
-
-    def gateway(
-        self, name: str, cluster: ClusterOptions | None, anonymous: str = "everywhere"
-    ) -> Gateway:
-        """A gateway of its own address, not started and not counted among the mesh's."""
-        mqtt: dict[str, object] = {"allow_anonymous": anonymous}
-        if self.lan is None:
-            return Gateway(name, self._addresses.pop(0), self._directory / name, cluster, mqtt=mqtt)
-        namespace, address = self.lan.box(name)
-        return Gateway(
-            name,
-            "0.0.0.0",
-            self._directory / name,
-            cluster,
-            host=address,
-            namespace=namespace,
-            mqtt=mqtt,
-        )
-
-    def start(self) -> None:
-        for name in NAMES:
-            self.gateways[name] = self.gateway(name, self.cluster)
-        for gateway in self.gateways.values():
-            gateway.start(wait=False)
-        for gateway in self.gateways.values():
-            gateway.wait_until_it_accepts()
-
-    def __getitem__(self, name: str) -> Gateway:
-        return self.gateways[name]
-
-    def complete(self) -> bool:
-        """Whether every gateway sees every one alive."""
-        everyone = dict.fromkeys(NAMES, "alive")
-        return all(
-            gateway.running() and _ours(gateway.states()) == everyone
-            for gateway in self.gateways.values()
-        )
-
-    def settle(self) -> None:
-        """Start what is not running, and wait until the mesh is whole."""
-        for gateway in self.gateways.values():
-            if not gateway.running():
-                gateway.start()
-        wait_until(self.complete, "every gateway sees all others alive", FOUND_S_MAX)
-
-    def close(self) -> None:
-        for gateway in self.gateways.values():
-            gateway.close()
-
-
-def _ours(states: dict[str, str]) -> dict[str, str]:
-    return {name: state for name, state in states.items() if name in NAMES}
 
 
 @pytest.fixture(scope="module")

@@ -76,6 +76,18 @@ class Lan:
         """Put it back."""
         self._inside("ip", "link", "set", "dev", name, "up")
 
+    def deafen(self, name: str, *addresses: str) -> None:
+        """A box does not hear these addresses any more; they hear it."""
+        for address in addresses:
+            self._filter(name, "-A", "INPUT", "-s", address, "-j", "DROP")
+
+    def hear(self, name: str) -> None:
+        """It hears everybody again."""
+        self._filter(name, "-F", "INPUT")
+
+    def _filter(self, name: str, *words: str) -> None:
+        run("ip", "netns", "exec", f"{self._id}{name}", "iptables", "-w", *words)
+
     def close(self) -> None:
         _remove(self._id)
 

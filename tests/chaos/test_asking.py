@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gateway.limits import QUESTION_TIMEOUT_S
-from tests.chaos.conftest import NAMES, Mesh, People
+from tests.chaos.conftest import Mesh, People
+from tests.chaos.mesh import NAMES
 from tests.clients.face import Message
 from tests.gateways import Gateway, wait_until
 

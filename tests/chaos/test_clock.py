@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.kinds import LIBRARY, Dated
 from tests.clients.face import Login, Message, Version
 from tests.clients.paho_driver import PahoClient, PahoDriver
 from tests.gateways import ClusterOptions, Gateway, free_port, loopback_addresses, wait_until
@@ -15,31 +16,9 @@ from tests.requires import missing
 
 pytestmark = pytest.mark.slow
 
-LIBRARY = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 FOUND_S_MAX = 10.0
 COUNT = 50
 JUMPS = ("1970-01-01 00:00:01", "2099-12-31 23:59:50", "2001-02-03 04:05:06")
-
-
-class Dated(Gateway):
-    """A gateway that believes in a time of day, which `set_clock` changes while it runs."""
-
-    def set_clock(self, when: str) -> None:
-        """From here on it is this time."""
-        self.directory.joinpath("clock").write_text(f"@{when}\n")
-
-    def command(self) -> list[str]:
-        clock = self.directory / "clock"
-        return [
-            "env",
-            f"LD_PRELOAD={LIBRARY}",
-            f"FAKETIME_TIMESTAMP_FILE={clock}",
-            "FAKETIME_NO_CACHE=1",
-            "FAKETIME_DONT_FAKE_MONOTONIC=1",
-            "FAKETIME_FORCE_MONOTONIC_FIX=0",  # else threads of Python wait for each other for ever
-            "TZ=UTC",
-            *super().command(),
-        ]
 
 
 def dates(gateway: Gateway) -> set[str]:

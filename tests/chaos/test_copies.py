@@ -15,11 +15,11 @@ from gateway.shell.copies import CopyShelf
 from gateway.shell.disk import Disk
 from gateway.shell.durable import Settings
 from tests.chaos.conftest import Mesh, People
+from tests.chaos.mesh import COPIED_S_MAX
 from tests.clients.face import Login, Message, Version
 from tests.clients.paho_driver import PahoClient, PahoDriver
 from tests.gateways import Gateway, wait_until
 
-COPIED_S_MAX = 20.0
 MANY = 500  # messages
 AWAY = "away"
 
@@ -27,16 +27,6 @@ AWAY = "away"
 def id_of(gateway: Gateway) -> str:
     (own,) = [row["id"] for row in gateway.status()["gateways"] if row["self"]]
     return str(own)
-
-
-def stand_in_of(mesh: Mesh, name: str) -> Gateway:
-    """Who keeps the copy of its store, once that is whole."""
-
-    def found() -> str | None:
-        copies = mesh[name].status()["copies"]
-        return copies["stand_in"] if copies["state"] == "two" else None
-
-    return mesh[str(wait_until(found, f"two copies of what {name} has", COPIED_S_MAX))]
 
 
 def shade(keeper: Gateway, gateway: str, scratch: Path) -> Broker:
@@ -76,7 +66,7 @@ def publish(writer: PahoClient, numbers: range) -> dict[int, MQTTMessageInfo]:
 def test_a_store_that_is_destroyed_is_in_the_copy_with_all_that_was_acknowledged(
     mesh: Mesh, people: People, tmp_path: Path
 ) -> None:
-    keeper = stand_in_of(mesh, "gw1")
+    keeper = mesh.stand_in_of("gw1")
     gateway = id_of(mesh["gw1"])
     leave_a_session(mesh["gw1"])
     writer = people.at(mesh["gw1"], "writer", Version.MQTT311)
@@ -93,18 +83,18 @@ def test_a_store_that_is_destroyed_is_in_the_copy_with_all_that_was_acknowledged
     assert not acknowledged - kept(shade(keeper, gateway, tmp_path / "copy"))
 
     mesh["gw1"].start()  # with an empty card
-    stand_in_of(mesh, "gw1")
+    mesh.stand_in_of("gw1")
     folder = keeper.state_dir / "copies" / gateway
     (lost,) = folder.glob("lost-*")
     assert not acknowledged - kept(shade(keeper, f"{gateway}/{lost.name}", tmp_path / "lost-1"))
 
 
 def test_after_a_planned_restart_nothing_is_copied_again(mesh: Mesh, people: People) -> None:
-    stand_in_of(mesh, "gw2")
+    mesh.stand_in_of("gw2")
     leave_a_session(mesh["gw2"])
     writer = people.at(mesh["gw2"], "writer", Version.MQTT311)
     writer.publish([Message("numbers/1", b"%d" % each, 1) for each in range(50)])
     assert mesh["gw2"].stop() == 0
     mesh["gw2"].start()
-    stand_in_of(mesh, "gw2")
+    mesh.stand_in_of("gw2")
     assert mesh["gw2"].status()["copies"]["made"] == 0

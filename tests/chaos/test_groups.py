@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from tests.chaos.conftest import NAMES, Mesh, People
+from tests.chaos.conftest import Mesh, People
+from tests.chaos.mesh import NAMES
 from tests.clients.face import Message
 from tests.gateways import wait_until
 

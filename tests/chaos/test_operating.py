@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.conftest import FOUND_S_MAX, NAMES, Mesh, People
+from tests.chaos.conftest import Mesh, People
+from tests.chaos.mesh import FOUND_S_MAX, NAMES
 from tests.clients.face import Message, Refused
 from tests.gateways import Gateway, wait_until
 

@@ -11,8 +11,8 @@ from paho.mqtt.client import Client as Paho
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.chaos.conftest import NAMES, Mesh, People
-from tests.chaos.test_copies import stand_in_of
+from tests.chaos.conftest import Mesh, People
+from tests.chaos.mesh import NAMES
 from tests.clients.face import ANSWER_S_MAX, Message
 from tests.clients.paho_driver import PahoClient
 from tests.gateways import Gateway, wait_until
@@ -115,7 +115,7 @@ def test_a_client_that_roams_gets_all_in_order_and_qos_2_once(mesh: Mesh, people
 def test_a_client_finds_all_elsewhere_when_the_disk_of_its_gateway_is_destroyed(
     mesh: Mesh, people: People, at_stand_in: bool
 ) -> None:
-    keeper = stand_in_of(mesh, "gw1")
+    keeper = mesh.stand_in_of("gw1")
     third = next(each for name, each in mesh.gateways.items() if name != "gw1" and each != keeper)
     rover = Rover()
     rover.go(mesh["gw1"])
@@ -124,7 +124,7 @@ def test_a_client_finds_all_elsewhere_when_the_disk_of_its_gateway_is_destroyed(
     for qos in (1, 2):
         writer = people.at(third, f"writer-{qos}")
         writer.publish([Message(f"roam/{qos}", b"%d" % n, qos) for n in range(EACH)])
-    stand_in_of(mesh, "gw1")
+    mesh.stand_in_of("gw1")
     mesh["gw1"].kill()
     shutil.rmtree(mesh["gw1"].state_dir)
     rover.go(keeper if at_stand_in else third)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.conftest import FOUND_S_MAX, NAMES, Mesh, People
+from tests.chaos.conftest import Mesh, People
+from tests.chaos.mesh import FOUND_S_MAX, NAMES
 from tests.clients.face import Login, Message, Properties, Refused, Version
 from tests.clients.paho_driver import PahoDriver
 from tests.clients.tools import Door, Subscriber, publish

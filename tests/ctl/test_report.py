@@ -17,6 +17,7 @@ from gateway.control import (
     Health,
     PortState,
     ProblemStatus,
+    RelayStatus,
     SerialPortStatus,
     Severity,
     Status,
@@ -119,6 +120,7 @@ STATUSES = st.builds(
     broker=st.none() | BROKERS,
     tls=st.none() | CERTIFICATES,
     copies=st.none() | COPIES,
+    relay=st.none() | st.builds(RelayStatus, *[WHOLE] * 3),
 )
 
 

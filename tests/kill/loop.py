@@ -17,10 +17,11 @@ from pathlib import Path
 from random import Random
 
 from tests.gateways import Gateway, free_port
-from tests.kill.numbers import Publisher, Subscriber
-from tests.kill.peer import V5, wait
 from tests.kill.retained import Retainer, look
 from tests.kill.wills import SETTLE_S, Mortals
+from tests.numbered.counting import again, in_order, missing
+from tests.numbered.numbers import Publisher, Subscriber
+from tests.numbered.peer import V5, wait
 
 DELIVER_S = 120.0  # for what was queued in all the rounds
 LIFE_MESSAGES = 150  # of each publisher, so that restarts do not take longer and longer
@@ -215,28 +216,27 @@ def _missing_of_group(publishers: list[Publisher], members: list[Subscriber]) ->
     found = []
     for publisher in publishers:
         came = {number for each in members for number in each.came.get(publisher.topic, [])}
-        missing = sorted(set(publisher.acknowledged) - came)
-        found += [f"{publisher.topic} in the group: {number}" for number in missing[:SHOWN]]
+        lost = missing(publisher.acknowledged, list(came))
+        found += [f"{publisher.topic} in the group: {number}" for number in lost[:SHOWN]]
     return found
 
 
 def _judge(verdict: Verdict, publisher: Publisher, subscriber: Subscriber) -> None:
     who = f"{publisher.topic} at {subscriber.client_id}"
     came = subscriber.came.get(publisher.topic, [])
-    missing = sorted(set(publisher.acknowledged) - set(came))
-    verdict.missing += [f"{who}: {number}" for number in missing[:SHOWN]]
+    lost = missing(publisher.acknowledged, came)
+    verdict.missing += [f"{who}: {number}" for number in lost[:SHOWN]]
     _count_again(verdict, who, min(publisher.qos, subscriber.qos), came)
-    first = list(dict.fromkeys(came))
-    if first != sorted(first):
+    if not in_order(came):
         verdict.disorder.append(who)
 
 
 def _count_again(verdict: Verdict, who: str, qos: int, came: list[int]) -> None:
-    again = len(came) - len(set(came))
+    twice = again(came)
     if qos == 2:
-        verdict.twice += [f"{who}: {again}"] if again else []
+        verdict.twice += [f"{who}: {twice}"] if twice else []
     else:
-        verdict.doubled += again
+        verdict.doubled += twice
 
 
 def main() -> int:

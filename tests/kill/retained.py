@@ -16,8 +16,8 @@ from gateway.mqtt.packets import (
     Subscribe,
     Subscription,
 )
-from tests.kill.numbers import Publisher
-from tests.kill.peer import V5, connection, packets
+from tests.numbered.numbers import Publisher
+from tests.numbered.peer import V5, connection, packets
 
 TOPICS = 401  # so many that most are not written again between a crash and the look
 DELETES = 5

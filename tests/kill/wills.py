@@ -17,7 +17,7 @@ from gateway.mqtt.encode import encode
 from gateway.mqtt.packets import ConnAck, Connect, Disconnect, Will
 from gateway.mqtt.properties import Properties
 from gateway.mqtt.reasons import Reason
-from tests.kill.peer import V5, connection, packets, session
+from tests.numbered.peer import V5, connection, packets, session
 
 CLIENTS = 12
 DELAY_S = 30_000  # longer than any run

@@ -59,6 +59,7 @@ from tests.shelves import MemoryShelves
 
 PORT = 7883
 STEP_S = 0.1
+BLOCKED_BYTES = 262_144  # in a line: what is long waits
 SOON_S = 0.05  # what waits for as long as this is on disk at once
 TURNS_MAX = 1_000
 CLUSTER = ClusterSection("room", "not used here", PORT, discovery=False)
@@ -247,10 +248,10 @@ class Line:
         for side, link in enumerate(self.links):
             self.waiting[side] += b"".join(link.out)
             link.out.clear()
-            if self.waiting[side] and side not in self.muted and not self.over:
-                data = self._due(side)
-                if not data:
-                    continue
+            open_ = side not in self.muted and not self.over
+            data = self._due(side) if open_ else b""
+            link.blocked = len(self.waiting[side]) > BLOCKED_BYTES
+            if data:
                 self.room.hear(self.gates[side], self.gates[1 - side], data)
                 self.gates[1 - side].mesh.receive(self.links[1 - side], data, self.room.now)
                 moved = True

@@ -264,10 +264,12 @@ def test_entries_go_over_the_road_and_nowhere_else() -> None:
 
 def test_the_status_says_over_which_gateway_another_is_reached() -> None:
     room = Room()
-    a, _b, _c = parted(room)
+    a, _b, c = parted(room)
     vitals = Vitals(1.0, 0, 0.0, 0.0, 0)
     status = Reporter(a.node, "a", "a", "1.0").status(vitals, "", room.now)
     assert {row.name: row.over for row in status.gateways} == {"a": "", "b": "c", "c": ""}
+    relay = Reporter(c.node, "c", "c", "1.0").status(vitals, "", room.now).relay
+    assert relay is not None and relay.links == 1 and relay.passed_bytes > 1000
     text = "b is reached over c only: there is no link to it"
     assert [each.text for each in status.problems if each.text.startswith("b ")] == [text]
     assert "there is no link to b: it is reached over c" in a.notes

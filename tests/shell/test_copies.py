@@ -11,7 +11,9 @@ import pytest
 
 from gateway.broker.records import Done, Record, Rewrite, Row
 from gateway.copy_place import CopyPlace
+from gateway.effects import DropCopies
 from gateway.shell.copies import LOST_MAX, CopyShelf
+from gateway.shell.copy_keeper import CopyKeeper
 from gateway.shell.disk import Disk, StoreFailure
 from tests.shell.durable import SETTINGS, message
 
@@ -190,3 +192,11 @@ def test_records_of_a_later_version_are_kept_as_they_are(tmp_path: Path) -> None
     found.find()
     found.write(at(9), packed(Done(1, [(8, 8)])), Rewrite.NONE)
     found.close()
+
+
+def test_what_is_asked_after_the_end_is_not_done(tmp_path: Path) -> None:
+    keeper = CopyKeeper(str(tmp_path), SETTINGS, Disk())
+    keeper.do(DropCopies("gw2", "store-1"))
+    keeper.close()
+    keeper.do(DropCopies("gw2", "store-1"))
+    assert keeper.written_bytes() == 0

@@ -456,6 +456,8 @@ class _LinkEnd:
         if self._link.out:
             self._wire.send(self._side, b"".join(self._link.out))
             self._link.out.clear()
+        if self._link.has_more():
+            self._box.turn_soon()
         if self._link.closed:
             self._wire.close(self._side)
 

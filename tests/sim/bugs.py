@@ -80,7 +80,7 @@ BUGS = (
         "kept",
         (
             Change(
-                "gateway.broker.going:Goings.registered",
+                "gateway.broker.leftovers:Leftovers.registered",
                 "entry is not None and entry.owner == self.registry.gateway",
                 "entry is not None",
             ),
@@ -189,7 +189,7 @@ BUGS = (
         Kind.DISKS,
         1,
         "kept",
-        (Change("gateway.mesh.stream:Outgoing._park", "if not entry.qos:", "if True:"),),
+        (Change("gateway.mesh.stream:Outgoing._part_with", "if not entry.qos:", "if True:"),),
     ),
     Bug(
         "a packet id is used again while the client still holds it",
@@ -198,7 +198,7 @@ BUGS = (
         "kept",
         (
             Change(
-                "gateway.broker.coming:Comings._do_without",
+                "gateway.broker.bare:begin_without",
                 "(entry.halves ^ 1) | UNKNOWN_HALF",
                 "entry.halves",
             ),

@@ -32,7 +32,7 @@ from gateway.mqtt.packets import (
 from gateway.mqtt.properties import NO_PROPERTIES, Properties
 from gateway.mqtt.reasons import Reason
 from tests.gateways import Gateway
-from tests.kill.peer import V5, V311, connection, packets
+from tests.numbered.peer import V5, V311, connection, packets
 
 P = TypeVar("P")
 

@@ -1,6 +1,6 @@
 """Numbers in their order, from publishers to subscribers, at QoS 1 and 2; each remembers what happened.
 
-What a run may find is `loop.py`'s; what the clients do over broken connections is `peer.py`'s.
+What a run may find is `counting.py`'s; what the clients do over broken connections is `peer.py`'s.
 """
 
 from random import Random
@@ -18,7 +18,7 @@ from gateway.mqtt.packets import (
     Version,
 )
 from gateway.mqtt.properties import NO_PROPERTIES, Properties
-from tests.kill.peer import V311, Peer
+from tests.numbered.peer import FAITHFUL, V311, Address, Habits, Peer
 
 PACKET_IDS = 60_000
 FAILURE = 0x80  # from here on a reason says that the message was not taken
@@ -35,7 +35,7 @@ class Publisher(Peer):
 
     def __init__(
         self,
-        address: tuple[str, int],
+        address: Address,
         client_id: str,
         qos: int,
         below: str = "t",
@@ -43,8 +43,9 @@ class Publisher(Peer):
         roams: Random | None = None,
         window: int = 20,
         expiring: bool = False,
+        habits: Habits = FAITHFUL,
     ) -> None:
-        super().__init__(address, client_id, version, roams)
+        super().__init__(address, client_id, version, roams, habits)
         self.qos = qos
         self.window = window
         self.topic = f"{below}/{qos}/{client_id}"
@@ -57,23 +58,27 @@ class Publisher(Peer):
         self._ready = False
         self._open: dict[int, int] = {}  # packet id: number, without an answer
         self._received: dict[int, int] = {}  # the same, PUBREC came
+        self._refused: set[int] = set()  # packet ids of what was not taken
 
     def begin(self, present: bool) -> None:
         if not present:  # the broker has forgotten what it said PUBREC for: begin again
             self._open = dict(sorted((self._received | self._open).items(), key=lambda e: e[1]))
             self._received = {}
         releases = [PubRel(packet_id) for packet_id in self._received]
-        again = [self.message(*each, dup=True) for each in self._open.items()]
+        again = [
+            self.message(*each, dup=each[0] not in self._refused) for each in self._open.items()
+        ]
+        self._refused.clear()
         self.say(*releases, *again)
         self._ready = True
 
     def talk(self, packet: Packet) -> None:
         match packet:
+            case PubAck() | PubRec() if packet.reason >= FAILURE:
+                self._take_back(packet)
             case PubAck() if self.qos == 1:
-                assert packet.reason < FAILURE, packet
                 self._answered(self._open.pop(packet.packet_id, None))
             case PubRec() if self.qos == 2:
-                assert packet.reason < FAILURE, packet
                 if packet.packet_id in self._open:
                     self._received[packet.packet_id] = self._open.pop(packet.packet_id)
                 self.say(PubRel(packet.packet_id))
@@ -102,6 +107,13 @@ class Publisher(Peer):
         """Whether every message has its last answer."""
         return not self._unanswered()
 
+    def _take_back(self, packet: PubAck | PubRec) -> None:
+        """It was not taken here: it goes to the next gateway, as a new one."""
+        assert self._habits.others, packet
+        self.refused += 1
+        self._refused.add(packet.packet_id)
+        raise ConnectionRefusedError(f"{packet}")
+
     def _answered(self, number: int | None) -> None:
         if number is not None:
             self.acknowledged.append(number)
@@ -122,14 +134,15 @@ class Subscriber(Peer):
 
     def __init__(
         self,
-        address: tuple[str, int],
+        address: Address,
         client_id: str,
         qos: int,
         topic_filter: str = "t/#",
         version: Version = V311,
         roams: Random | None = None,
+        habits: Habits = FAITHFUL,
     ) -> None:
-        super().__init__(address, client_id, version, roams)
+        super().__init__(address, client_id, version, roams, habits)
         self.qos = qos
         self.topic_filter = topic_filter
         self.came: dict[str, list[int]] = {}

@@ -2,20 +2,31 @@
 
 Each has a persistent session and a thread of its own, and connects again for as long as it is wanted. A
 roaming one also leaves a connection that works for a new one, as a device does that changes its network:
-what the old one still holds is never read. Must not know who kills the broker, or what is said.
+what the old one still holds is never read. One that knows several gateways goes to the next of them each
+time. Must not know who kills the broker, or what is said.
 """
 
 import contextlib
+import itertools
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from random import Random
 
 from gateway.mqtt.decode import decode
 from gateway.mqtt.encode import encode
 from gateway.mqtt.framing import split
-from gateway.mqtt.packets import ConnAck, Connect, Packet, Version
+from gateway.mqtt.packets import (
+    ConnAck,
+    Connect,
+    Disconnect,
+    Packet,
+    PingReq,
+    PingResp,
+    Version,
+)
 from gateway.mqtt.properties import NO_PROPERTIES, Properties
 
 V311, V5 = Version.MQTT311, Version.MQTT5
@@ -25,7 +36,23 @@ CONNECT_TIMEOUT_S = 5.0
 LET_GO_S = 10.0  # the broker has closed a connection that was left by then
 READ_TIMEOUT_S = 0.05
 RETRY_S = 0.02
-STAY_MIN_S, STAY_MAX_S = 0.05, 0.6  # of a roaming client, at one connection
+PINGS = 4  # in the time after which silence is the end of a connection
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """`others`: where it goes besides its first gateway, in turn. `patience_s`: after so long without
+    a sign of life it gives a connection up; 0: never. `stay_s`: of one that roams, at least and at most.
+    """
+
+    others: tuple[Address, ...] = ()
+    patience_s: float = 0.0
+    stay_s: tuple[float, float] = (0.05, 0.6)
+
+
+FAITHFUL = Habits()
 
 
 class Peer:
@@ -36,10 +63,11 @@ class Peer:
 
     def __init__(
         self,
-        address: tuple[str, int],
+        address: Address,
         client_id: str,
         version: Version = V311,
         roams: Random | None = None,
+        habits: Habits = FAITHFUL,
     ) -> None:
         self.address = address
         self.client_id = client_id
@@ -47,8 +75,13 @@ class Peer:
         self.connections = 0
         self.moves = 0
         self.lost_sessions = 0
+        self.refused = 0  # by a gateway that said so
+        self.path: list[str] = []  # where it was served, and why it left
         self.wanted = threading.Event()
         self.problem = ""
+        self._habits = habits
+        self._doors = itertools.cycle((*habits.others, address))
+        self._heard_at = self._pinged_at = 0.0
         self._roams = roams
         self._move_at = 0.0
         self._socket: socket.socket | None = None
@@ -91,16 +124,20 @@ class Peer:
         pause = threading.Event()
         while self.wanted.is_set():
             try:
-                self._socket = connection(self.address)
+                self._socket = connection(
+                    self.address, self._habits.patience_s or CONNECT_TIMEOUT_S
+                )
                 self._serve()
                 self._leave()
             except AssertionError as error:
                 self.problem = repr(error)
                 return
-            except OSError:
+            except OSError as error:
+                self.path.append(f"{time.monotonic():.3f} {error!r}")
                 self._move_at = 0.0
                 self._leave()
                 pause.wait(RETRY_S)
+            self.address = next(self._doors)
 
     def _leave(self) -> None:
         """Closes the connection, or keeps it open for the next one to take the session from."""
@@ -113,29 +150,61 @@ class Peer:
 
     def _serve(self) -> None:
         self._move_at = 0.0
+        self._heard_at = self._pinged_at = time.monotonic()
         self.say(session(self.client_id, self.version))
+        connected = False
         for packet in packets(self._socket, self.version, self._stays):
             if packet is None:
+                self._expect_life(connected)
                 self.idle()
-            elif isinstance(packet, ConnAck):
-                assert packet.reason == 0, packet
-                self._came_over()
-                self.connections += 1
-                if self.connections > 1 and not packet.session_present:
-                    self.lost_sessions += 1
-                self.begin(packet.session_present)
-                if self._roams is not None:
-                    self._move_at = time.monotonic() + self._roams.uniform(STAY_MIN_S, STAY_MAX_S)
-            else:
-                self.talk(packet)
+                continue
+            self._heard_at = time.monotonic()
+            match packet:
+                case ConnAck():
+                    self._connected(packet)
+                    connected = True
+                case Disconnect():
+                    raise ConnectionResetError(f"{packet}")
+                case PingResp():
+                    pass
+                case _:
+                    self.talk(packet)
+
+    def _connected(self, packet: ConnAck) -> None:
+        if packet.reason:
+            assert self._habits.others, packet
+            self.refused += 1
+            raise ConnectionRefusedError(f"{packet}")
+        self._came_over()
+        self.connections += 1
+        there = "" if packet.session_present else ", no session"
+        self.path.append(f"{time.monotonic():.3f} at {self.address[0]}{there}")
+        if self.connections > 1 and not packet.session_present:
+            self.lost_sessions += 1
+        self.begin(packet.session_present)
+        if self._roams is not None:
+            self._move_at = time.monotonic() + self._roams.uniform(*self._habits.stay_s)
+
+    def _expect_life(self, connected: bool) -> None:
+        """Pings now and then, and gives up a connection on which nothing comes."""
+        now, patience_s = time.monotonic(), self._habits.patience_s
+        if not patience_s:
+            return
+        if now - self._heard_at > patience_s:
+            raise TimeoutError(f"nothing from {self.address}")
+        if connected and now - self._pinged_at > patience_s / PINGS:
+            self._pinged_at = now
+            self.say(PingReq())
 
     def _stays(self) -> bool:
         return self.wanted.is_set() and not 0 < self._move_at <= time.monotonic()
 
     def _came_over(self) -> None:
-        """The session is taken over: the connection before is closed by the broker."""
+        """The session is taken over: the connection before is closed by the broker, if it can be."""
         line, self._left = self._left, None
-        if line is not None:
+        if line is not None and self._habits.others:
+            line.close()
+        elif line is not None:
             with line, contextlib.suppress(ConnectionError):
                 line.settimeout(LET_GO_S)
                 while line.recv(65_536):
@@ -150,9 +219,9 @@ def session(client_id: str, version: Version, **options: object) -> Connect:
     return Connect(version, client_id, False, 0, properties=properties, **options)  # type: ignore[arg-type]
 
 
-def connection(address: tuple[str, int]) -> socket.socket:
+def connection(address: Address, within_s: float = CONNECT_TIMEOUT_S) -> socket.socket:
     """A connected socket that sends at once and is read in short turns."""
-    line = socket.create_connection(address, CONNECT_TIMEOUT_S)
+    line = socket.create_connection(address, within_s)
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     line.settimeout(READ_TIMEOUT_S)
     return line

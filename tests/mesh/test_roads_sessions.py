@@ -1,0 +1,86 @@
+"""Sessions, second copies, shared subscriptions of gateways that reach each other over a third only."""
+
+import pytest
+
+from tests.mesh.room import CLUSTER, Room, between
+from tests.mesh.sessions import at_rest, numbers, owners, publish
+from tests.mesh.test_promotion import gates, go_on, home, sleeping, subscribed
+
+
+def cut(room: Room, silent: bool) -> None:
+    """a and b do not reach each other any more; `silent`: which they have to find out."""
+    line = between(room, "a", "b")
+    if silent:
+        line.muted = {0, 1}
+    else:
+        line.cut()
+
+
+def test_a_session_moves_over_the_road_while_both_sides_publish() -> None:
+    room, (a, b, c) = gates("a", "b", "c")
+    cut(room, silent=False)
+    roamer = subscribed(a, "t")
+    writers = [gate.client(f"writer-{gate.name}") for gate in (a, b, c)]
+    for number in range(40):
+        for writer in writers:
+            publish(writer, "t", f"{writer.name} {number}".encode(), qos=2)
+        if number % 10 == 5:
+            roamer.connect((b, a)[number // 10 % 2])
+        go_on(roamer, 0.2)
+    go_on(roamer, 2)
+    for writer in writers:
+        mine = [each for each in roamer.got if each.startswith(writer.name.encode())]
+        assert mine == [f"{writer.name} {number}".encode() for number in range(40)]
+    assert all(connack.session_present for connack in roamer.connacks[1:])
+    assert at_rest(room) and owners(room) == [home(room)] * 3
+    assert all(gate.node.broker.vitals.sessions_bare == 0 for gate in (a, b, c))
+
+
+@pytest.mark.parametrize("silent", [False, True])
+@pytest.mark.parametrize("after_s", [0.1, 1.0, 2.0, 3.2])
+def test_a_client_that_moves_across_the_cut_before_the_road_is_found_has_one_owner_soon(
+    silent: bool, after_s: float
+) -> None:
+    room, (a, b, _c) = gates("a", "b", "c")
+    roamer = sleeping(a, *numbers(0, 50))
+    cut(room, silent)
+    room.wait(after_s)
+    roamer.connect(b)
+    go_on(roamer, CLUSTER.dead_s + CLUSTER.suspect_s + 3.0)
+    assert roamer.connacks[-1].session_present and roamer.got == numbers(0, 50)
+    assert home(room) == "b" and owners(room) == ["b"] * 3 and at_rest(room)
+    publish(a.client("late"), "t", b"late", qos=2)
+    go_on(roamer)
+    assert roamer.got[-1] == b"late" and len(roamer.got) == 51
+
+
+def test_the_second_copy_goes_on_over_the_road() -> None:
+    room, (a, b, _c) = gates("a", "b", "c")
+    assert a.mesh.copier.stand_in == "b"
+    cut(room, silent=True)
+    room.wait(CLUSTER.dead_s + 3.0)
+    assert a.mesh.copier.two_copies and a.mesh.copier.stand_in == "b"
+    assert a.mesh.copier.made == 1, "no more than what was missed"
+    roamer = sleeping(a, *numbers(0, 20))
+    room.kill(a)
+    roamer.connect(b)
+    go_on(roamer)
+    assert roamer.got == numbers(0, 20)
+
+
+def test_members_of_a_shared_subscription_on_both_sides_get_each_message_once() -> None:
+    room, (a, b, _c) = gates("a", "b", "c")
+    members = [gate.client(f"member-{gate.name}") for gate in (a, b)]
+    for member in members:
+        member.subscribe("$share/g/t", qos=1)
+    cut(room, silent=False)
+    room.wait(2.5)
+    for member in members:
+        member.got()
+    writer = a.client("writer")
+    for number in range(40):
+        writer.publish("t", b"%d" % number, qos=1)
+        room.settle()
+    came = [member.payloads() for member in members]
+    assert sorted(int(each) for each in came[0] + came[1]) == list(range(40))
+    assert came[0] and came[1]
