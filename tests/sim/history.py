@@ -215,12 +215,14 @@ class History:
         """Whether it ran all the time, with its disk in order."""
         return _holds(self.well.get(box, ()), begin, end)
 
-    def copy_of(self, box: str, begin: float, end: float) -> str:
-        """Who had the second copy of everything of a box that is gone, as of when it fell, and until
-        then had it; empty: nobody, or it is not gone."""
+    def copy_of(self, box: str, since: float, begin: float, end: float) -> str:
+        """Who had the second copy of all that a box had `since` then, as of when it fell, and has it
+        still; empty: nobody, or the box is not gone, or has what it had."""
         lost_at = self.disks_lost.get(box, NEVER)
         awake = [each for each in self.awake if each.box == box and each.begin <= end]
-        fell_at = lost_at if lost_at <= begin else awake[-1].end if awake else NEVER
+        fell_at = awake[-1].end if awake else NEVER
+        if since <= lost_at <= begin:
+            fell_at = lost_at
         said = [each for each in self.two_copies.get(box, ()) if each.begin <= fell_at]
         if fell_at > begin or not said or said[-1].end < fell_at - LOOK_S:
             return ""

@@ -100,7 +100,7 @@ class Moves:
         history, places = self._history, []
         end = min(end, history.ended_at)
         for visit in visits:
-            keeper = history.copy_of(visit.box, begin, end)
+            keeper = history.copy_of(visit.box, visit.sent_at, begin, end)
             lost = visit.sent_at <= history.disks_lost.get(visit.box, NEVER) <= end
             if lost and not keeper:
                 return False
