@@ -42,6 +42,7 @@ class Client:
         self.name = name
         self.mortal = mortal  # it has a will
         self.version = world.random.choice((Version.MQTT311, Version.MQTT5))
+        self.retired = False  # it does not come back
         self.session: Session | None = None
         self.connected = False
         self.on_granted: Callable[[list[Granted]], None] = void

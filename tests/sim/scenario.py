@@ -150,16 +150,25 @@ class Scenario:
         alive = [box for box in self.boxes if box.serving]
         if len(alive) < 2 or not self.watcher.settled():
             return
-        box = self.world.random.choice(alive)
+        roaming = [client for client in self.publishers if client.name not in self._home]
+        with_roaming = [box for box in alive if any(_is_at(client, box) for client in roaming)]
+        box = self.world.random.choice(with_roaming or alive)
+        self._retire_one(box)
         self.history.buried_at = self.world.now
-        self.history.mourned = [
-            client.session
-            for client in self.publishers
-            if client.connected and client.session is not None and client.session.box == box.name
-        ]
+        mourned = [client.session for client in self.publishers if _is_at(client, box)]
+        self.history.mourned = [session for session in mourned if session is not None]
         box.kill(power=self.world.random.random() < 0.5)
         self._rescue_clients()
         self.world.run(self.world.now + BURIAL_S)
+
+    def _retire_one(self, box: Box) -> None:
+        """A client of the gateway goes for good: its will is sent there, and not again."""
+        for client in self.publishers:
+            if _is_at(client, box):
+                client.retired = True
+                client.leave()
+                self.world.run(self.world.now + 1.0)
+                return
 
     def _people(self, box: Box) -> None:
         world = self.world
@@ -278,6 +287,8 @@ class Scenario:
         """One step of a client's life, and the next one planned."""
         random = self.world.random
         pause_s = random.uniform(0.02, 0.3)
+        if client.retired:
+            return
         if client.away:
             box = self._home.get(client.name) or random.choice(self.boxes)
             if box.serving:
@@ -397,6 +408,10 @@ class Scenario:
                 keeper.go_elsewhere()
             elif keeper.box is box:
                 keeper.begin_anew()
+
+
+def _is_at(client: Client, box: Box) -> bool:
+    return client.connected and client.session is not None and client.session.box == box.name
 
 
 def _leave(who: Keeper | Teller, connection: int) -> None:
