@@ -21,8 +21,9 @@ def main() -> int:
     parser.add_argument("--calm", action="store_true", help="nothing goes wrong")
     parser.add_argument("--loss", action="store_true", help="nothing but a disk that is destroyed")
     parser.add_argument("--partial", action="store_true", help="nothing but cuts between two")
+    parser.add_argument("--hard", action="store_true", help="more goes wrong, and more is asked")
     options = parser.parse_args()
-    kind = asked(options.disks, options.calm, options.loss, options.partial)
+    kind = asked(options.disks, options.calm, options.loss, options.partial, options.hard)
     if options.seed is not None:
         outcome = run(options.seed, kind)
         print("\n".join([*outcome.trace, *outcome.problems]))

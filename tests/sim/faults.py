@@ -4,13 +4,16 @@ Must not know clients or checkers.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from tests.shelves import MemoryShelves
 from tests.sim.box import Box
 from tests.sim.network import Network
 from tests.sim.world import World
 
 End = Callable[[], None]
-STALLS_S = 0.05, 0.3, 1.0, 5.0, 60.0
+STALLS_S = 0.05, 0.3, 1.0
+HANGS_S = 5.0, 60.0
 LASTS_MAX_S = 8.0  # of other faults
 LOST_MAX = 1  # disks of a run: what two lose at once is promised by nobody
 
@@ -21,6 +24,8 @@ class Faults:
     def __init__(self, world: World, network: Network, boxes: list[Box], torn: bool) -> None:
         """`torn`: links break, too, and gateways sleep."""
         self._world, self._network, self._boxes = world, network, boxes
+        self._clones: list[Box] = []
+        self._stalls_s: tuple[float, ...] = STALLS_S
         self._lost = 0
         self.busy_until = 0.0  # a fault that lasts long goes on until then
         self.on_tear: Callable[[], None] = lambda: None
@@ -30,6 +35,7 @@ class Faults:
         self.before_loss: Callable[[], None] = lambda: None
         self.on_loss: Callable[[Box], None] = lambda box: None
         self._kinds: list[Callable[[], End]] = [self._killed, self._power_lost, self._all_lost]
+        self._kinds.append(self._cloned)
         tearing: list[Callable[[], End]] = [
             self._asleep,
             self._two_apart,
@@ -44,9 +50,14 @@ class Faults:
             self._kinds += tearing
         if any(box.disk.card for box in boxes):
             self._kinds += [self._disk_fails, self._disk_stalls, *(self._power_lost_in_commit,) * 4]
-            self._kinds += [self._disk_destroyed, self._writes_lost, self._snapshot_restored]
+            self._kinds += [self._disk_destroyed, self._writes_lost]
         else:
             self._kinds.append(self._restored)
+
+    def harder(self) -> None:
+        """From here on cards are replaced by old copies of theirs, and disks hang."""
+        self._kinds.append(self._snapshot_restored)
+        self._stalls_s = STALLS_S + HANGS_S
 
     def only_partial(self) -> None:
         """From here on two do not reach each other, or one the other, and links break; one cut at a
@@ -57,6 +68,7 @@ class Faults:
 
     def begin(self) -> End:
         """One of them."""
+        self._end_clones()
         kind = self._world.random.choice(self._kinds)
         if kind in self._tearing:
             self.on_tear()
@@ -90,6 +102,25 @@ class Faults:
                 _switch_on(box)
 
         return end
+
+    def _cloned(self) -> End:
+        """Another box begins with a copy of the card of one that runs. It is to stay out as long as that
+        one is heard: it ends before anything else goes wrong."""
+        box = self._running()
+        if box is None:
+            return nothing
+        names = tuple(other.name for other in self._boxes)
+        clone = Box(self._world, self._network, f"{box.name}-clone", names)
+        clone.gateway, clone.boxes = box.gateway, box.boxes
+        clone.disk = replace(box.disk.copy(), shelves=MemoryShelves())
+        clone.start()
+        self._clones.append(clone)
+        return self._end_clones
+
+    def _end_clones(self) -> None:
+        for clone in self._clones:
+            clone.kill(power=False)
+        self._clones.clear()
 
     def _restored(self) -> End:
         """Its card is replaced by a copy that was made a start ago."""
@@ -126,7 +157,7 @@ class Faults:
 
     def _disk_stalls(self) -> End:
         disk = self._world.random.choice(self._boxes).disk
-        disk.stalls_s = self._world.random.choice(STALLS_S)
+        disk.stalls_s = self._world.random.choice(self._stalls_s)
         self._world.say(f"a disk takes {disk.stalls_s} s")
         if disk.stalls_s > LASTS_MAX_S:
             self.busy_until = self._world.now + disk.stalls_s

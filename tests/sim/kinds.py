@@ -8,6 +8,7 @@ class Kind(Enum):
 
     MEMORY = ""  # gateways that keep nothing, all faults
     DISKS = "--disks"  # gateways that keep sessions, all faults
+    HARD = "--disks --hard"  # and publishers that send again, disks that hang, old copies of cards
     CALM = "--disks --calm"  # nothing goes wrong
     LOSS = "--disks --loss"  # nothing but the loss of one disk
     PARTIAL = "--partial"  # nothing but cuts between two that a third one hears
@@ -24,8 +25,10 @@ class Kind(Enum):
         return self in (Kind.PARTIAL, Kind.PARTIAL_DISKS)
 
 
-def asked(disks: bool, calm: bool, loss: bool, partial: bool) -> Kind:
+def asked(disks: bool, calm: bool, loss: bool, partial: bool, hard: bool) -> Kind:
     """The kind that these options ask for."""
+    if hard:
+        return Kind.HARD
     if loss:
         return Kind.LOSS
     if calm:

@@ -61,6 +61,7 @@ class Scenario:
         disks, partial = kind.disks, kind.partial
         self._is_calm = kind in (Kind.CALM, Kind.LOSS)
         self._with_loss = kind is Kind.LOSS
+        self._is_hard = kind is Kind.HARD
         self.world = World(seed)
         self.network = Network(self.world)
         self.history = History(disks)
@@ -87,6 +88,8 @@ class Scenario:
         self._single: dict[str, list[str]] = {}  # topics that a publisher has set once
         torn = self.world.random.random() < 0.75
         self._faults = Faults(self.world, self.network, self.boxes, torn)
+        if self._is_hard:
+            self._faults.harder()
         self._with_partial = partial
         self._disturbed_at = 0.0
         self._lasts = FAULT_LASTS_S
@@ -205,6 +208,8 @@ class Scenario:
         wanted = [(name, random.choice((1, 2))) for name in filters]
         about = (self.world, self.network, self.history, box, f"rove-{box.name}", wanted)
         self.keepers.append(Keeper(*about, self.boxes))
+        if not self._is_hard:
+            return
         doors = [box] if random.random() < 0.5 else self.boxes
         name = f"tell-{box.name}"
         self.tellers.append(Teller(self.world, self.network, self.history, name, doors))
