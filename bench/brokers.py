@@ -68,6 +68,7 @@ class Running:
     pids: tuple[int, ...]
     controls: tuple[Path, ...]  # control sockets; not there if they are no gateways
     folder: Path  # of all their files
+    last_begun_at: float  # when the last of them was started, by the monotonic clock
     link_ports: tuple[int, ...] = ()  # where they listen for each other, but for Mosquitto
 
     @property
@@ -99,6 +100,7 @@ class Product:
             processes = []
             for site in reversed(sites):  # a bridge finds its peer at the first attempt
                 log = site.folder / f"log{site.index}"
+                begun_at = time.monotonic()
                 process = stack.enter_context(_process(self.command(site), log))
                 if (core := cores.broker(site.index)) is not None:
                     os.sched_setaffinity(process.pid, core)
@@ -109,6 +111,7 @@ class Product:
                 tuple(process.pid for process in reversed(processes)),
                 tuple(site.control for site in sites),
                 folder,
+                begun_at,
                 tuple(site.link_port for site in sites),
             )
             if self.ready is not None:

@@ -4,11 +4,14 @@ Puts a load on brokers that run already, and adds what they say of themselves. M
 aims or rounds of rows.
 """
 
+import os
+import signal
 from collections.abc import Callable
 
-from bench import account, idle, traffic
+from bench import account, idle, joining, takeover, traffic
 from bench.beside import Kept, KeptRun, quiet_beside_flood
 from bench.brokers import Running
+from bench.failover import served_elsewhere
 from bench.many import Many, ManyRun
 from bench.measure import Round, Timing
 from bench.paced import Pace, PacedRun
@@ -85,6 +88,44 @@ def paced(load: Pace) -> Measure:
             run.close()
 
     return measure
+
+
+def failover(running: Running, _: Timing) -> Round:
+    """The first of three is killed while its clients are connected."""
+    _await_copies(running)
+    return served_elsewhere(running)
+
+
+def moved(queued: int) -> Measure:
+    """A session with so many messages moves from the first gateway to the last, both alive."""
+
+    def measure(running: Running, _: Timing) -> Round:
+        with takeover.waiting(running.doors[0], running.doors[-1], queued) as session:
+            return session.resume()
+
+    return measure
+
+
+def promoted(queued: int, how: signal.Signals = signal.SIGKILL) -> Measure:
+    """The first of three gateways is killed, or stopped in its tracks (SIGSTOP); its session is
+    served from the second copy."""
+
+    def measure(running: Running, _: Timing) -> Round:
+        _await_copies(running)
+        with takeover.waiting(running.doors[0], running.doors[-1], queued) as session:
+            _await_copies(running)
+            os.kill(running.pids[0], how)
+            try:
+                return session.resume()
+            finally:
+                os.kill(running.pids[0], signal.SIGCONT)  # so that it can be ended
+
+    return measure
+
+
+def joined(running: Running, _: Timing) -> Round:
+    """Gateways that know each other's names; the figure is of the one that was started last."""
+    return joining.joined_s(running)
 
 
 def _await_copies(running: Running) -> None:

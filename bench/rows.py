@@ -4,11 +4,12 @@ A new row is a new entry here; a new kind of load is a function of (Running, Tim
 Round.
 """
 
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from bench import loads, starts, takeover
+from bench import crowd, joining, loads, starts, tables
 from bench.beside import Kept
 from bench.brokers import Cores, Product, Running, SlowDisk
 from bench.many import Many
@@ -58,16 +59,28 @@ class Row:
 
 
 def _takeover(queued: int) -> Row:
-    def measure(running: Running, _: Timing) -> Round:
-        return takeover.resumed_ms(running.doors[0], running.doors[-1], queued)
-
+    title = f"session moves, {queued:,} queued"
+    measure = loads.moved(queued)
     return Row(
-        f"takeover-{queued}",
-        f"session moves, {queued:,} queued",
-        measure,
-        brokers=2,
-        unit="ms",
-        at_most=1_000,
+        f"takeover-{queued}", title, measure, brokers=2, unit="ms", at_most=1_000, theirs=None
+    )
+
+
+def _promotion(queued: int) -> Row:
+    title = f"its gateway is killed, {queued:,} queued"
+    measure = loads.promoted(queued)
+    return Row(
+        f"promotion-{queued}", title, measure, brokers=3, unit="ms", at_most=1_000, theirs=None
+    )
+
+
+def _durable_on_disk(sync_ms: float) -> Row:
+    return Row(
+        f"durable-{sync_ms:g}",
+        f"the same with a sync of {sync_ms:g} ms",
+        loads.durable,
+        brokers=3,
+        disk=SlowDisk(sync_ms, 0),
         theirs=None,
     )
 
@@ -136,6 +149,9 @@ ROWS = (
         theirs="nats_config",
         against_shovel=False,
     ),
+    _durable_on_disk(5),
+    _durable_on_disk(20),
+    _durable_on_disk(50),
     Row(
         "three-qos0", "QoS 0 across three", loads.stream(Stream(0)), brokers=3, theirs="nats_config"
     ),
@@ -149,6 +165,53 @@ ROWS = (
     _takeover(0),
     _takeover(1_000),
     _takeover(10_000),
+    _promotion(0),
+    _promotion(1_000),
+    _promotion(10_000),
+    Row(
+        "failover",
+        "killed: its 200 clients are served",
+        loads.failover,
+        brokers=3,
+        unit="s",
+        at_most=4,
+        theirs=None,
+    ),
+    Row(
+        "hung",
+        "its gateway hangs, 10,000 queued",
+        loads.promoted(10_000, signal.SIGSTOP),
+        brokers=3,
+        unit="ms",
+        at_most=4_000,
+        theirs=None,
+    ),
+    Row("joined", "start to joined, by peers", loads.joined, brokers=2, unit="s", theirs=None),
+    Row(
+        "joined-mdns",
+        "start to joined, by mDNS",
+        starting=joining.by_mdns,
+        unit="s",
+        theirs=None,
+    ),
+    Row(
+        "crowd",
+        "message, 31 silent peers / 1",
+        starting=lambda *_: crowd.cost(),
+        unit="x",
+        at_most=1.5,
+        theirs=None,
+        rounds_max=1,
+    ),
+    Row(
+        "tables",
+        "32 gateways, 100,000 sessions known",
+        starting=lambda *_: tables.weigh(),
+        unit="MB",
+        at_most=150,
+        theirs=None,
+        rounds_max=1,
+    ),
     Row(
         "never-written",
         "never written, acknowledged at once",

@@ -86,16 +86,15 @@ class Site:
 
 
 def gateway_files(site: Site) -> dict[str, Path]:
-    """By place holder: alone and nothing else, with TLS and mDNS as installed, in a mesh."""
+    """By place holder: with those it knows and nothing else, alone with TLS, in a mesh by mDNS."""
     peers = ", ".join(f'"{peer.address}:{peer.link_port}"' for peer in site.peers)
     plain = _gateway(site, tls_port=0)
-    cluster = GATEWAY_CLUSTER.format(
-        link_port=site.link_port, peers=peers, discovery="false" if site.peers else "true"
-    )
+    by_name = GATEWAY_CLUSTER.format(link_port=site.link_port, peers=peers, discovery="false")
+    by_mdns = GATEWAY_CLUSTER.format(link_port=site.link_port, peers="", discovery="true")
     return {
-        "config": _written(site, "gateway", plain + cluster if site.peers else plain),
+        "config": _written(site, "gateway", plain + by_name if site.peers else plain),
         "tls_config": _written(site, "tls", _gateway(site, site.tls_port)),
-        "mesh_config": _written(site, "mesh", plain + cluster),
+        "mesh_config": _written(site, "mesh", plain + by_mdns),
     }
 
 

@@ -5,6 +5,9 @@ comes. Knows bytes; must not know rows.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from bench import wire
 from bench.measure import Round
@@ -17,25 +20,42 @@ TOPIC = "bench/takeover"
 READ_BYTES = 1 << 18
 
 
-def resumed_ms(here: Address, there: Address, queued: int) -> Round:
-    """Milliseconds; the details say when CONNACK came."""
+@dataclass(frozen=True, slots=True)
+class Session:
+    """It is at one gateway, with its queue, and its client is away."""
+
+    client_id: str
+    there: Address
+    queued: int
+
+    def resume(self) -> Round:
+        """Milliseconds until the client has all of it elsewhere; the details say when CONNACK came."""
+        queued, begun = self.queued, time.perf_counter()
+        client = Connection(self.there, self.client_id, kept=True, present=True)
+        connack_ms = (time.perf_counter() - begun) * 1e3
+        try:
+            came = _drain(client, queued)
+            ends_ms = (time.perf_counter() - begun) * 1e3
+        finally:
+            client.close()
+        result = Round(ends_ms, details={"CONNACK, ms": connack_ms}, published=queued)
+        result.received, result.missing = came, queued - came
+        return result
+
+
+@contextmanager
+def waiting(here: Address, there: Address, queued: int) -> Iterator[Session]:
+    """A session at `here` with so many messages; whatever becomes of it is removed at `there`."""
     client_id = f"bench-roams-{queued}"
     Connection(here, client_id).close()  # whatever an earlier round left is over
     client = Connection(here, client_id, kept=True)
     client.subscribe(TOPIC, 1)
     client.close()
     _fill(here, queued)
-    begun = time.perf_counter()
-    client = Connection(there, client_id, kept=True, present=True)
-    connack_ms = (time.perf_counter() - begun) * 1e3
     try:
-        came = _drain(client, queued)
-        ends_ms = (time.perf_counter() - begun) * 1e3
+        yield Session(client_id, there, queued)
     finally:
-        client.close()
         Connection(there, client_id).close()
-    details = {"CONNACK, ms": connack_ms}
-    return Round(ends_ms, details=details, published=queued, received=came, missing=queued - came)
 
 
 def _fill(address: Address, queued: int) -> None:

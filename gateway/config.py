@@ -153,6 +153,12 @@ class ClusterSection:
     copy_after_s: float = 300.0  # a stand-in that is away for longer is replaced
     expected_gateways: int = 0  # 0: do not check
     forget_after_days: int = 7  # 0: never
+    # of what waits for one gateway that is away:
+    courier_messages_max: int = 50_000
+    courier_bytes_max: int = 33_554_432
+    courier_age_max_s: int = 604_800  # seven days
+    courier_full: str = "refuse-new"  # or "drop-oldest"
+    courier_rate_max: int = 2_000  # messages a second, when it is back
 
 
 @dataclass(frozen=True, slots=True)

@@ -474,6 +474,30 @@ CLUSTER = Section(
         ),
         whole("expected_gateways", 0, 32, "Fewer alive are a problem to report; 0: do not check."),
         whole("forget_after_days", 0, 3650, "So long dead, a gateway is gone for good; 0: never."),
+        whole(
+            "courier_messages_max",
+            1,
+            1_000_000,
+            "Messages that wait here for the sessions of one gateway that is away, at most.",
+        ),
+        whole("courier_bytes_max", 65_536, 1_073_741_824, "Their bytes, at most."),
+        whole(
+            "courier_age_max_s",
+            60,
+            31_536_000,
+            "Seconds after which such a message is let go; this gateway off does not count.",
+        ),
+        choice(
+            "courier_full",
+            ("refuse-new", "drop-oldest"),
+            "What is lost when too much waits for a gateway: what is new, or what is oldest.",
+        ),
+        whole(
+            "courier_rate_max",
+            10,
+            1_000_000,
+            "Messages a second of what waited, to a gateway that is back.",
+        ),
     ),
 )
 

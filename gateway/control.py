@@ -129,6 +129,20 @@ class CopyStatus(NamedTuple):
     keeps: tuple[str, ...]  # gateways whose copies lie here
 
 
+class CourierStatus(NamedTuple):
+    """What waits at the asked gateway for sessions of another one that is away. Counts are since the
+    start."""
+
+    gateway: str
+    messages: int
+    bytes: int
+    oldest_s: float | None  # for how long the oldest has waited; None: nothing waits
+    messages_per_s: float  # on their way there now
+    refused: int  # not taken, for too much waited
+    dropped: int  # let go for newer ones
+    expired: int  # let go because they were too old
+
+
 class RelayStatus(NamedTuple):
     """Links between others, which do not reach each other, that go over the asked gateway."""
 
@@ -181,6 +195,7 @@ class Status(NamedTuple):
     tls: TlsStatus | None = None
     broker: BrokerStatus | None = None
     copies: CopyStatus | None = None
+    couriers: tuple[CourierStatus, ...] = ()  # one for each other gateway
     safe_to_unplug: tuple[str, ...] | None = None  # names, one of which may be; None: no mesh
     relay: RelayStatus | None = None
 
@@ -194,7 +209,7 @@ def worst_first(problems: Iterable[ProblemStatus]) -> tuple[ProblemStatus, ...]:
 def to_document(status: Status) -> dict[str, Any]:
     """Plain values in the order of docs/status-json.md, for JSON."""
     document = status._asdict()
-    for key in ("gateways", "serial_ports", "problems"):
+    for key in ("gateways", "serial_ports", "problems", "couriers"):
         document[key] = [row._asdict() for row in document[key]]
     if status.store is not None:
         document["store"] = status.store._asdict()
@@ -352,6 +367,18 @@ _COPIES: dict[str, Reader] = {
 }
 
 
+_COURIER: dict[str, Reader] = {
+    "gateway": _text,
+    "messages": _count,
+    "bytes": _count,
+    "oldest_s": _or_none(_number),
+    "messages_per_s": _number,
+    "refused": _count,
+    "dropped": _count,
+    "expired": _count,
+}
+
+
 _RELAY: dict[str, Reader] = {"links": _count, "passed_bytes": _count, "refused": _count}
 
 
@@ -413,6 +440,7 @@ _STATUS: dict[str, Reader] = {
     "tls": _or_none(_tls),
     "broker": _or_none(_broker),
     "copies": _or_none(_copies),
+    "couriers": _rows(CourierStatus, _COURIER),
     "safe_to_unplug": _or_none(_texts),
     "relay": _or_none(_relay),
 }

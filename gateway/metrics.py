@@ -5,12 +5,14 @@ topics are never labels: they have no bound, and are nobody else's business. Mus
 """
 
 from collections import Counter
+from collections.abc import Callable
 from typing import NamedTuple
 
 from gateway.broker.broker import Broker
 from gateway.control import (
     CopyState,
     CopyStatus,
+    CourierStatus,
     GatewayState,
     RelayStatus,
     Severity,
@@ -51,6 +53,8 @@ def exposition(status: Status, broker: Broker) -> str:
         families += _store(status.store)
     if status.copies is not None:
         families += _copies(status.copies)
+    if status.couriers:
+        families += _couriers(status.couriers)
     if status.relay is not None:
         families += _relay(status.relay)
     return "".join(_written(family) for family in families)
@@ -323,6 +327,30 @@ def _copies(copies: CopyStatus) -> list[Family]:
             "Gateways whose copies lie here.",
             len(copies.keeps),
         ),
+    ]
+
+
+def _couriers(couriers: tuple[CourierStatus, ...]) -> list[Family]:
+    """By gateway: there are few of them."""
+
+    def figure(name: str, text: str, value: Callable[[CourierStatus], float]) -> Family:
+        samples: dict[Labels, float] = {(("to", row.gateway),): value(row) for row in couriers}
+        return Family(f"gatewayd_courier_{name}", "gauge", text, samples)
+
+    lost: dict[Labels, float] = {
+        (("to", row.gateway), ("cause", cause)): count
+        for row in couriers
+        for cause, count in (
+            *(("refused", row.refused), ("dropped", row.dropped)),
+            ("expired", row.expired),
+        )
+    }
+    return [
+        figure("messages", "Waiting for a gateway that is away.", lambda row: row.messages),
+        figure("bytes", "Memory that these take.", lambda row: row.bytes),
+        figure("oldest_seconds", "How long the oldest waited.", lambda row: row.oldest_s or 0.0),
+        figure("sent_per_second", "On their way there now.", lambda row: row.messages_per_s),
+        Family("gatewayd_courier_lost_total", "counter", "Lost at a limit.", lost),
     ]
 
 

@@ -8,12 +8,14 @@ know sockets, files or clocks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from gateway.arrival import Arrival
 from gateway.broker.asked import Watched, answer
 from gateway.broker.broker import Broker
+from gateway.broker.courier import CourierBounds
 from gateway.broker.elsewhere import Nowhere
 from gateway.broker.journal import Journal
 from gateway.broker.levels import Levels
@@ -22,7 +24,7 @@ from gateway.broker.passage import HERE
 from gateway.broker.registry import Registry
 from gateway.broker.retained import Retained
 from gateway.clock import MeshClock
-from gateway.config import DurabilityRule, MqttSection
+from gateway.config import ClusterSection, DurabilityRule, MqttSection
 from gateway.durability import Durability, durability
 from gateway.effects import Effect
 from gateway.ids import Stamp
@@ -76,7 +78,9 @@ class Node:
             from gateway.broker.moving import Mover
 
             journal.copier = self.mesh.copier
-            self.broker.join(Registry(gateway, self.mesh.others, journal), Mover)
+            bounds = _courier_bounds(identity.cluster)
+            make = partial(Mover, bounds=bounds)
+            self.broker.join(Registry(gateway, self.mesh.others, journal), make)
         self.mesh.start(members, stand_in, now)
 
     def found(self, store: str, number: int, sound: bool) -> None:
@@ -123,6 +127,16 @@ class Node:
         """And then the other gateways."""
         if self.mesh is not None:
             self.mesh.stop(now)
+
+
+def _courier_bounds(cluster: ClusterSection) -> CourierBounds:
+    return CourierBounds(
+        cluster.courier_messages_max,
+        cluster.courier_bytes_max,
+        cluster.courier_age_max_s,
+        cluster.courier_full,
+        cluster.courier_rate_max,
+    )
 
 
 class _BrokerSide:
@@ -277,6 +291,15 @@ class _BrokerSide:
 
     def unhold(self, now: float) -> None:
         self.broker.unhold(now)
+
+    def mute(self) -> None:
+        self.broker.mute()
+
+    def unmute(self) -> None:
+        self.broker.unmute()
+
+    def late_after(self, when: float) -> None:
+        self.broker.state.late_after = when
 
     def meet(self) -> None:
         self.broker.meet()

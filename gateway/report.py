@@ -13,6 +13,7 @@ from gateway.control import (
     NUMBER_MAX,
     BrokerStatus,
     CopyStatus,
+    CourierStatus,
     GatewayState,
     GatewayStatus,
     Health,
@@ -91,6 +92,7 @@ class Reporter:
                 *self._door_problems(now),
                 *self._store_problems(now),
                 *self._copy_problems(),
+                *self._courier_problems(now),
                 *self._trace_problems(),
                 *_port_problems(ports),
             ]
@@ -109,6 +111,7 @@ class Reporter:
             tls=tls,
             broker=self._broker(),
             copies=self._copies(now),
+            couriers=self._couriers(),
             safe_to_unplug=self._safe_to_unplug(),
             relay=self._relay(),
         )
@@ -136,6 +139,22 @@ class Reporter:
         from gateway.copy_report import copy_problems
 
         return copy_problems(mesh)
+
+    def _couriers(self) -> tuple[CourierStatus, ...]:
+        mesh, moving = self._node.mesh, self._node.broker.moving
+        if mesh is None or moving is None:
+            return ()
+        from gateway.courier_report import courier_status
+
+        return courier_status(mesh.state, moving)
+
+    def _courier_problems(self, now: float) -> list[ProblemStatus]:
+        mesh, moving = self._node.mesh, self._node.broker.moving
+        if mesh is None or moving is None:
+            return []
+        from gateway.courier_report import courier_problems
+
+        return courier_problems(mesh.state, moving, now)
 
     def _safe_to_unplug(self) -> tuple[str, ...] | None:
         mesh = self._node.mesh

@@ -30,7 +30,7 @@ FLOORS: dict[str, int] = {
     "mqtt": 2,
     "broker": 3,
     "mesh": 3,
-    **dict.fromkeys(("node", "copy_report"), 4),
+    **dict.fromkeys(("node", "copy_report", "courier_report"), 4),
     **dict.fromkeys(("report", "metrics"), 5),
     "shell": 6,
 }

@@ -1,6 +1,7 @@
 """What the status says of a mesh: rows, ports, problems in words, the worst first."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -21,7 +22,7 @@ from gateway.mesh.frames import Vitals
 from gateway.mqtt.encode import encode
 from gateway.mqtt.packets import Connect, Version
 from gateway.report import Reporter
-from tests.mesh.room import PORT, Gate, Room
+from tests.mesh.room import CLUSTER, PORT, Gate, Room
 
 VITALS = Vitals(60.0, 3, 10.0, 20.0, 5, 0.5, 40.0, 10.0, 45.0)
 
@@ -379,3 +380,30 @@ def test_a_gateway_that_knows_no_other_has_one_copy_and_is_well() -> None:
     assert document.copies is not None and document.copies.state is CopyState.ONE
     assert document.health is Health.HEALTHY
     assert status(Room().gate("a")).copies is None, "it keeps nothing"
+
+
+def test_what_waits_for_each_gateway_is_shown_and_what_is_lost_of_it_is_an_error() -> None:
+    room = Room(disks=True)
+    a, b = room.linked("a", "b", cluster=replace(CLUSTER, courier_messages_max=2))
+    client = b.client("s", clean=False)
+    room.settle()
+    client.subscribe("t", 1)
+    room.settle()
+    client.leave()
+    room.wait(0.5)
+    room.kill(b)
+    room.wait(5)
+    (row,) = status(a).couriers
+    assert (row.gateway, row.messages, row.oldest_s) == ("b", 0, None)
+    writer = a.client("writer")
+    for _ in range(3):
+        writer.publish("t", b"x")
+    room.wait(3)
+    document = status(a)
+    (row,) = document.couriers
+    assert (row.messages, row.refused, row.dropped, row.expired) == (2, 1, 0, 0)
+    assert row.bytes and row.oldest_s is not None and 1 <= row.oldest_s <= 4
+    assert "1 message was lost that waited for b (1 not taken)" in texts(document)
+    assert document.health is Health.DEGRADED
+    room.wait(601)
+    assert not [text for text in texts(status(a)) if "waited for b" in text], "not for ever"

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
+from gateway.broker.couriers import Couriers
 from gateway.broker.delivery import deliver_to
 from gateway.broker.elsewhere import Outlet
 from gateway.broker.leftovers import Leftovers
@@ -54,6 +55,7 @@ class Absent:
     broker: BrokerState
     registry: Registry
     leftovers: Leftovers
+    couriers: Couriers
     _tree: Filters = field(default_factory=TopicTree)
     _filed: dict[str, _Filed] = field(default_factory=dict)
     _moved: dict[str, str] = field(default_factory=dict)  # to where, before the registry says so
@@ -201,7 +203,7 @@ class Absent:
     ) -> Message | None:
         """Keeps the message for the session; the tickets are held until it is on disk. Returns it as it
         is kept; None: it is not."""
-        session = self._appendix(client_id)
+        session = self._appendix(client_id, message)
         if session is None:
             return None
         target: Target | None = Target(session, subscriptions[0])
@@ -221,17 +223,20 @@ class Absent:
             return None
         return (session.backlog.behind or session.backlog.line)[-1][0]
 
-    def _appendix(self, client_id: str) -> Session | None:
-        """Where what is for the session is kept."""
+    def _appendix(self, client_id: str, message: Message) -> Session | None:
+        """Where what is for the session is kept. None: nowhere, for too much waits for its gateway."""
         broker = self.broker
         session = broker.sessions.get(client_id)
         passage = None if session is None else session.passage
         if passage is not None and not passage.own and not self.leftovers.has(client_id):
             session = broker.aside.get(client_id)  # it is on its way here, and may not come
-        if session is not None and session.number:
-            return session
+        is_here = session is not None and session.number
         entry = self.registry.entry(client_id)
-        return None if entry is None else self.leftovers.begin(client_id, entry)
+        if is_here and (entry is None or not self.leftovers.has(client_id)):
+            return session
+        if entry is None or not self.couriers.takes(entry.owner, message):
+            return None
+        return session if is_here else self.leftovers.begin(client_id, entry)
 
 
 @dataclass(slots=True)

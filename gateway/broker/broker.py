@@ -138,6 +138,16 @@ class Broker:
             connection.resume()
             connection.outbox.touch()
 
+    def mute(self) -> None:
+        """From now on what is for clients that are here waits: this gateway may not be what it was."""
+        for connection in self._online.values():
+            connection.outbox.held = True
+
+    def unmute(self) -> None:
+        """It is known who it is: what waited leaves."""
+        for connection in self._online.values():
+            connection.outbox.let_go()
+
     def meet(self) -> None:
         """Other gateways may have any session: CONNECT waits, too, where sessions are kept."""
         self.state.meeting = True

@@ -147,8 +147,10 @@ class Comings:
             owner = self.registry.gateway
         if not owner:
             return False
-        keeper = "" if wish.clean or elsewhere.reaches(owner) else elsewhere.copy_of(owner)
-        if not (keeper or elsewhere.reaches(owner)):
+        # a link that breaks is back in a moment: LOOK_S later it is looked again
+        asks = elsewhere.reaches(owner) or (not lost and elsewhere.heard_lately(owner))
+        keeper = "" if wish.clean or asks else elsewhere.copy_of(owner)
+        if not (keeper or asks):
             self._begin_without(wish)
             return False
         if len(self._coming) >= COMING_MAX:
@@ -185,8 +187,11 @@ class Comings:
             coming.follower = before.follower
         self._coming[wish.client_id] = coming
         self._wait(coming)
-        about = (wish.client_id, token, coming.stamp, wish.clean, wish.address)
-        self.tell(source, Claim(*about, owner=owner, lost=lost))
+        self._say_claim(coming, wish)
+
+    def _say_claim(self, coming: Coming, wish: Wish) -> None:
+        about = (coming.client_id, coming.token, coming.stamp, wish.clean, wish.address)
+        self.tell(coming.source, Claim(*about, owner=coming.owner, lost=coming.lost))
 
     def is_asked(self, gateway: str, claim: Claim) -> bool:
         """Another gateway claims a session: True if it is on its way here, and what becomes of that is
@@ -674,7 +679,9 @@ class Comings:
 
     def came(self, gateway: str) -> None:
         """A gateway begins to speak: it does not know what moves."""
-        for coming in self._coming.values():
+        for coming in list(self._coming.values()):
+            if coming.source == gateway and coming.wish is not None and coming.unpacker is None:
+                self._say_claim(coming, coming.wish)
             session = None if coming.unpacker is None else coming.unpacker.session
             if not coming.settled or coming.rest or session is None or session.passage is None:
                 continue

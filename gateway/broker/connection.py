@@ -177,6 +177,8 @@ class Connection:
         """Bytes came. Whatever they are, the answers stand in the outboxes when this returns."""
         if self.state is _CLOSED:
             return
+        if now > self.broker.late_after:
+            self.broker.overslept(now)
         self.last_heard = self.broker.now = self.broker.journal.now = now
         self.broker.vitals.bytes_in += len(data)
         if self.outbox.congested:

@@ -91,6 +91,10 @@ class Elsewhere(Protocol):
     def touched(self) -> None:
         """Something is about to be told by `rows_changed` that `hold_until_known` must wait for."""
 
+    def overslept(self, now: float) -> None:
+        """An input comes so late that this gateway must have been asleep: clients are to wait until it
+        is known what became of it."""
+
     def hold_until_known(self, ticket: Ticket, now: float) -> None:
         """Holds the ticket until every live peer knows subscriptions, clients and rows as they are."""
 
@@ -99,6 +103,9 @@ class Elsewhere(Protocol):
 
     def gateways(self) -> Sequence[str]:
         """The other gateways that can be told of moves, and are not dead."""
+
+    def heard_lately(self, gateway: str) -> bool:
+        """Whether it was heard a moment ago, or may not have been met yet: it may be reached soon."""
 
     def reaches(self, gateway: str) -> bool:
         """Whether the gateway lives, as far as is known here, and is linked."""
@@ -202,6 +209,9 @@ class Nowhere:
     def touched(self) -> None:
         return None
 
+    def overslept(self, now: float) -> None:
+        return None
+
     def hold_until_known(self, ticket: Ticket, now: float) -> None:
         return None
 
@@ -210,6 +220,9 @@ class Nowhere:
 
     def gateways(self) -> Sequence[str]:
         return ()
+
+    def heard_lately(self, gateway: str) -> bool:
+        return False
 
     def reaches(self, gateway: str) -> bool:
         return False

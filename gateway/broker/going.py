@@ -19,6 +19,7 @@ from gateway.broker.absent import Absent
 from gateway.broker.bare import absorb
 from gateway.broker.connecting import end_session, leave_alone, part_with, rest
 from gateway.broker.connection import Connection
+from gateway.broker.couriers import Couriers
 from gateway.broker.leftovers import Leftovers
 from gateway.broker.parcel import Packer
 from gateway.broker.passage import EVERYBODY, HERE, Passage
@@ -34,6 +35,7 @@ from gateway.timers import NO_TIMER
 UNKEPT_BYTES_MAX = (
     262_144  # to one gateway, all sessions together: a heartbeat is late by that much
 )
+SIGN_S = 1.0  # while what is left has to wait for its turn; the other side gives up after two
 FENCE_S = 3.0  # for gateways that are heard here and not there to say that they know
 
 
@@ -53,6 +55,7 @@ class Going:
     moved: bool = False
     through_at: float = float("inf")
     number: int = 0
+    said_at: float = 0.0
     last: int = 0
     sizes: deque[tuple[int, int]] = field(default_factory=deque)
     timer: int = NO_TIMER
@@ -68,8 +71,10 @@ class Goings:
     quarrels: Quarrels
     leftovers: Leftovers
     absent: Absent
+    couriers: Couriers
     _going: dict[str, Going]
     _unkept: dict[str, int] = field(default_factory=dict)
+    _wakes: float = 0.0
 
     def __len__(self) -> int:
         return len(self._going)
@@ -185,8 +190,12 @@ class Goings:
         while not going.number or not (packer.is_done() or going.last):
             if going.number and self._unkept.get(gateway, 0) >= UNKEPT_BYTES_MAX:
                 return
+            paced = claim.rest and self.couriers.free_at(gateway) > broker.now
+            if paced and going.number and broker.now < going.said_at + SIGN_S:
+                self._wake_at(self.couriers.free_at(gateway))
+                return
             label = packer.label() if not (going.number or claim.have) else b""
-            self._send(going, label, packer.piece(), False)
+            self._send(going, label, packer.nothing() if paced else packer.piece(), False)
         if not going.last and self._is_through(going):
             assert going.session.passage is not None, "it goes"
             going.session.passage.barred = EVERYBODY
@@ -196,12 +205,23 @@ class Goings:
 
     def _send(self, going: Going, label: bytes, records: bytes, last: bool) -> None:
         going.number += 1
+        going.said_at = self.broker.now
+        if going.claim.rest and going.packer is not None:
+            self.couriers.gives(going.gateway, going.packer.packed)
         claim, packer, size = going.claim, going.packer, len(label) + len(records)
         assert packer is not None, "it has not begun"
         self._unkept[going.gateway] = self._unkept.get(going.gateway, 0) + size
         going.sizes.append((going.number, size))
         about = (going.number, label, records, packer.ready, last, going.address)
         self.broker.elsewhere.tell(going.gateway, Parcel(claim.client_id, claim.token, *about))
+
+    def _wake_at(self, when: float) -> None:
+        """Something is to be sent then, and signs to those who have to wait longer."""
+        now = self.broker.now
+        when = min(when, now + SIGN_S)
+        if not now < self._wakes <= when:
+            self._wakes = when
+            self.broker.timers.set(when, self._fence_due)
 
     def _is_through(self, going: Going) -> bool:
         if going.claim.rest:

@@ -7,6 +7,7 @@
     people         by key           a row of the table of users and rules (`gateway/table.py`)
     registry       by client id     a row of the table of all sessions of the mesh (`registry.py`)
     given          by client id     where a session of a copy here went (`shades.py`)
+    ages           one              for how long what waits for other gateways has waited (`ages.py`)
 
 Values are MessagePack arrays: fields are added at the end, with a default, so that the version before
 reads them. Must not know files, or when rows reach the disk.
@@ -34,7 +35,7 @@ from gateway.tickets import Ticket
 
 SESSION, SUBSCRIPTION, RETAINED, WILL = "session", "subscription", "retained", "will"
 PEOPLE, STREAM = "people", "stream"
-REGISTRY, GIVEN = "registry", "given"
+REGISTRY, GIVEN, AGES = "registry", "given", "ages"
 
 
 class WillRow(msgspec.Struct, frozen=True, array_like=True):
@@ -107,6 +108,12 @@ class GivenRow(msgspec.Struct, frozen=True, array_like=True):
     gateway: str
     born: tuple[int, int, str]
     lost: bool = False
+
+
+class AgesRow(msgspec.Struct, frozen=True, array_like=True):
+    """All messages below each number were older than so many seconds when this was written."""
+
+    marks: list[tuple[int, int]]
 
 
 NOTHING_OWED = ("", 0)
@@ -183,6 +190,11 @@ def keep_given(
 ) -> None:
     """Where a session of a copy went, or with None that this is over."""
     journal.put(GIVEN, client_id, None if given is None else _encode(given), wait)
+
+
+def keep_ages(journal: Journal, marks: list[tuple[int, int]] | None) -> None:
+    """How old messages are, or with None that none waits."""
+    journal.put(AGES, "", None if marks is None else _encode(AgesRow(marks)))
 
 
 def keep_retained(

@@ -15,6 +15,7 @@ import msgspec
 from gateway.broker.backlog import Delivery, Waiting
 from gateway.broker.connecting import expire_at, new_session, release
 from gateway.broker.keeping import (
+    AGES,
     GIVEN,
     NOTHING_OWED,
     PEOPLE,
@@ -25,6 +26,7 @@ from gateway.broker.keeping import (
     SUBSCRIPTION,
     UNREADY,
     WILL,
+    AgesRow,
     GivenRow,
     MessageRow,
     SessionRow,
@@ -280,6 +282,10 @@ def _stream(reading: _Reading, key: str, value: bytes) -> None:
     reading.broker.streams.restore(key, read(value, StreamRow))
 
 
+def _ages(reading: _Reading, key: str, value: bytes) -> None:
+    reading.broker.ages.restore(read(value, AgesRow).marks, reading.broker.now)
+
+
 _READERS = {  # sessions first: subscriptions speak of them
     SESSION: _session,
     SUBSCRIPTION: _subscription,
@@ -289,6 +295,7 @@ _READERS = {  # sessions first: subscriptions speak of them
     REGISTRY: _registered,
     STREAM: _stream,
     GIVEN: _given,
+    AGES: _ages,
 }
 
 

@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from gateway.broker.absent import Absent
 from gateway.broker.coming import Comings
 from gateway.broker.connection import Connection
+from gateway.broker.courier import Courier, CourierBounds
+from gateway.broker.couriers import Couriers
 from gateway.broker.going import Going, Goings
 from gateway.broker.leftovers import Leftovers
 from gateway.broker.passage import Wish
@@ -39,16 +41,22 @@ class Mover:
     """Fulfils `Fetching`."""
 
     def __init__(
-        self, broker: BrokerState, registry: Registry, online: Mapping[str, Connection]
+        self,
+        broker: BrokerState,
+        registry: Registry,
+        online: Mapping[str, Connection],
+        bounds: CourierBounds,
     ) -> None:
         self._broker = broker
         self._registry = registry
         self._quarrels = Quarrels()
         going: dict[str, Going] = {}
         self._left = Leftovers(broker, registry, online, going.__contains__, self._tell)
-        self._absent = Absent(broker, registry, self._left)
+        self._couriers = Couriers(broker, registry, self._left.all, bounds)
+        self._absent = Absent(broker, registry, self._left, self._couriers)
         self._going = Goings(
-            *(broker, registry, online, self._quarrels, self._left, self._absent, going)
+            *(broker, registry, online, self._quarrels, self._left, self._absent),
+            *(self._couriers, going),
         )
         self._coming = Comings(
             *(broker, registry, online, self._quarrels, self._going.asked_by, self._claimed),
@@ -77,6 +85,10 @@ class Mover:
     def left(self) -> Collection[Session]:
         """Sessions of other gateways, of which something is here that is to reach them."""
         return self._left.all()
+
+    def couriers(self) -> Mapping[str, Courier]:
+        """What waits for other gateways, by their ids."""
+        return self._couriers.all
 
     def rows_came(self, rows: Sequence[tuple[str, Row]]) -> None:
         """Rows of the registry that another gateway has."""

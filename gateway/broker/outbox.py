@@ -47,6 +47,7 @@ class Outbox:
         "congested",
         "dialect",
         "ended",
+        "held",
         "look",
         "owner",
         "packet_bytes_max",
@@ -65,7 +66,19 @@ class Outbox:
         self.congested = False  # the client does not read as fast as it is written to
         self.look = False  # the shell is to look at more than the pieces: the flow, the end
         self.ended = False  # close the connection once these pieces are written
+        self.held = False  # nothing is to be written yet, unless it is the end
         self.owner: Writer | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to be written now."""
+        return bool(self.pieces) and (not self.held or self.ended)
+
+    def let_go(self) -> None:
+        """What was held may be written."""
+        self.held = False
+        if self.pieces:
+            self.touched.append(self)
 
     def parts(self, message: Message, qos: int, retain: bool, now: float) -> tuple[bytes, bytes]:
         """The message for this client: what comes before its packet id, and what behind. To be sent

@@ -43,7 +43,7 @@ from gateway.broker.living import (
     waiting_for,
 )
 from gateway.broker.passage import Passage, without_had
-from gateway.broker.records import Record, Rewrite, Target
+from gateway.broker.records import Enqueued, Record, Rewrite, Target
 from gateway.broker.replay import replay_again
 from gateway.broker.rewriting import Living, Rewriting
 from gateway.broker.session import Session
@@ -75,7 +75,8 @@ _label = msgspec.msgpack.Decoder(Label).decode
 
 class Packer:
     """A session of this broker on its way out; nobody serves it any more. `ready`: all that was sent to
-    its client is packed. `mid` is the last message of its queue that is."""
+    its client is packed. `mid` is the last message of its queue that is. `packed` is how many messages
+    are in the last piece."""
 
     def __init__(
         self, broker: BrokerState, session: Session, behind: int = 0, whole: bool = False
@@ -86,6 +87,7 @@ class Packer:
         self._journal = broker.journal
         self.mid = behind
         self.ready = bool(behind) and not whole
+        self.packed = 0
         sent: Iterator[Living] = iter(())
         if not self.ready:
             again = [each for each in session.backlog.line if len(each) == 4]
@@ -125,7 +127,13 @@ class Packer:
             self.ready = _is_end(self._sent.slice(records, self._journal.mesh_ms))
         if self.ready:  # at the seam a piece is two slices long
             self._pack_line(records)
+        self.packed = sum(len(each.payloads) for each in records if isinstance(each, Enqueued))
         return _encode(records)
+
+    def nothing(self) -> bytes:
+        """A piece with nothing in it: a sign that more is to come."""
+        self.packed = 0
+        return _encode([])
 
     def is_done(self) -> bool:
         """Whether all is packed, as of now."""

@@ -4,10 +4,11 @@ While a session moves, each gateway's messages are for it at one of the two ends
 whose messages are not for it at this one. Must not know how it moves.
 """
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from gateway.broker.courier import Courier
 from gateway.broker.quarrels import Quarrel
 from gateway.ids import Stamp
 from gateway.moves import Move
@@ -120,3 +121,5 @@ class Moving(Fetching, Protocol):
     def quarrels(self, now: float) -> list[Quarrel]: ...
 
     def moving(self) -> tuple[int, int]: ...
+
+    def couriers(self) -> Mapping[str, Courier]: ...

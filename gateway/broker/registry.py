@@ -98,10 +98,11 @@ class Registry:
         self._elsewhere.touched()
 
     def touch_all(self, sessions: Mapping[str, Session]) -> None:
-        """After a start: what the rows on disk do not say yet, or say of a session that is not there."""
-        for client_id, value in self.table.values():
-            if client_id not in sessions and self._owner(value) == self.gateway:
-                self.touch(client_id)
+        """After a start: what the rows on disk do not say yet.
+
+        A session that is not there though its row says so has not ended, for both are in one batch: the
+        disk has lost it, and a copy may have it (`is_missed`).
+        """
         for session in sessions.values():
             if session.number:
                 self.touch(session.client_id)

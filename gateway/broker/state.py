@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from gateway.broker.access import Access
+from gateway.broker.ages import Ages
 from gateway.broker.backlog import DROP_OLDEST, Bounds
 from gateway.broker.comebacks import Comebacks
 from gateway.broker.door import Door
@@ -32,13 +33,14 @@ from gateway.broker.vitals import Vitals
 from gateway.config import MqttSection
 from gateway.effects import Effect, Level, Note
 from gateway.mqtt.message import Message
-from gateway.timers import Timers
+from gateway.timers import FOREVER, Timers
 
 
 @dataclass(slots=True)
 class BrokerState:
     """`now` is the time of the input at work; `touched` the outboxes that a turn must write.
 
+    `late_after`: an input after this time came so late that this gateway slept.
     `holding` is the boot barrier: clients are accepted, and what they say waits. `meeting`: it is not
     known yet whose sessions are whose; `entering` are the CONNECTs that wait for that.
     `wills` are the delayed ones, by client id, of sessions whose client is away: timer, will, when due;
@@ -56,6 +58,7 @@ class BrokerState:
     `origin` is the gateway whose messages are at work, `registry` and `fetching` are for a gateway that
     is one of a mesh.
     `draining` is where clients are sent, while this gateway takes none.
+    `ages` are of messages that wait for other gateways.
     `aside` are leftovers, by client id, out of the way of the session itself that is on its way here.
     `given` are sessions of copies here that went to some gateway (`shades.py`), by client id.
     """
@@ -72,6 +75,7 @@ class BrokerState:
     unfinished: Unfinished
     now: float = 0.0
     holding: bool = False
+    late_after: float = FOREVER
     meeting: bool = False
     entering: list[Callable[[float], None]] = field(default_factory=list)
     sessions: dict[str, Session] = field(default_factory=dict)
@@ -98,6 +102,7 @@ class BrokerState:
     registry: Registry | None = None
     fetching: Fetching | None = None
     draining: Referral | None = None
+    ages: Ages = field(default_factory=Ages)
     given: dict[str, GivenRow] = field(default_factory=dict)
     slices: Slices = field(init=False)
     streams: Streams = field(init=False)
@@ -118,6 +123,11 @@ class BrokerState:
     def at(self, now: float) -> None:
         """An input came at this time."""
         self.now = self.journal.now = now
+
+    def overslept(self, now: float) -> None:
+        """The others are asked what became of this gateway meanwhile, before anything is done."""
+        self.late_after = FOREVER
+        self.elsewhere.overslept(now)
 
     def refusing(self) -> str:
         """Why no message can be kept now, and what to do; empty: it can.

@@ -7,6 +7,7 @@ explained in docs/operating.md. A state is always a word; colour only repeats it
 from gateway.control import (
     CopyState,
     CopyStatus,
+    CourierStatus,
     GatewayState,
     GatewayStatus,
     Health,
@@ -64,6 +65,7 @@ def report(status: Status, width: int = WIDTH_MIN) -> list[Line]:
         lines += [[], *_store(status.store, width)]
     if status.copies is not None:
         lines += [[], *_copies(status.copies, width)]
+    lines += _couriers(status.couriers, width)
     if status.tls is not None:
         lines += [[], *_tls(status.tls, width)]
     if status.broker is not None:
@@ -126,6 +128,27 @@ def _copies(copies: CopyStatus, width: int) -> list[Line]:
     rest = first.removeprefix(head)
     state: Line = [Span("copies: "), Span(head.removeprefix("copies: "), style), Span(rest)]
     return [state, *([Span(f"  {line}")] for line in more)]
+
+
+def _couriers(couriers: tuple[CourierStatus, ...], width: int) -> list[Line]:
+    """ "waiting for gw3: 1204 messages (3.1MB), the oldest for 2h. 350 a second go there now."."""
+    lines: list[Line] = []
+    for courier in couriers:
+        lost = courier.refused + courier.dropped + courier.expired
+        if not (courier.messages or courier.messages_per_s >= 1 or lost):
+            continue
+        number = f"{count(courier.messages)} {agreed(courier.messages, 'message[s]')}"
+        words = f"waiting for {keep_ends(clean(courier.gateway), 32)}: {number}"
+        if courier.messages:
+            words += f" ({size(courier.bytes)}), the oldest for {duration(courier.oldest_s)}"
+        words += "."
+        if courier.messages_per_s >= 1:
+            words += f" {count(courier.messages_per_s)} a second go there now."
+        if lost:
+            words += f" {count(lost)} {agreed(lost, '[was|were]')} lost at a limit."
+        first, *more = wrap(words, width - 2)
+        lines += [[Span(first)], *([Span(f"  {line}")] for line in more)]
+    return [[], *lines] if lines else []
 
 
 def _tls(tls: TlsStatus, width: int) -> list[Line]:

@@ -125,14 +125,15 @@ def _on_hello(state: MeshState, link: Link, hello: Hello) -> None:
     if peer is None:
         if len(state.peers) >= GATEWAYS_MAX - 1:
             raise LinkError("full", f"this mesh has its {GATEWAYS_MAX} gateways")
-        peer = state.peers[hello.gateway] = Peer(hello.gateway, hello.name, buried=True)
+        peer = state.know(Peer(hello.gateway, hello.name, buried=True))
     if peer.link is not None:
         _settle_double(state, peer, link, hello)
     state.clock.seen(hello.mesh_time_ms, state.now)
     if peer.hello is None or _start_of(peer.hello) != _start_of(hello):
         lost, unkept = peer.outgoing.park()  # what it had in memory went with its last start
         start = "/".join(map(str, _start_of(hello)))
-        peer.incoming = Incoming(state.local.position(peer.gateway, start), start)
+        position = state.local.position(peer.gateway, start)
+        peer.incoming = Incoming(position, start, peer.outgoing.stir)
         membership.gone(state, peer)
         peer.wish = None
         state.peers_groups.drop(peer)

@@ -5,6 +5,7 @@ stand-in): the other side is told which wait, and then that they do not any more
 what a message is for.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.errors import LinkError
@@ -12,9 +13,14 @@ from gateway.mesh.frames import Entries, Entry, Ranges, Said
 from gateway.tickets import Ticket
 
 
+def nobody_waits() -> None:
+    """For a stream that is on its own."""
+
+
 @dataclass(slots=True)
 class Incoming:
-    """`number` is the last one taken. `start` names the start of the gateway that it comes from.
+    """`number` is the last one taken. `start` names the start of the gateway that it comes from; `stir`
+    is called when there is something to say.
 
     What is to be said about entries that were taken: `news` wait for the disk, `kept` do not any more,
     `failed` cannot be kept, by reason.
@@ -22,6 +28,7 @@ class Incoming:
 
     number: int = 0
     start: str = ""
+    stir: Callable[[], object] = nobody_waits
     news: Ranges = field(default_factory=list)
     kept: Ranges = field(default_factory=list)
     failed: dict[str, Ranges] = field(default_factory=dict)
@@ -31,10 +38,12 @@ class Incoming:
         """The stream goes on behind `number`. Raises LinkError if that was taken long ago."""
         if number < self.number:
             raise LinkError("malformed", f"the stream goes back from {self.number} to {number}")
+        self.stir()
         self.number = number
 
     def take(self, frame: Entries) -> list[Entry]:
         """The entries of the frame that are new here. Raises LinkError if some are missing."""
+        self.stir()
         fresh = frame.entries[self._known_from(frame.number) :]
         self.number += len(fresh)
         return fresh
@@ -43,6 +52,7 @@ class Incoming:
         """Takes what is said about a move; whether it is new here. Raises LinkError as `take`."""
         if self._known_from(frame.number):
             return False
+        self.stir()
         self.number += 1
         return True
 
@@ -59,6 +69,7 @@ class Incoming:
 
     def wait(self, first: int, last: int) -> None:
         """These wait for the disk."""
+        self.stir()
         self._waiting[first] = last
         self.news.append((first, last))
 
@@ -67,6 +78,7 @@ class Incoming:
         last = self._waiting.pop(first, None)
         if last is None:
             return
+        self.stir()
         if why:
             self.failed.setdefault(why, []).append((first, last))
         elif self.news and self.news[-1] == (first, last):

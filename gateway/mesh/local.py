@@ -202,6 +202,15 @@ class Local(Protocol):
     def unhold(self, now: float) -> None:
         """Clients go on."""
 
+    def mute(self) -> None:
+        """Nothing leaves to clients until `unmute`."""
+
+    def unmute(self) -> None:
+        """What waited leaves."""
+
+    def late_after(self, when: float) -> None:
+        """An input of a client that comes after this is told to the mesh first (`overslept`)."""
+
     def meet(self) -> None:
         """It is not known whose sessions are whose: who connects waits until `met`."""
 

@@ -82,6 +82,7 @@ def heard(state: MeshState, peer: Peer, link: Link, frame: Beat) -> None:
     """Takes in a heartbeat: the round trip, the mesh's time, whom the other side hears, its copy."""
     link.echo_ms, link.echo_at = frame.sent_ms, state.now
     if frame.echo_ms:
+        peer.echoed_ms = frame.echo_ms
         peer.rtt_s = max(0.0, state.now - (frame.echo_ms + frame.echo_held_ms) / 1000)
     peer.hears = frozenset(frame.hears)
     peer.hears_us = state.identity.gateway in peer.hears

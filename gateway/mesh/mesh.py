@@ -19,6 +19,7 @@ from gateway.mesh import (
     forgetting,
     keys,
     membership,
+    slept,
     standin,
     wills,
 )
@@ -61,7 +62,7 @@ class Mesh:
         self, identity: Identity, local: Local, random: Random, clock: MeshClock, now: float
     ) -> None:
         self.state = MeshState(identity, clock, Dialling(identity.gateway, random), local, now)
-        self._next_beat = now
+        self.state.next_beat = self.state.looked_at = now
         self.others = Others(self.state)
         self.operating = Operating(self.state)
         self.losses = Losses()
@@ -87,10 +88,14 @@ class Mesh:
             peer = Peer(member.gateway, member.name, member.address, member.port, known_since=now)
             peer.away_since = now
             peer.store = member.store
-            state.peers[member.gateway] = peer
+            state.know(peer)
             state.dialling.add((member.address, member.port), member.gateway, now)
+        cluster = state.identity.cluster
         if state.peers:
-            state.hold(BOOT, now + state.identity.cluster.dead_s)
+            state.hold(BOOT, now + cluster.dead_s)
+        elif state.identity.boot == 1 and (cluster.discovery or cluster.peers):
+            state.is_new = True
+            state.local.meet()
 
     # what the shell reports
 
@@ -136,6 +141,7 @@ class Mesh:
 
     def receive(self, link: Link, data: bytes, now: float) -> None:
         """Bytes came over a link."""
+        slept.look(self.state, now)
         self.state.now = now
         if link.closed:
             return
@@ -155,6 +161,7 @@ class Mesh:
 
     def lost(self, link: Link, now: float) -> None:
         """The connection is gone, whoever closed it."""
+        slept.look(self.state, now)
         self.state.now = now
         link.close()
         self.state.links.pop(link, None)
@@ -207,10 +214,10 @@ class Mesh:
     def wake(self, now: float) -> None:
         """A deadline passed."""
         state = self.state
-        self._forgive_own_sleep(now)
+        slept.look(state, now)
         state.now = now
-        if now >= self._next_beat:
-            self._next_beat = now + state.identity.cluster.heartbeat_s
+        if now >= state.next_beat:
+            slept.expect(state, now + state.identity.cluster.heartbeat_s)
             for link in list(state.links):
                 if link.state in (LinkState.GREETED, LinkState.UP):
                     membership.beat(state, link)
@@ -229,6 +236,7 @@ class Mesh:
             if until <= now:
                 state.release(reason)
         state.check_boot()
+        slept.check(state)
         state.check_barriers()
         wills.wake(state)
         state.questions.wake(now)
@@ -240,7 +248,7 @@ class Mesh:
         """When `wake` is due."""
         state = self.state
         return min(
-            self._next_beat,
+            state.next_beat,
             membership.next_change(state),
             state.barriers.deadline(),
             state.own_wills.barriers.deadline(),
@@ -251,6 +259,7 @@ class Mesh:
             state.watched.deadline(),
             self.copier.deadline(),
             min(state.holding.values(), default=FOREVER),
+            state.meeting_until if state.is_new else FOREVER,
         )
 
     def drain(self) -> list[Effect]:
@@ -264,20 +273,34 @@ class Mesh:
         wills.tell(state)
         self.copies.tell()
         self._say_clients()
+        self._say_interest()
+        stirred = list(state.stirred)
+        state.stirred.clear()
+        state.laden = {peer: None for peer in [*state.laden, *stirred] if peer.outgoing.crowded()}
+        for peer in stirred:
+            self._say_entries(peer)
+        self.roads.turn()
+        effects, state.effects = state.effects, []
+        return effects
+
+    def _say_interest(self) -> None:
+        state = self.state
         groups, interest = state.own_groups.delta(state.local.group), state.own_interest.delta()
-        for peer in state.peers.values():
-            peer.outgoing.seal()
+        for peer in state.peers.values() if groups or interest else ():
             if peer.link is None or not peer.streaming:
                 continue
             for frame in [*groups, *interest] if peer.speaks(TABLES_AND_CLIENTS) else interest:
                 peer.link.say(frame)
-            if peer.outgoing.unsent:
-                peer.link.out.extend(peer.outgoing.unsent)
-                peer.outgoing.unsent.clear()
-            self._say_taken(peer, peer.link)
-        self.roads.turn()
-        effects, state.effects = state.effects, []
-        return effects
+
+    def _say_entries(self, peer: Peer) -> None:
+        """Messages to the peer, and what became of those that came from it."""
+        peer.outgoing.seal()
+        if peer.link is None or not peer.streaming:
+            return  # a new link begins with all of it
+        if peer.outgoing.unsent:
+            peer.link.out.extend(peer.outgoing.unsent)
+            peer.outgoing.unsent.clear()
+        self._say_taken(peer, peer.link)
 
     def writable(self) -> list[Link]:
         """The connections with something to write, after a turn and what follows it."""
@@ -357,10 +380,3 @@ class Mesh:
             known = state.peers.get(link.gateway)
             who = known.name if known is not None else f"{link.address[0]}"
             state.refused(code, who, detail)
-
-    def _forgive_own_sleep(self, now: float) -> None:
-        """If this process was not run for a while, the others are not to blame for the silence."""
-        late_s = now - max(self._next_beat, self.state.now)
-        if late_s > self.state.identity.cluster.heartbeat_s:
-            for peer in self.state.peers.values():
-                peer.heard_at += late_s

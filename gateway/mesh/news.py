@@ -13,6 +13,7 @@ from gateway.mesh import (
     presence,
     questions,
     reconcile,
+    slept,
     standin,
     tables,
     wills,
@@ -133,6 +134,7 @@ def on_rows(state: MeshState, link: Link, frame: Rows) -> None:
 def on_beat(state: MeshState, link: Link, frame: Beat) -> None:
     membership.heard(state, state.peers[link.gateway], link, frame)
     standin.choose(state)
+    slept.check(state)
 
 
 def on_vitals(state: MeshState, link: Link, frame: Vitals) -> None:
@@ -204,3 +206,4 @@ def _perhaps_synced(state: MeshState, peer: Peer) -> None:
             state.local.gateway_found(peer.gateway, state.now)
         state.release(peer.gateway)
         state.check_boot()
+        slept.check(state)

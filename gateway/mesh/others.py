@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.effects import ReadCopy
 from gateway.ids import NEVER, Stamp
-from gateway.mesh import presence, tables, wills
+from gateway.mesh import presence, slept, tables, wills
 from gateway.mesh.life import Life
 from gateway.mesh.outlet import PeerOutlet
 from gateway.mesh.own_wills import OwnWill
@@ -53,11 +53,11 @@ class Others:
 
     def crowded(self) -> bool:
         """Whether publishers should pause."""
-        return any(
-            peer.outgoing.crowded()
-            for peer in self._state.peers.values()
-            if peer.life is Life.ALIVE
-        )
+        for peers in (self._state.stirred, self._state.laden):
+            for peer in peers:
+                if peer.outgoing.crowded() and peer.life is Life.ALIVE:
+                    return True
+        return False
 
     def stamp(self, now: float) -> Stamp:
         """A stamp newer than every one seen."""
@@ -110,6 +110,10 @@ class Others:
         """Rows are about to be told: whoever holds for what is known holds for them, too."""
         self._state.own_interest.touch()
 
+    def overslept(self, now: float) -> None:
+        """An input comes so late that this gateway must have been asleep."""
+        slept.look(self._state, now)
+
     def hold_until_taken(self, ticket: Ticket) -> None:
         """Holds the ticket until every live peer has taken what it was offered so far."""
         for peer in self._state.alive():
@@ -144,6 +148,13 @@ class Others:
     def is_given_up(self, gateway: str) -> bool:
         """Whether it is forgotten."""
         return self.is_lost(gateway) and gateway not in self._state.peers
+
+    def heard_lately(self, gateway: str) -> bool:
+        """Whether it was heard a moment ago, or may not have been met yet: it may be reached soon."""
+        peer, now = self._state.peers.get(gateway), self._state.now
+        if peer is None or peer.hello is None:
+            return now < self._state.meeting_until
+        return now - peer.heard_at < self._state.identity.cluster.suspect_s
 
     def name_of(self, gateway: str) -> str:
         """What a person calls the gateway."""

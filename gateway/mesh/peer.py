@@ -66,6 +66,7 @@ class Peer:
     link: Link | None = None
     over: str = ""
     rtt_s: float | None = None
+    echoed_ms: float = 0.0  # the latest heartbeat of ours that it has answered, as sent
     hears: frozenset[str] = frozenset()
     hears_us: bool = True  # as its last heartbeat on the present link says
     outgoing: Outgoing = field(default_factory=Outgoing)

@@ -4,11 +4,12 @@ Must not know how it is shown, or what else is wrong with the box.
 """
 
 from gateway.control import ProblemStatus, Severity
-from gateway.mesh import keys, lock
+from gateway.mesh import keys, lock, slept
 from gateway.mesh.life import Life
 from gateway.mesh.peer import Peer
 from gateway.mesh.refusals import Refusal
 from gateway.mesh.state import MeshState
+from gateway.wording import times
 
 _REFUSED = {
     "other-cluster": "nothing to do if that is meant; else give it this cluster's name",
@@ -28,7 +29,7 @@ def problems(state: MeshState, own_name: str, now: float) -> list[ProblemStatus]
     peers = sorted(state.peers.values(), key=lambda peer: peer.name)
     found = [_silence(peer, now) for peer in peers if peer.life is not Life.ALIVE]
     found += [_reached_over(state, peer) for peer in peers if peer.link and peer.link.via]
-    found += _alone(state, now) + _missing(state)
+    found += _slept(state, now) + _alone(state, now) + _missing(state)
     names = [own_name, *(peer.name for peer in peers)]
     for name in sorted({name for name in names if names.count(name) > 1}):
         text = f"two gateways are called {name}"
@@ -46,6 +47,16 @@ def _out_of_service(state: MeshState) -> list[ProblemStatus]:
     return [
         ProblemStatus(Severity.NOTICE, text, f"when its work is done, on {name}: gwctl undrain")
     ]
+
+
+def _slept(state: MeshState, now: float) -> list[ProblemStatus]:
+    if now - state.slept_at > slept.SHOWN_S:
+        return []
+    text = f"this gateway was not run for {state.slept_s:.1f} s, {now - state.slept_at:.0f} s ago"
+    if state.sleeps > 1:
+        text += f"; {times(state.sleeps)} since the start"
+    remedy = "see what else runs on the box: its memory, its swap, a card that stalls"
+    return [ProblemStatus(Severity.NOTICE, text, remedy)]
 
 
 def _alone(state: MeshState, now: float) -> list[ProblemStatus]:

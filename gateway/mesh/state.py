@@ -2,15 +2,21 @@
 
 `now` is the time of the input at work. `holding` are the reasons why clients are held back (the boot
 barrier, a link that has not been synced yet), each with the time at which it ends by itself.
+`next_beat` is when this gateway says its next heartbeat, `looked_at` when the time was last held against
+that; `slept_at` when it was last much too late, by `slept_s`, and `sleeps` how often it was.
 `alone_since` is since when no other gateway lives; None: one does. `copied` says of a gateway whether
 what it has is at another one, too, that lives. `stand_in` is the gateway that keeps the copy of this
-one's store, or empty; before `meeting_until` none is chosen. `copied_store` is the store of which it has
-all, `copies` are the gateways of which there is a copy here. `moves` are the handlers of frames that
-have a memory of their own, legal while a link is up.
+one's store, or empty; before `meeting_until` none is chosen. `is_new`: the store is, and perhaps others
+have sessions that its gateway had before; until then, or until one has said all. `copied_store` is the
+store of which it has all, `copies` are the gateways of which there is a copy here. `moves` are the
+handlers of frames that have a memory of their own, legal while a link is up. `stirred` are the peers to
+which something is to be said when the turn ends, so that one to which nothing is said costs nothing;
+`laden` are those that cannot keep up.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from gateway.clock import MeshClock
@@ -35,7 +41,10 @@ from gateway.mesh.watching import AllWatched, Watching
 from gateway.table import Table
 
 FORGOTTEN = "forgotten"  # the table of stores that are gone for good
-BOOT = "boot"  # the reason of the boot barrier; other reasons are the ids of gateways
+# Reasons of barriers; others are the ids of gateways.
+BOOT = "boot"
+SLEPT = "slept"  # this gateway, for too long
+_MEETING = (BOOT, SLEPT)  # then it is not known whose sessions are whose
 
 
 @dataclass(slots=True)
@@ -69,13 +78,27 @@ class MeshState:
     copied: Callable[[str], bool] = lambda gateway: True
     keyring: Keyring = field(default_factory=Keyring)
     holding: dict[str, float] = field(default_factory=dict)
+    next_beat: float = 0.0
+    looked_at: float = 0.0
+    slept_at: float = float("-inf")
+    slept_s: float = 0.0
+    sleeps: int = 0
     vitals: Vitals | None = None
     stand_in: str = ""
     meeting_until: float = 0.0
+    is_new: bool = False
     copied_store: str = ""
     copies: dict[str, None] = field(default_factory=dict)
     moves: dict[type, Callable[[Link, Any], None]] = field(default_factory=dict)
     effects: list[Effect] = field(default_factory=list)
+    stirred: dict[Peer, None] = field(default_factory=dict)
+    laden: dict[Peer, None] = field(default_factory=dict)
+
+    def know(self, peer: Peer) -> Peer:
+        """A gateway is known from now on; what is said to it, or came from it, stirs it."""
+        peer.outgoing.stir = peer.incoming.stir = partial(self.stirred.setdefault, peer, None)
+        self.peers[peer.gateway] = peer
+        return peer
 
     def note(self, level: Level, text: str) -> None:
         """Says something to the log."""
@@ -118,8 +141,10 @@ class MeshState:
         """Clients wait for this reason, at most until then."""
         if not self.holding:
             self.local.hold()
-        if reason == BOOT:
+        if reason in _MEETING:
             self.local.meet()
+        if reason == SLEPT:
+            self.local.mute()
         self.holding[reason] = until
 
     def release(self, reason: str) -> None:
@@ -128,13 +153,21 @@ class MeshState:
             return
         if not self.holding:
             self.local.unhold(self.now)
-        if reason == BOOT:
+        if reason == SLEPT:
+            self.local.unmute()
+        if reason in _MEETING and not any(each in self.holding for each in _MEETING):
             self.local.met(self.now)
 
     def check_boot(self) -> None:
-        """The boot barrier ends when every known gateway is synced, or dead."""
+        """The boot barrier ends when every known gateway is synced, or dead; on a new store, when one
+        of those that are found is synced."""
         if all(peer.synced or peer.life is Life.DEAD for peer in self.peers.values()):
             self.release(BOOT)
+        if self.is_new:
+            met = any(peer.synced for peer in self.peers.values())
+            if met or self.now >= self.meeting_until:
+                self.is_new = False
+                self.local.met(self.now)
 
     def alive(self) -> list[Peer]:
         """The peers that live."""

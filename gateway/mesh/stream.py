@@ -13,7 +13,7 @@ another one instead; what was said of moves is forgotten. Must not know links or
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -28,6 +28,7 @@ from gateway.limits import (
     UNTAKEN_BYTES_MAX,
 )
 from gateway.mesh.frames import Entries, Entry, Frame, Ranges, Said, encode, split
+from gateway.mesh.incoming import nobody_waits
 from gateway.moves import Move
 from gateway.tickets import Ticket
 
@@ -72,13 +73,15 @@ Unkept = tuple[int, Entry, list[Ticket]]  # one for sessions there, by its numbe
 @dataclass(slots=True)
 class Outgoing:
     """`number` is the last one given, `taken_number` the last one taken by the other side; `dropped`
-    counts messages beyond the bound, `unsent` is sealed and not yet on a link.
+    counts messages beyond the bound, `unsent` is sealed and not yet on a link. `stir` is called when
+    something is added, so that whoever closes the turn need not look for it.
     """
 
     number: int = 0
     taken_number: int = 0
     dropped: int = 0
     unsent: list[bytes] = field(default_factory=list)
+    stir: Callable[[], object] = nobody_waits
     _entries: list[Entry] = field(default_factory=list)
     _entries_bytes: int = 0
     _held: list[_Held] = field(default_factory=list)
@@ -91,6 +94,8 @@ class Outgoing:
 
     def add(self, entry: Entry, ticket: Ticket | None) -> None:
         """Appends an entry; holds the ticket until the other side has taken it, or keeps it."""
+        if not self._entries:
+            self.stir()
         self.number += 1
         self._entries.append(entry)
         self._entries_bytes += _size(entry)
@@ -128,6 +133,7 @@ class Outgoing:
             last.held.append(_Held(ticket, last.first, last.last))
 
     def _append(self, first: int, frame: Frame) -> None:
+        self.stir()
         data = encode(frame)
         self._untaken.append(_Batch(first, self.number, data, self._held))
         self._held = []
@@ -186,6 +192,7 @@ class Outgoing:
     def go_on(self, number: int, waits: Ranges, now: float) -> None:
         """A new link: the other side has all up to `number`, `waits` of that in memory only; if it began
         anew, on its disk. What it has not goes again. Raises LinkError as `taken`."""
+        self.stir()
         self.kept(set(self._unkept).difference(waits))
         self.taken(number, waits)
         self.unsent = [batch.frame for batch in self._untaken]

@@ -19,6 +19,7 @@ from gateway.ids import Stamp
 from gateway.limits import CLIENTS_IN_FRAME_MAX, RETURN_S
 from gateway.mesh.estates import End, Estate
 from gateway.mesh.frames import KeptWill, Wills, WillsHeld
+from gateway.mesh.life import Life
 from gateway.mesh.link import Link
 from gateway.mesh.own_wills import OwnWill
 from gateway.mesh.parts import parts
@@ -128,10 +129,10 @@ def _tell_all_wills(state: MeshState, keeper: Peer, link: Link) -> None:
 
 
 def _choose(state: MeshState) -> Peer | None:
+    stand_in = state.peers.get(state.stand_in)
+    if stand_in is not None and stand_in.life is Life.ALIVE and _is_able(stand_in):
+        return stand_in
     able = [peer for peer in state.alive() if _is_able(peer)]
-    for peer in able:
-        if peer.gateway == state.stand_in:
-            return peer
     own = state.identity.gateway
     return min(able, key=lambda peer: (peer.gateway < own, peer.gateway), default=None)
 

@@ -183,7 +183,7 @@ class ClientProtocol(asyncio.Protocol):
         """Writes the outbox; closes, or stops and starts reading, as the connection asks."""
         assert self._connection is not None and self._transport is not None
         outbox, unsent = self._connection.outbox, self._runtime.unsent
-        if outbox.pieces and (unsent.used <= unsent.half or self._may_write(outbox)):
+        if outbox.ready and (unsent.used <= unsent.half or self._may_write(outbox)):
             data = outbox.take()
             self._transport.write(data)  # says nothing if the connection is over already
             self._runtime.node.broker.vitals.bytes_out += len(data)

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from bench import crowd, failover, loads
 from bench.account import DISKS
 from bench.brokers import Product, Running, gateway, nats, nats_path
+from bench.failover import served_elsewhere
+from bench.joining import joined_s
 from bench.loads import durable
 from bench.measure import Timing
 from bench.paced import Pace, PacedRun
@@ -84,3 +87,39 @@ def test_a_paced_message_that_is_lost_or_doubled_is_found_out(copies: int, fault
     with bad_shovel(copies).start(1, ANY_CORE) as running, paced(Pace(0), running) as run:
         result = run.run(Timing(warm_up_s=0.0, seconds=0.2, drain_s=0.3), running.pids)
     assert result.faults == fault
+
+
+@pytest.mark.slow
+def test_clients_of_a_killed_gateway_are_timed_until_they_are_served() -> None:
+    with OURS.start(3, ANY_CORE) as running:
+        joined = joined_s(running)
+        loads._await_copies(running)
+        result = served_elsewhere(running, count=6)
+    assert 0.1 < joined.value < 20
+    assert result.faults == "" and result.received == 6
+    assert 0 < result.details["last CONNACK, s"] <= result.value < 4
+
+
+@pytest.mark.slow
+def test_a_session_is_timed_until_its_copy_has_brought_everything() -> None:
+    with OURS.start(3, ANY_CORE) as running:
+        result = loads.promoted(250)(running, SHORT)
+    assert result.faults == "" and result.received == 250
+    assert 0 < result.details["CONNACK, ms"] <= result.value
+
+
+def test_a_broker_that_falls_with_all_of_its_clients_is_no_success(
+    product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failover, "SERVED_S_MAX", 1.0)
+    with product.start(2, ANY_CORE) as running:  # the other one has none of the sessions
+        result = served_elsewhere(running, count=2)
+    assert result.faults == "2 clients did not find their session" or result.missing == 2
+
+
+def test_a_crowd_of_silent_peers_is_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowd, "PEERS", (1, 3))
+    monkeypatch.setattr(crowd, "READS", 20)
+    result = crowd.cost()
+    assert result.value > 0.2
+    assert result.details["us with 3 peers"] > 1

@@ -10,6 +10,7 @@ import pytest
 
 from gateway import table
 from gateway.broker.keeping import (
+    AgesRow,
     GivenRow,
     MessageRow,
     SessionRow,
@@ -65,6 +66,7 @@ ROWS: list[tuple[msgspec.Struct, str]] = [
     ),
     (SubscriptionRow(1, True, False, 2, 7, True), "9601c3c20207c3"),
     (GivenRow("h", "g", (7, 1, "h")), "94a168a167930701a168c2"),
+    (AgesRow([(MID, 60), (MID + 1, 5)]), "919292cf00000300000000013c92cf000003000000000205"),
     (
         MessageRow("t", b"x", 1, True, "p", b"", None, (1, 2, "g")),
         "9aa174c4017801c3a170c400c0930102a16700c0",

@@ -7,6 +7,7 @@ from gateway.control import (
     BrokerStatus,
     CopyState,
     CopyStatus,
+    CourierStatus,
     GatewayState,
     GatewayStatus,
     Health,
@@ -159,6 +160,17 @@ SITUATIONS = {
         ),
     ),
     "one-copy-late-once": status(GW1, GW2, copies=TWO_COPIES._replace(not_waited=1)),
+    "what-waits-for-others": status(
+        GW1,
+        GW2,
+        copies=TWO_COPIES,
+        couriers=(
+            CourierStatus("gw2", 0, 0, None, 0.0, 0, 0, 0),
+            CourierStatus("gw3", 1_204, 3_100_000, 7_300.0, 350.0, 0, 0, 0),
+            CourierStatus("gw4", 1, 240, 3.0, 0.0, 1, 20, 300),
+            CourierStatus("gw5", 0, 0, None, 0.0, 0, 1, 0),
+        ),
+    ),
     "two-copies": status(GW1, GW2, store=DISK, copies=TWO_COPIES),
     "one-copy-only": status(
         GW1,

@@ -12,6 +12,7 @@ from gateway.control import (
     BrokerStatus,
     CopyState,
     CopyStatus,
+    CourierStatus,
     GatewayState,
     GatewayStatus,
     Health,
@@ -106,6 +107,11 @@ COPIES = st.builds(
     *[WHOLE] * 4,
     st.lists(TEXTS, max_size=3).map(tuple),
 )
+COURIERS = st.builds(
+    CourierStatus,
+    *(TEXTS, WHOLE, WHOLE, NUMBERS, st.floats(0, 9e14)),
+    *[WHOLE] * 3,
+)
 STATUSES = st.builds(
     Status,
     version=TEXTS,
@@ -120,6 +126,7 @@ STATUSES = st.builds(
     broker=st.none() | BROKERS,
     tls=st.none() | CERTIFICATES,
     copies=st.none() | COPIES,
+    couriers=st.lists(COURIERS, max_size=3).map(tuple),
     relay=st.none() | st.builds(RelayStatus, *[WHOLE] * 3),
 )
 

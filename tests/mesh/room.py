@@ -435,7 +435,8 @@ class Client:
 
     def got(self) -> list[Packet]:
         """What it was told since the last call."""
-        data = self.connection.outbox.take()
+        outbox = self.connection.outbox
+        data = outbox.take() if outbox.ready else b""
         frames, rest = split_packets(data, 20_000_000)
         assert rest == len(data)
         packets = [decode(first, data[start:end], self.version) for first, start, end in frames]

@@ -25,6 +25,7 @@ from gateway.mqtt.decode import decode
 from gateway.mqtt.encode import encode
 from gateway.mqtt.framing import split
 from gateway.mqtt.packets import (
+    ConnAck,
     Connect,
     Packet,
     PubAck,
@@ -41,7 +42,7 @@ from tests.mesh.room import CLUSTER, Gate, Room
 
 STEP_S = 0.02
 TOPIC = "t"
-SHORT = replace(CLUSTER, copy_after_s=5.0)
+SHORT = replace(CLUSTER, copy_after_s=5.0, peers=("192.0.2.200",))
 EVENTS = 60
 
 
@@ -122,6 +123,9 @@ class Traveller(Roamer):
             return []
         packets = super().listen()
         for packet in packets:
+            if isinstance(packet, ConnAck) and self.granted and not packet.session_present:
+                self.granted = False
+                self.story.began_anew(self)
             if isinstance(packet, SubAck):
                 self.granted = True
             elif isinstance(packet, PubComp) and packet.packet_id in self.said:
@@ -159,6 +163,7 @@ class Story:
         self.all_said: list[Said] = []
         self.numbers: Counter[tuple[str, int]] = Counter()
         self.log: list[str] = []
+        self.wrong: list[str] = []
         self.destroyed = False
         names = "abcd"[: random.choice((2, 3, 3, 4))]
         self.gates = room.linked(*names, disk=True, cluster=SHORT)
@@ -184,7 +189,8 @@ class Story:
         payload = b"%s-%d-%d" % (line[0].encode(), line[1], self.count)
         said = Said(payload, line, self.numbers[line], self.mark)
         if self.is_whole():
-            said.owed = [r.name for r in self.readers if self.has_way(gate, r.name)]
+            ready = [reader.name for reader in self.readers if reader.granted]
+            said.owed = [name for name in ready if self.has_way(gate, name)]
         self.all_said.append(said)
         return said
 
@@ -192,6 +198,17 @@ class Story:
         said.acked = True
         if said.mark != self.mark or not self.is_whole():
             said.owed = []
+
+    def began_anew(self, reader: Traveller) -> None:
+        """Nobody who knows the session is there, so that the client makes another one: that is allowed
+        only where somebody is missing."""
+        self.note(f"{reader.name} begins anew")
+        if not self.dead and self.is_whole():
+            self.wrong.append(f"{reader.name} began anew at {self.room.now:.2f}")
+        for said in self.all_said:
+            if reader.name in said.owed:
+                said.owed.remove(reader.name)
+        reader.subscribe(TOPIC, qos=reader.qos)
 
     def is_whole(self) -> bool:
         """Whether all that run are linked."""
@@ -210,7 +227,8 @@ class Story:
         for home in self.room.gates:
             if entry is not None and home.name == entry.owner:
                 session = home.node.broker.state.sessions.get(client_id)
-                return session is not None and session.line == entry.line
+                if session is not None and session.line == entry.line:
+                    return TOPIC in session.subscriptions
         return False
 
     # time
@@ -332,7 +350,7 @@ class Story:
         self.kill(gate)
         self.note(f"the disk of {gate.name} is lost")
         self.destroyed = True
-        gate.card, gate.said["store"] = Card(), f"store-{gate.name}-2"
+        gate.card, gate.said["store"], gate.said["boot"] = Card(), f"store-{gate.name}-2", 0
         gate.rows, gate.members, gate.dead_s = {}, {}, {}
         gate.stand_in, gate.saved_ms = "", 0
         gate.shelves.copies.clear()
@@ -411,7 +429,7 @@ class Story:
     # what is wrong
 
     def problems(self) -> list[str]:
-        found: list[str] = []
+        found = self.wrong
         for reader in self.readers:
             found += self._of(reader)
         if self.writer._open:

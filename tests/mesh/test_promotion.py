@@ -266,7 +266,7 @@ def test_a_stand_in_that_dies_in_the_midst_leaves_nothing_lost() -> None:
     roamer.deaf = True
     room.kill(a)
     roamer.connect(c)
-    for _ in range(200):
+    for _ in range(600):
         _one_turn(room)
         if roamer.is_connected:
             break
@@ -290,6 +290,8 @@ def test_a_stand_in_that_dies_in_the_midst_leaves_nothing_lost() -> None:
 
 def _one_turn(room: Room) -> None:
     for gate in room.gates:
+        if gate.node.deadline() <= room.now:
+            gate.node.wake(room.now)
         gate.do(room.drain(gate))
         gate.work()
     for line in list(room.lines):
@@ -304,7 +306,7 @@ def test_a_taker_that_restarts_in_the_midst_asks_for_the_rest(where: str) -> Non
     room.kill(a)
     roamer.deaf = True
     roamer.connect(gate)
-    for _ in range(200):
+    for _ in range(600):
         _one_turn(room)
         if roamer.is_connected:
             break

@@ -1,67 +1,13 @@
-"""What the tables of 100,000 sessions at 32 gateways take in memory, on each of them.
-
-Run as a program it prints the figures: python -m tests.mesh.test_registry_memory
-"""
-
-import resource
-import subprocess
-import sys
+"""What a gateway knows of all sessions of a full mesh fits in its budget."""
 
 import pytest
 
-from gateway.broker.elsewhere import Nowhere
-from gateway.broker.journal import Journal
-from gateway.broker.registry import Entry, Registry, _encode
-from gateway.ids import Stamp
-from gateway.mesh.frames import Interest
-from gateway.mesh.interest import PeersInterest
-from gateway.mesh.peer import Peer
-from gateway.table import Row
+from bench.tables import weigh
 
-SESSIONS = 100_000
-GATEWAYS = 32
 BUDGET_MB = 150
-
-
-def measure() -> dict[str, float]:
-    """Megabytes of resident memory: registry, who is connected, what they subscribe to."""
-    names = [f"{number:016x}" for number in range(GATEWAYS)]
-    peers = [Peer(name, name) for name in names]
-    before = _resident_mb()
-    registry = Registry(names[0], Nowhere(), Journal())
-    for number in range(SESSIONS):
-        stamp = Stamp(1_000_000_000 + number, 0, names[number % GATEWAYS])
-        filters = [(f"site/device-{number:06d}/command", 1, 0), ("site/all", 0, 0)]
-        entry = Entry(stamp.gateway, "device", 3, stamp.time_ms << 14, 604_800.0, filters)
-        registry.take([(f"device-{number:06d}", Row(stamp, stamp, _encode(entry)))])
-    rows = _resident_mb()
-    for number in range(SESSIONS):
-        peer = peers[number % GATEWAYS]
-        peer.clients[f"device-{number:06d}"] = Stamp(1_000_000_000 + number, 0, peer.gateway)
-    clients = _resident_mb()
-    interest = PeersInterest()
-    for number in range(SESSIONS):
-        added = [f"site/device-{number:06d}/command"]
-        interest.apply(peers[number % GATEWAYS], Interest(1, False, added, []))
-    ends = _resident_mb()
-    return {"registry": rows - before, "clients": clients - rows, "interest": ends - clients}
-
-
-def _resident_mb() -> float:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize() / 1e6
 
 
 @pytest.mark.slow
 def test_registry_clients_and_interest_of_a_full_mesh_fit_in_their_budget() -> None:
-    done = subprocess.run([sys.executable, "-m", __name__], capture_output=True, text=True)
-    assert not done.stderr, done.stderr
-    total = float(done.stdout.splitlines()[-1].split()[1])
-    assert total < BUDGET_MB, done.stdout
-
-
-if __name__ == "__main__":
-    figures = measure()
-    for name, megabytes in figures.items():
-        print(f"{name:<10}{megabytes:6.1f} MB")
-    print(f"{'all':<10}{sum(figures.values()):6.1f} MB")
+    weighed = weigh()
+    assert weighed.value < BUDGET_MB, weighed.details

@@ -492,9 +492,8 @@ class ClientEnd:
         self._box.input(tell)()
 
     def flush(self) -> None:
-        data = self.connection.outbox.take()
-        if data:
-            self._wire.send(1, data)
+        if self.connection.outbox.ready:
+            self._wire.send(1, self.connection.outbox.take())
         if self.connection.outbox.ended:
             self._wire.close(1)
         elif self._paused == self.connection.reading:
