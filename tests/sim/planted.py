@@ -4,7 +4,7 @@ python -m tests.sim.planted WORDS...   only those whose name has one of the word
 import argparse
 import sys
 
-from tests.sim.bugs import BUGS, Bug
+from tests.sim.bugs import BUGS, RARE, Bug
 from tests.sim.mutation import planted
 from tests.sim.run import Outcome, run
 
@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=SEEDS_MAX, help="for each, at most")
     options = parser.parse_args()
     missed = 0
-    for bug in BUGS:
+    for bug in BUGS + RARE:
         if options.words and not any(word in bug.name for word in options.words):
             continue
         outcome = hunt(bug, options.seeds)
