@@ -148,12 +148,6 @@ BUGS = (
         ),
     ),
     Bug(
-        "answers do not wait for the second copy",
-        Kind.LOSS,
-        1,
-        (Change("gateway.mesh.copier:Copier.owes", "self._base[0] >= number", "True"),),
-    ),
-    Bug(
         "a copy is called whole before its last slice is there",
         Kind.LOSS,
         1,
@@ -180,6 +174,18 @@ BUGS = (
                 "gateway.broker.delivery:give_one",
                 "elif not _give_here(broker, message, share.group, ticket):",
                 "if not _give_here(broker, message, share.group, ticket):",
+            ),
+        ),
+    ),
+    Bug(
+        "a retained message goes only to gateways with a subscriber",
+        Kind.MEMORY,
+        1,
+        (
+            Change(
+                "gateway.broker.delivery:publish",
+                "[*broker.elsewhere.everyone(), *route.absent]",
+                "route.elsewhere",
             ),
         ),
     ),
@@ -240,5 +246,11 @@ RARE = (
         Kind.CALM,
         1,
         (Change("gateway.broker.parcel:Unpacker.begin", "session.backlog.hold_back()", "pass"),),
+    ),
+    Bug(
+        "answers do not wait for the second copy",
+        Kind.LOSS,
+        1,
+        (Change("gateway.mesh.copier:Copier.owes", "self._base[0] >= number", "True"),),
     ),
 )
