@@ -255,8 +255,8 @@ ROWS = (
     Row("start", "start, empty store", starting=starts.empty, unit="ms", at_most=150),
     Row(
         "start-mesh",
-        "start, empty store, in a mesh",
-        starting=starts.empty,
+        "start, nobody known, in a mesh",
+        starting=starts.known,
         unit="ms",
         config="mesh_config",
         theirs=None,

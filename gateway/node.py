@@ -292,6 +292,9 @@ class _BrokerSide:
     def unhold(self, now: float) -> None:
         self.broker.unhold(now)
 
+    def insist(self, ticket: Ticket) -> None:
+        self.broker.state.journal.wait(ticket, Durability.MESH)
+
     def mute(self) -> None:
         self.broker.mute()
 

@@ -117,6 +117,7 @@ class Comings:
     absent: Absent
     rests: Rests = field(init=False)
     _coming: dict[str, Coming] = field(default_factory=dict)
+    _rests_coming: int = 0
     _useless: dict[str, float] = field(default_factory=dict)
     _line: deque[Wish] = field(default_factory=deque)
 
@@ -125,6 +126,11 @@ class Comings:
 
     def __len__(self) -> int:
         return len(self._coming)
+
+    def _is_full(self) -> bool:
+        """Whether as many sessions come as may at once. Rests do not count: they come at the pace of
+        whoever has them, and a client that connects must not wait for that."""
+        return len(self._coming) - self._rests_coming >= COMING_MAX
 
     def fetch(self, wish: Wish) -> bool:
         """False: all that there is of the session is here. Else the wish is granted later."""
@@ -147,13 +153,15 @@ class Comings:
             owner = self.registry.gateway
         if not owner:
             return False
-        # a link that breaks is back in a moment: LOOK_S later it is looked again
-        asks = elsewhere.reaches(owner) or (not lost and elsewhere.heard_lately(owner))
+        # a link that breaks is back in a moment: LOOK_S later it is looked again; and dead to this
+        # gateway alone is not dead: what is on its way to the session there must find it there
+        may_answer = elsewhere.heard_lately(owner) or elsewhere.others_hear(owner)
+        asks = elsewhere.reaches(owner) or (not lost and may_answer)
         keeper = "" if wish.clean or asks else elsewhere.copy_of(owner)
         if not (keeper or asks):
             self._begin_without(wish)
             return False
-        if len(self._coming) >= COMING_MAX:
+        if self._is_full():
             self._line.append(wish)
         elif keeper:
             self._ask(wish, keeper, None, owner, lost)
@@ -399,7 +407,8 @@ class Comings:
         self.broker.timers.drop(coming.timer)
         if self._coming.get(coming.client_id) is coming:
             del self._coming[coming.client_id]
-        if self._line and len(self._coming) < COMING_MAX:
+            self._rests_coming -= coming.rest
+        if self._line and not self._is_full():
             wish = self._line.popleft()
             if wish.wanted() and not self.fetch(wish):
                 wish.go()
@@ -565,6 +574,8 @@ class Comings:
         here = source == self.registry.gateway
         if coming.settled or coming.rest or here or elsewhere.reaches(source):
             return False
+        if elsewhere.others_hear(source):
+            return False  # a road there is found within seconds
         return bool(coming.owner or elsewhere.copy_of(source))
 
     def _failed(self, coming: Coming, why: str) -> None:
@@ -624,7 +635,7 @@ class Comings:
         """The session is wanted here though its client is not: its owner is dead, and the copy of its
         store is here. If that cannot be, nothing happens."""
         here, elsewhere = self.registry.gateway, self.broker.elsewhere
-        if client_id in self._coming or len(self._coming) >= COMING_MAX:
+        if client_id in self._coming or self._is_full():
             return
         if elsewhere.copy_of(owner) != here or not self._is_worth_asking(client_id):
             return
@@ -659,6 +670,7 @@ class Comings:
         coming.unpacker = Unpacker(broker, session, Place.NUMBERED, numbers)
         coming.unpacker.mid = have
         self._coming[client_id] = coming
+        self._rests_coming += 1
         self._wait(coming)
         claim = Claim(client_id, token, stamp, rest=True, have=have, owner=owner, whole=whole)
         self.tell(gateway, claim)

@@ -21,6 +21,7 @@ from gateway.broker.state import BrokerState
 from gateway.mqtt.message import Message
 
 LOOK_S = 1.0
+BURST_S = 0.1  # of the rate, at once: a turn of the loop that is late costs nothing
 DROPPED_AT_ONCE = 1 / 128  # of the bound: the oldest are looked for in all sessions
 RATE_SMOOTHING = 0.3  # share of the newest second
 
@@ -58,7 +59,7 @@ class Couriers:
         """So many messages of leftovers go to that gateway."""
         courier = self._courier(gateway)
         courier.given += messages
-        begin = max(courier.free_at, self.broker.now)
+        begin = max(courier.free_at, self.broker.now - BURST_S)
         courier.free_at = begin + messages / self.bounds.rate_max
 
     def free_at(self, gateway: str) -> float:

@@ -51,7 +51,7 @@ def publish(
     """
     broker.vitals.messages_in += 1
     broker.vitals.payload_bytes_in += len(message.payload)
-    message.level = route.level
+    message.level, message.taken = route.level, taken
     stamp = None
     outlets = route.elsewhere
     # [MQTT-3.3.1-8]
@@ -283,10 +283,12 @@ def arrived_shared(
     if ticket is not None and group is not None and group.is_durable() and broker.refusing():
         if is_elsewhere(broker, message, name, True):
             pass_on(broker, message, name, True, ticket)
-        else:
+            return
+        if not message.taken:
             broker.count_refused(1)
             ticket().fail(broker.refusing())
-    elif not _give_here(broker, message, group, ticket):
+            return
+    if not _give_here(broker, message, group, ticket):
         pass_on(broker, message, name, True, ticket)
 
 
@@ -372,13 +374,14 @@ def arrived(broker: BrokerState, messages: list[Message], arrival: Arrival) -> N
     (QoS 0). If the stored one is of the same gateway it came before, through a third one: this message
     is known, or overtaken; and so is one that comes late, for the stores were compared before. Then it
     goes to sessions that are kept and promised every message. While nothing can be kept its publisher is
-    told; others here get it.
+    told, and others here get it; but one that PUBREC took is kept as soon as that can be.
     """
     route = broker.routes.find(messages[0].topic_field)
     if arrival.late and arrival.stamp is None:
         route = route.only(kept=True)
     refusing = broker.refusing() if arrival.ticket is not None else ""
-    if arrival.ticket is not None and refusing and route.only(kept=True).durable:
+    if refusing and not messages[0].taken and route.only(kept=True).durable:
+        assert arrival.ticket is not None, "somebody waits"
         broker.count_refused(len(messages))
         arrival.ticket().fail(refusing)
         route = route.only(kept=False)

@@ -107,6 +107,9 @@ class Elsewhere(Protocol):
     def heard_lately(self, gateway: str) -> bool:
         """Whether it was heard a moment ago, or may not have been met yet: it may be reached soon."""
 
+    def others_hear(self, gateway: str) -> bool:
+        """Whether other gateways hear it: it lives, and is reached over one of them within seconds."""
+
     def reaches(self, gateway: str) -> bool:
         """Whether the gateway lives, as far as is known here, and is linked."""
 
@@ -222,6 +225,9 @@ class Nowhere:
         return ()
 
     def heard_lately(self, gateway: str) -> bool:
+        return False
+
+    def others_hear(self, gateway: str) -> bool:
         return False
 
     def reaches(self, gateway: str) -> bool:

@@ -120,6 +120,9 @@ def _release(connection: Connection, run: list[Message], route: Route | None) ->
     if run:
         assert route is not None, "a run has the route of its topic"
         connection.broker.room.let_go_run(run)
+        if route.elsewhere or route.shared:
+            for message in run:
+                message.taken = True
         publish_run(connection.broker, run, route, connection.ticket)
         if route.elsewhere or route.shared:
             check_crowding(connection)

@@ -100,7 +100,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     are those that were offered to an earlier start of the receiver: they are for sessions of its disk.
     `will`: it was sent for a client whose gateway was dead: the stamp of its connection. `group`: it is
     for one member of this shared subscription there and nobody else; `moves`: how often one gave it up.
-    `level`: what its publisher's answer waits for.
+    `level`: what its publisher's answer waits for. `taken`: its publisher was told that it is ours.
     """
 
     field: bytes
@@ -115,6 +115,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     group: str = ""
     moves: int = 0
     level: Durability = Durability.MESH
+    taken: bool = False
 
 
 class Entries(Frame, frozen=True, tag="entries"):

@@ -90,9 +90,18 @@ class Incoming:
 class Promise:
     """Entries `first` to `last`, while they are given to the broker; it may ask for a ticket."""
 
-    __slots__ = ("_closed", "_first", "_incoming", "_last", "_ticket", "_why")
+    __slots__ = ("_closed", "_first", "_incoming", "_insist", "_last", "_ticket", "_why")
 
-    def __init__(self, incoming: Incoming, first: int, last: int) -> None:
+    def __init__(
+        self,
+        incoming: Incoming,
+        first: int,
+        last: int,
+        insist: Callable[[Ticket], None] | None = None,
+    ) -> None:
+        """`insist`: they were taken from their publisher, and cannot be refused: it holds a ticket until
+        the disk has all that was given to it, whenever that is."""
+        self._insist = insist
         self._incoming = incoming
         self._first, self._last = first, last
         self._ticket: Ticket | None = None
@@ -120,7 +129,12 @@ class Promise:
         return not self._why
 
     def _failed(self, why: str) -> None:
-        if self._closed:
+        if self._insist is not None:
+            ticket = Ticket(lambda: self._incoming.settle(self._first, ""), self._failed)
+            ticket.hold()
+            self._insist(ticket)
+            ticket.release()
+        elif self._closed:
             self._incoming.settle(self._first, why)
         else:
             self._why = why

@@ -202,6 +202,9 @@ class Local(Protocol):
     def unhold(self, now: float) -> None:
         """Clients go on."""
 
+    def insist(self, ticket: Ticket) -> None:
+        """Holds the ticket until the disk has all that was given to it."""
+
     def mute(self) -> None:
         """Nothing leaves to clients until `unmute`."""
 

@@ -156,6 +156,13 @@ class Others:
             return now < self._state.meeting_until
         return now - peer.heard_at < self._state.identity.cluster.suspect_s
 
+    def others_hear(self, gateway: str) -> bool:
+        """Whether gateways with a link of their own hear it, so that there will soon be a road."""
+        peer, alive = self._state.peers.get(gateway), self._state.alive()
+        relays = [each for each in alive if each.link is not None and not each.link.via]
+        came = peer is not None and peer.came and not peer.stopping
+        return came and any(gateway in relay.hears for relay in relays)
+
     def name_of(self, gateway: str) -> str:
         """What a person calls the gateway."""
         peer = self._state.peers.get(gateway)

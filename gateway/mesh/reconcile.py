@@ -97,6 +97,7 @@ def entry_of(
         group,
         moves,
         message.level,
+        message.taken,
     )
 
 
@@ -119,6 +120,7 @@ def message_of(entry: Entry, now: float) -> Message:
         will=None if entry.will is None else Stamp(*entry.will),
         moves=entry.moves,
         level=entry.level,
+        taken=entry.taken,
     )
 
 

@@ -65,7 +65,8 @@ def _give(
     stamp: Stamp | None = None,
 ) -> None:
     """Gives messages to the broker; `last` is the number of the last one."""
-    promise = Promise(peer.incoming, last - len(run) + 1, last)
+    insist = state.local.insist if run[0].taken else None
+    promise = Promise(peer.incoming, last - len(run) + 1, last, insist)
     arrival = Arrival(stamp, late, promise.ticket if run[0].qos else None)
     state.local.arrived(run, arrival, state.now)
     if promise.close():
@@ -74,7 +75,7 @@ def _give(
 
 def _give_shared(state: MeshState, peer: Peer, message: Message, group: str, number: int) -> None:
     """Gives a message for one member of a shared subscription to the broker."""
-    promise = Promise(peer.incoming, number, number)
+    promise = Promise(peer.incoming, number, number, state.local.insist if message.taken else None)
     ticket = promise.ticket if message.qos else None
     state.local.arrived_shared(message, group, ticket, state.now)
     if promise.close():
@@ -94,6 +95,7 @@ def _alike(one: Message, other: Message) -> bool:
         and one.publisher == other.publisher
         and one.retain == other.retain
         and one.level == other.level
+        and one.taken == other.taken
     )
 
 

@@ -34,7 +34,8 @@ class Message(msgspec.Struct, eq=False, gc=False):
     chose the session which has this copy; empty: it has it for itself. `holders` are the places in
     sessions where it is, if it is large (`broker/room.py`). `will`: it was sent for a client
     whose gateway was dead: when that had connected. `moves`: how often a member of a shared subscription
-    gave it up to another gateway. `level` is what the answer to it waits for.
+    gave it up to another gateway. `level` is what the answer to it waits for. `taken`: PUBREC made it
+    ours, and nobody may refuse it.
 
     A C structure, because one is made for each message. `key` and `encoded` are the form that was
     encoded last; who makes a message from a frame may give them.
@@ -56,6 +57,7 @@ class Message(msgspec.Struct, eq=False, gc=False):
     will: Stamp | None = None
     moves: int = 0
     level: Durability = Durability.MESH
+    taken: bool = False
 
     def copy_for(self, identifiers: tuple[int, ...], shared: str = "") -> "Message":
         """The same for a session whose subscriptions have these identifiers [MQTT-3.3.4-3].
@@ -80,6 +82,7 @@ class Message(msgspec.Struct, eq=False, gc=False):
             shared=shared,
             moves=self.moves,
             level=self.level,
+            taken=self.taken,
         )
 
     def parts(self, dialect: int, qos: int, retain: bool, now: float) -> tuple[bytes, bytes]:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import signal
 import sqlite3
 import ssl
 import sys
 import time
 from collections.abc import Awaitable, Coroutine, Sequence
-from dataclasses import replace
 from pathlib import Path
 from random import SystemRandom
 from typing import TYPE_CHECKING
@@ -25,21 +23,18 @@ import uvloop
 
 from gateway import __version__
 from gateway.board import serial_number
-from gateway.config import ClusterSection, Config, ConfigError
+from gateway.config import Config, ConfigError
 from gateway.config_document import to_document as config_document
 from gateway.config_loader import DEFAULT_PATH, load_config
-from gateway.control import ProblemStatus, Severity, Status, StoreStatus, to_document
+from gateway.control import StoreStatus, to_document
 from gateway.control_commands import CONFIG, STATUS
 from gateway.effects import Dial, Save, SaveKeys
 from gateway.ids import gateway_id
-from gateway.mesh.frames import Vitals
-from gateway.mesh.identity import Identity
 from gateway.node import Node
 from gateway.notify import log_to_stderr, notify, watchdog_interval_s
-from gateway.report import Reporter
-from gateway.shell import set_aside
 from gateway.shell.accounts import Accounts
 from gateway.shell.alone import register as register_alone
+from gateway.shell.announcing import Announcing
 from gateway.shell.certificate import CertificateError, faults
 from gateway.shell.commands import Commands
 from gateway.shell.control_socket import ControlSocket
@@ -47,10 +42,11 @@ from gateway.shell.disk import Disk, StoreFailure
 from gateway.shell.doors import DoorError, Doors, cannot_listen
 from gateway.shell.durable import DurableStore, Settings
 from gateway.shell.handed_over import HandedOver
-from gateway.shell.hardware import Measures, addresses, measure
+from gateway.shell.hardware import addresses, is_every_address
 from gateway.shell.keeper import Keeper
 from gateway.shell.log_ring import LogRing
 from gateway.shell.look import register as register_look
+from gateway.shell.own_status import OwnStatus
 from gateway.shell.passwords import Checker
 from gateway.shell.people import register as register_people
 from gateway.shell.places import places, tls_ports
@@ -60,18 +56,13 @@ from gateway.shell.store import Store, StoreError
 from gateway.shell.watch import register as register_watch
 
 if TYPE_CHECKING:
-    from gateway.shell.copy_keeper import CopyKeeper
-    from gateway.shell.discovery import Announcement, Discovery, Sighting
-    from gateway.shell.link_keys import LinkKeys
+    from gateway.shell.in_mesh import InMesh
     from gateway.shell.metrics import MetricsServer
-    from gateway.shell.peers import Peers
 
-MEASURE_S = 1.0
 FINISH_MAX_S = 2.0  # that a planned stop waits for the disk and the copy
 FINISH_STEP_S = 0.005
 ACCOUNTS_S = 10.0  # how often the state file is brought up to date with the users
 CERTIFICATES_S = 2.0  # from one look at their files to the next
-LINK_PORT_DEFAULT = 7883
 
 logger = logging.getLogger("gatewayd")
 
@@ -85,21 +76,17 @@ class Daemon:
         self._log = LogRing()
         logging.getLogger().addHandler(self._log)
         self._gateway = gateway_id(config.gateway.serial_number or serial_number())
+        self._mesh = self._in_mesh()
         self._store = Store(config.gateway.state_dir, self._gateway)
         for note in self._store.notes:
             logger.warning(note)
-        self._started = time.monotonic()
-        self._keys: LinkKeys | None = None
-        self._discovery: Discovery | None = None
-        if config.cluster is not None:
-            self._keys = self._link_keys(config.cluster)
+        identity = None if self._mesh is None else self._mesh.know(self._store)
         kept = self._store.kept
         now = time.monotonic()
-        random = SystemRandom()
         self.node = Node(
             config.mqtt,
-            self._identity(),
-            random,
+            identity,
+            SystemRandom(),
             now,
             kept.mesh_time_ms,
             kept.members,
@@ -108,32 +95,33 @@ class Daemon:
             kept.stand_in,
             config.durability,
         )
-        if self.node.mesh is not None and self._keys is not None:
-            self.node.mesh.recall(self._keys.keyring, kept.rows, kept.dead_s)
+        if self.node.mesh is not None and self._mesh is not None:
+            self.node.mesh.recall(self._mesh.keys.keyring, kept.rows, kept.dead_s)
         settings = Settings(self._gateway, config.storage.free_bytes_min)
         self._keeper = Keeper(DurableStore(config.gateway.state_dir, settings, disk))
         self._accounts = Accounts(self._store)
         found = self._keeper.restore(self.node.broker, now)
         self.node.found(found.store, found.number, not found.notes)
         self.node.broker.admission.adopt(self._accounts.news(self.node.broker.people), now)
-        self._peers: Peers | None = None
         self._runtime = Runtime(self.node, self._dial, self._save, self._keeper.commit)
         self._keeper.serve(self._runtime)
         self._checker = Checker(self._checked)
         self._runtime.check_password = self._checker.check
-        self._copies = self._keep_copies(settings, disk)
-        self._measures: Measures | None = None
-        self._set_aside: list[str] = []
-        self._reporter = Reporter(self.node, config.gateway.name, self._gateway, __version__)
-        self._address = config.gateway.advertise or config.gateway.address
+        self._status = OwnStatus(
+            config, self._gateway, self._runtime, self._store_status, self._notes
+        )
+        self._announcing = Announcing(config, self._gateway, kept.store, self._mesh, self._runtime)
         self.commands = Commands()
-        self.commands.answer(STATUS, lambda _: to_document(self._status()))
+        self.commands.answer(STATUS, lambda _: to_document(self._status.status(self._renewal)))
         self.commands.answer(CONFIG, lambda _: {"file": file} | config_document(config))
         register_look(self.commands, self._runtime, config.gateway.name)
         register_watch(self.commands, self._runtime, config.gateway.name)
         self._log.register(self.commands)
         register_people(self.commands, self._runtime)
-        self._register_cluster()
+        if self._mesh is None:
+            register_alone(self.commands)
+        else:
+            self._mesh.serve(self._runtime, settings, disk, self.commands)
         self._control = ControlSocket(config.gateway.control_socket, self.commands)
         self._metrics: MetricsServer | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -146,10 +134,9 @@ class Daemon:
         if tls_ports(self._config):
             self._renewal = self._certificates()
         problems = self._doors.bind(places(self._config, self._runtime, self._context))
-        if cluster is not None:
-            listening = self._listen_for_peers()
+        if cluster is not None and self._mesh is not None:
             place = (gateway.address, cluster.link_port)
-            problems += await _tried("cluster.link_port", place, listening)
+            problems += await _tried("cluster.link_port", place, self._mesh.listen())
         if self._config.metrics.port:
             metrics = self._config.metrics
             place = (metrics.address, metrics.port)
@@ -160,8 +147,8 @@ class Daemon:
             raise DoorError(problems)
         await self._doors.serve(mqtt.unauthenticated_max)
         self._runtime.start()
-        self._begin(self._measuring())
-        self._begin(self._discovering())
+        self._begin(self._status.measuring())
+        self._begin(self._announcing.run())
         self._begin(self._writing_accounts())
         if self._renewal is not None:
             self._begin(self._renewing(self._renewal))
@@ -186,8 +173,8 @@ class Daemon:
         self._runtime.stop()
         await self._finish()
         self._runtime.turn()
-        if self._peers is not None:
-            await self._peers.close()
+        if self._mesh is not None:
+            await self._mesh.close_links()
         await self._control.close()
         if self._metrics is not None:
             await self._metrics.close()
@@ -195,8 +182,8 @@ class Daemon:
         await self._write_accounts()
         await self._loop.run_in_executor(None, self._checker.close)
         await self._loop.run_in_executor(None, self._keeper.close)
-        if self._copies is not None:
-            await self._loop.run_in_executor(None, self._copies.close)
+        if self._mesh is not None:
+            await self._loop.run_in_executor(None, self._mesh.close_copies)
         await self._loop.run_in_executor(None, self._store.close)
         logging.getLogger().removeHandler(self._log)
 
@@ -213,17 +200,24 @@ class Daemon:
             node.wake(time.monotonic())
         node.leave(time.monotonic())
 
-    def _keep_copies(self, settings: Settings, disk: Disk) -> CopyKeeper | None:
-        """A gateway alone has none."""
-        if self.node.mesh is None:
+    def _in_mesh(self) -> InMesh | None:
+        if self._config.cluster is None:
             return None
-        from gateway.shell.copy_keeper import CopyKeeper
+        from gateway.shell.in_mesh import InMesh
 
-        settings = replace(settings, ballast_bytes=0)
-        copies = CopyKeeper(self._config.gateway.state_dir, settings, disk)
-        copies.serve(self._runtime, self.node.mesh)
-        self._runtime.keep_copy = copies.do
-        return copies
+        return InMesh(self._config, self._config.cluster, self._gateway)
+
+    def _notes(self) -> list[str]:
+        """What was amiss with the files at the start."""
+        keys = [] if self._mesh is None else self._mesh.keys.notes
+        return [*self._store.notes, *self._keeper.notes, *keys]
+
+    def _store_status(self) -> StoreStatus:
+        return self._keeper.status(0 if self._mesh is None else self._mesh.written_bytes())
+
+    def _dial(self, effect: Dial) -> None:
+        assert self._mesh is not None, "a gateway that stands alone dials nobody"
+        self._mesh.dial(effect)
 
     def _certificates(self) -> Renewal:
         gateway = self._config.gateway
@@ -253,72 +247,17 @@ class Daemon:
         from gateway.shell.metrics import MetricsServer
 
         metrics = self._config.metrics
-        self._metrics = MetricsServer(lambda: exposition(self._status(), self.node.broker))
+        self._metrics = MetricsServer(
+            lambda: exposition(self._status.status(self._renewal), self.node.broker)
+        )
         await self._metrics.listen(metrics.address, metrics.port)
         logger.info("metrics on http://%s:%d/metrics", metrics.address, metrics.port)
 
     def _own_addresses(self) -> list[str]:
         """What clients may dial, for the certificate."""
         gateway = self._config.gateway
-        own = addresses() if _everywhere(gateway.address) else [gateway.address]
+        own = addresses() if is_every_address(gateway.address) else [gateway.address]
         return list(dict.fromkeys([*own, *filter(None, [gateway.advertise]), "127.0.0.1"]))
-
-    def _identity(self) -> Identity | None:
-        gateway, cluster = self._config.gateway, self._config.cluster
-        if cluster is None:
-            return None
-        address = gateway.advertise or ("" if _everywhere(gateway.address) else gateway.address)
-        return Identity(
-            self._gateway,
-            gateway.name,
-            self._store.kept.store,
-            self._store.kept.boot,
-            secrets.token_hex(8),
-            __version__,
-            address,
-            self._config.mqtt.port,
-            cluster,
-        )
-
-    def _register_cluster(self) -> None:
-        if self._config.cluster is None:
-            register_alone(self.commands)
-            return
-        from gateway.shell.cluster import register
-        from gateway.shell.draining import register as register_draining
-
-        assert self._keys is not None, "a mesh has keys"
-        directory = self._config.gateway.state_dir
-        name = self._config.cluster.name
-        register(self.commands, self._runtime, self._keys, name, directory)
-        beside = Path(self._config.gateway.control_socket).parent
-        register_draining(self.commands, self._runtime, beside)
-
-    def _link_keys(self, cluster: ClusterSection) -> LinkKeys:
-        from gateway.shell.link_keys import LinkKeys
-        from gateway.shell.tls import stretch
-
-        ours = stretch(cluster.name, cluster.key)
-        keys = LinkKeys(self._config.gateway.state_dir, ours, self._gateway)
-        for note in keys.notes:
-            logger.warning(note)
-        return keys
-
-    async def _listen_for_peers(self) -> None:
-        from gateway.shell.peers import Peers
-
-        cluster, gateway = self._config.cluster, self._config.gateway
-        assert cluster is not None and self._keys is not None and self.node.mesh is not None
-        source = "" if _everywhere(gateway.address) else gateway.address
-        self._peers = Peers(self.node.mesh, self._keys, source)
-        await self._peers.listen(self._runtime, gateway.address, cluster.link_port)
-        for peer in cluster.peers:
-            host, _, port = peer.partition(":")
-            self.node.mesh.found("", host, int(port or LINK_PORT_DEFAULT), self._runtime.now())
-
-    def _dial(self, effect: Dial) -> None:
-        assert self._peers is not None, "a gateway that stands alone dials nobody"
-        self._peers.dial(effect)
 
     def _save(self, effect: Save) -> None:
         def check(done: asyncio.Future[None]) -> None:
@@ -330,19 +269,16 @@ class Daemon:
                 self._keys_saved(effect)
 
         if isinstance(effect, SaveKeys):
-            assert self._keys is not None, "a gateway that stands alone has no keys"
-            keys = self._keys
-            written = self._store.run(lambda _: keys.write(effect.keys))
+            assert self._mesh is not None, "a gateway that stands alone has no keys"
+            written = self._mesh.write_keys(effect)
         else:
             written = self._store.save(effect)
         asyncio.wrap_future(written).add_done_callback(check)
 
     def _keys_saved(self, effect: SaveKeys) -> None:
-        assert self._keys is not None and self.node.mesh is not None
-        self._keys.use(effect.keys)
-        self.node.mesh.keys_saved(effect.version, self._runtime.now())
-        if self._discovery is not None:
-            self._discovery.announce(self._announcement())
+        assert self._mesh is not None
+        self._mesh.keys_saved(effect)
+        self._announcing.keys_changed()
         self._runtime.schedule()
 
     def _checked(self, token: int, right: bool) -> None:
@@ -358,19 +294,6 @@ class Daemon:
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_ended)
 
-    async def _measuring(self) -> None:
-        everywhere = _everywhere(self._address)
-        while True:
-            state_dir = self._config.gateway.state_dir
-            self._measures = await asyncio.to_thread(measure, state_dir)
-            self._set_aside = await asyncio.to_thread(set_aside.names, state_dir)
-            if everywhere:  # which address that is may change while we run
-                self._address = (await asyncio.to_thread(addresses) or [self._address])[0]
-            if self.node.mesh is not None:
-                self.node.mesh.measured(self._vitals(), self._runtime.now())
-                self._runtime.schedule()
-            await asyncio.sleep(MEASURE_S)
-
     async def _writing_accounts(self) -> None:
         while True:
             await asyncio.sleep(ACCOUNTS_S)
@@ -385,92 +308,6 @@ class Daemon:
             await asyncio.to_thread(self._accounts.save, people.users, people.rules, root)
         except sqlite3.Error as error:
             logger.error("the users cannot be written to the state file: %s", error)
-
-    async def _discovering(self) -> None:
-        gateway, cluster = self._config.gateway, self._config.cluster
-        if cluster is not None and not cluster.discovery:
-            return
-        from gateway.shell.discovery import Discovery
-
-        self._discovery = Discovery(
-            self._announcement(), gateway.address, gateway.advertise, self._seen
-        )
-        await self._discovery.run()
-
-    def _announcement(self) -> Announcement:
-        from gateway.shell.discovery import Announcement
-
-        cluster = self._config.cluster
-        return Announcement(
-            self._gateway,
-            self._store.kept.store,
-            self._config.gateway.name,
-            cluster.name if cluster is not None else "",
-            tuple(self._keys.fingerprints()) if self._keys is not None else (),
-            cluster.link_port if cluster is not None else 0,
-            self._config.mqtt.port,
-        )
-
-    def _seen(self, sighting: Sighting) -> None:
-        """mDNS shows a gateway: one of ours is dialled, another is named in the status."""
-        mesh, cluster = self.node.mesh, self._config.cluster
-        assert mesh is not None and cluster is not None and self._keys is not None
-        now = self._runtime.now()
-        if sighting.cluster != cluster.name:
-            text = f"it belongs to the cluster {sighting.cluster!r}"
-            mesh.refused("other-cluster", sighting.name, text, now)
-        elif not set(sighting.fingerprints) & set(self._keys.fingerprints()):
-            from gateway.shell.peers import ANOTHER_KEY, KEY_IS_OVER
-
-            over = any(self._keys.over(each) for each in sighting.fingerprints)
-            code, text = KEY_IS_OVER if over else ANOTHER_KEY
-            mesh.refused(code, sighting.name, text, now)
-        else:
-            place = (sighting.gateway, sighting.address, sighting.port)
-            mesh.seen(sighting.name, sighting.store, *place, now)
-        self._runtime.schedule()
-
-    def _store_status(self) -> StoreStatus:
-        return self._keeper.status(0 if self._copies is None else self._copies.written_bytes())
-
-    def _vitals(self) -> Vitals:
-        broker, measures = self.node.broker, self._measures
-        return Vitals(
-            time.monotonic() - self._started,
-            broker.clients(),
-            broker.vitals.messages_in_per_s,
-            broker.vitals.messages_out_per_s,
-            broker.waiting(),
-            *(measures or (None, None, None, None)),
-        )
-
-    def _found_at_the_start(self) -> list[ProblemStatus]:
-        """What was amiss with the files, until the next start: from then on `set_aside` names them."""
-        notes = [*self._store.notes, *self._keeper.notes]
-        if self._keys is not None:
-            notes += self._keys.notes
-        remedy = f"nothing is deleted; see {self._config.gateway.state_dir}, and docs/operating.md"
-        return [ProblemStatus(Severity.WARNING, note, remedy) for note in notes]
-
-    def _status(self) -> Status:
-        now, store, renewal = (
-            self._runtime.now(),
-            self._store_status(),
-            self._renewal,
-        )
-        tls = None if renewal is None else renewal.status()
-        found = self._found_at_the_start()
-        earlier = set_aside.untold(self._set_aside, [problem.text for problem in found])
-        problems = [
-            *found,
-            *set_aside.problems(earlier, self._config.gateway.state_dir),
-            *([] if renewal is None else renewal.problems()),
-        ]
-        return self._reporter.status(self._vitals(), self._address, now, store, tls, problems)
-
-
-def _everywhere(address: str) -> bool:
-    return address in ("0.0.0.0", "::")
 
 
 async def _tried(key: str, place: tuple[str, int], opening: Awaitable[None]) -> list[str]:

@@ -42,6 +42,11 @@ def _temperature_c() -> float | None:
     return None
 
 
+def is_every_address(address: str) -> bool:
+    """Whether who listens there listens on all that the box has."""
+    return address in ("0.0.0.0", "::")
+
+
 def addresses() -> list[str]:
     """The IPv4 addresses of this box that others can reach, in the order of the interfaces."""
     import psutil

@@ -85,6 +85,17 @@ class Lan:
         """It hears everybody again."""
         self._filter(name, "-F", "INPUT")
 
+    def slow(self, name: str, rate: str) -> None:
+        """The cable of a box carries no more than this, each way, and 400 ms of it wait."""
+        shape = ("root", "tbf", "rate", rate, "burst", "32kbit", "latency", "400ms")
+        self._inside("tc", "qdisc", "add", "dev", name, *shape)
+        run("ip", "netns", "exec", f"{self._id}{name}", "tc", "qdisc", "add", "dev", "eth0", *shape)
+
+    def fast(self, name: str) -> None:
+        """As it was."""
+        self._inside("tc", "qdisc", "del", "dev", name, "root")
+        run("ip", "netns", "exec", f"{self._id}{name}", "tc", "qdisc", "del", "dev", "eth0", "root")
+
     def _filter(self, name: str, *words: str) -> None:
         run("ip", "netns", "exec", f"{self._id}{name}", "iptables", "-w", *words)
 

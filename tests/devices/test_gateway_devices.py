@@ -218,7 +218,7 @@ def test_a_burst_is_published_without_waiting_for_each_answer(
     sensor: Daemon, listener: Listener, line: Line
 ) -> None:
     line.say(numbered(range(3000)))
-    wait_until(lambda: len(numbers_heard(listener)) == 3000, "3,000 readings")
+    wait_until(lambda: len(numbers_heard(listener)) == 3000, "3,000 readings", 60)
     assert numbers_heard(listener) == list(range(3000))
 
 

@@ -143,7 +143,7 @@ def test_the_age_of_what_waits_is_forgotten_with_it() -> None:
     away.publish(0, 3)
     away.courier()
     assert away.a.card is not None
-    away.room.wait(12)
+    away.room.wait(35)
     assert ("ages", "") in away.a.card.rows
     away.back()
     away.room.wait(15)
@@ -219,3 +219,23 @@ def _lose_copies(owner: Gate, *keepers: Gate) -> None:
     for keeper in keepers:
         keeper.shelves.copies.pop(owner.name, None)
         keeper.mesh.state.copies.pop(owner.name, None)
+
+
+def test_who_connects_does_not_wait_for_what_is_drained_of_others() -> None:
+    away = Away(sessions=300, courier_rate_max=20)
+    away.publish(0, 2)
+    client = away.a.client("mover", clean=False)
+    away.room.settle()
+    client.subscribe("m")
+    away.room.settle()
+    client.leave()
+    away.back()
+    away.room.wait(0.5)
+    moving = away.b.node.broker.moving
+    assert moving is not None and moving.moving()[0] > 256, "more come than may at once"
+    client = away.b.client("mover", clean=False)  # its session is at a
+    away.room.wait(0.5)
+    assert [type(each).__name__ for each in [*client.welcome, *client.got()]] == ["ConnAck"]
+    away.room.wait(35)
+    assert moving.moving()[0] == 0
+    assert away.got("s299") == [0, 1]

@@ -54,6 +54,22 @@ def test_a_client_that_moves_across_the_cut_before_the_road_is_found_has_one_own
     assert roamer.got[-1] == b"late" and len(roamer.got) == 51
 
 
+def test_what_is_on_its_way_to_a_session_when_its_client_moves_across_the_cut_follows_it() -> None:
+    """It is in the stream of a to b, which stands still, and is acknowledged when b is suspect; c has
+    the copy of b."""
+    room, (a, b, _c) = gates("a", "b", "c")
+    roamer = sleeping(b, *numbers(0, 10))
+    writer = a.client("writer")
+    cut(room, silent=True)
+    publish(writer, "t", b"on its way", qos=2)
+    room.wait(CLUSTER.suspect_s + 0.7)
+    assert "PubComp" in writer.kinds()
+    roamer.connect(a)
+    go_on(roamer, CLUSTER.dead_s + CLUSTER.suspect_s + 3.0)
+    assert roamer.got == [*numbers(0, 10), b"on its way"]
+    assert a.node.broker.vitals.sessions_bare == 0 and home(room) == "a" and at_rest(room)
+
+
 def test_the_second_copy_goes_on_over_the_road() -> None:
     room, (a, b, _c) = gates("a", "b", "c")
     assert a.mesh.copier.stand_in == "b"
