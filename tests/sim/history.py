@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 NEVER = float("inf")
+SUBACK_S = 0.9  # what took less was not answered for want of an answer
 LOOK_S = 0.25  # two looks at the whole, and a little
 
 
@@ -52,6 +53,12 @@ class Granted:
     sent_at: float
     granted_at: float = NEVER
     ended_at: float = NEVER
+
+    def counts(self, history: "History", at: float) -> bool:
+        """Whether what is published then is for it. SUBACK comes after a second also if some gateway has
+        not answered: then it counts when all is well."""
+        known = self.granted_at - self.sent_at < SUBACK_S or history.is_calm(at, at)
+        return self.granted_at <= at and known
 
 
 @dataclass

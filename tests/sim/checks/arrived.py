@@ -77,7 +77,7 @@ def _entitled(history: History, session: Session, publication: Publication) -> b
     if session.closed_at < min(acked_at + after, history.ended_at):
         return False
     return any(
-        granted.granted_at <= publication.sent_at
+        granted.counts(history, publication.sent_at)
         and _matches(granted.topic_filter, publication.topic)
         for granted in session.granted
     )

@@ -57,7 +57,7 @@ def promised(history: History, kept: Kept, publication: Publication, moves: Move
     if publication.topic in SHARED_TOPICS:
         return False
     if not any(
-        granted.granted_at <= sent_at
+        granted.counts(history, sent_at)
         and granted.ended_at > history.ended_at
         and _matches(granted.topic_filter, publication.topic)
         for granted in kept.granted
