@@ -3,12 +3,13 @@ GATEWAYS ?= 3
 ROUNDS ?= 200
 SEED ?= 1
 SECONDS ?= 3600
+SEEDS ?= 200
 VENV := .venv
 BIN := $(VENV)/bin
 ENVIRONMENT := $(VENV)/.installed
 TEST_ENVIRONMENT := $(VENV)/.installed-test
 
-.PHONY: run test lint conformance bench fuzz hostile kill chaos image test-image clean
+.PHONY: run test lint conformance sim bench fuzz hostile kill chaos image test-image clean
 
 run: $(ENVIRONMENT)
 	$(BIN)/python -m demo.run --gateways $(GATEWAYS)
@@ -24,6 +25,9 @@ lint: $(TEST_ENVIRONMENT)
 
 conformance: $(TEST_ENVIRONMENT)
 	$(BIN)/python -m tests.conformance
+
+sim: $(TEST_ENVIRONMENT)
+	$(BIN)/python -m tests.sim.many --seeds $(SEEDS)
 
 bench: $(TEST_ENVIRONMENT)
 	tests/packages.sh

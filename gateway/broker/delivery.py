@@ -372,8 +372,9 @@ def arrived(broker: BrokerState, messages: list[Message], arrival: Arrival) -> N
     A retained one is stored, and goes to sessions here. If it is older than what is stored here it still
     goes to those who were promised every message (QoS 1 and 2), and not to those who want the last value
     (QoS 0). If the stored one is of the same gateway it came before, through a third one: this message
-    is known, or overtaken. While nothing can be kept its publisher is told, and others here get it; but
-    one that PUBREC took is kept as soon as that can be.
+    is known, or overtaken; and so is one that comes late, for the stores were compared before. Then it
+    goes to sessions that are kept and promised every message. While nothing can be kept its publisher is
+    told, and others here get it; but one that PUBREC took is kept as soon as that can be.
     """
     route = broker.routes.find(messages[0].topic_field)
     if arrival.late and arrival.stamp is None:
@@ -385,7 +386,7 @@ def arrived(broker: BrokerState, messages: list[Message], arrival: Arrival) -> N
         arrival.ticket().fail(refusing)
         route = route.only(kept=False)
     if arrival.stamp is not None:
-        _arrived_retained(broker, messages[0], arrival.stamp, route, arrival.ticket)
+        _arrived_retained(broker, messages[0], arrival.stamp, route, arrival)
     elif broker.traces is not None and broker.traces.sees(messages[0].topic):
         for message in messages:
             broker.traces.came(message, broker.now, Via.MESH)
@@ -402,17 +403,18 @@ def _arrived_retained(
     message: Message,
     stamp: Stamp,
     route: Route,
-    ticket: Callable[[], Ticket] | None,
+    arrival: Arrival,
 ) -> None:
     if broker.traces is not None:
         broker.traces.came(message, broker.now, Via.MESH)
     stored = broker.retained.stamp(message.topic)
-    if stored >= stamp and (message.qos == 0 or stored.gateway == stamp.gateway):
+    known = stored.gateway == stamp.gateway or arrival.late
+    if stored >= stamp and (message.qos == 0 or known):
         if message.qos:
-            deliver(broker, message, route.promised(True), ticket, shared=False)
+            deliver(broker, message, route.promised(True), arrival.ticket, shared=False)
         return
     retain(broker, message, stamp)
-    deliver(broker, message, route, ticket, shared=False)
+    deliver(broker, message, route, arrival.ticket, shared=False)
 
 
 def caught_up(broker: BrokerState, message: Message, stamp: Stamp) -> None:

@@ -204,6 +204,21 @@ def test_it_is_for_kept_sessions_only() -> None:
     assert world.got() == [b"1"]
 
 
+def test_what_was_retained_meanwhile_is_not_overtaken_by_what_is_offered_again() -> None:
+    world = Kept()
+    reader = world.b.client("reader")
+    reader.subscribe("k/#", 1)
+    world.line.muted = {0, 1}
+    world.writer.publish("k/1", b"old", 1, retain=True)
+    world.room.wait(4)
+    world.b.client("other").publish("k/1", b"new", 1, retain=True)
+    world.line.cut()
+    world.relink()
+    world.sync()
+    assert reader.payloads() == [b"new"]
+    assert world.got() == [b"new", b"old"], "it is promised every one"
+
+
 def test_a_disk_that_fails_there_is_told_to_the_publisher_here() -> None:
     world = Kept()
     writer = world.writer = world.a.client("new", Version.MQTT5)

@@ -4,6 +4,7 @@ python -m tests.sim --seeds 1000        many; those that fail, and what is wrong
 import argparse
 import sys
 
+from tests.sim.kinds import asked
 from tests.sim.run import run
 
 SHOWN = 20  # problems of one seed
@@ -20,15 +21,16 @@ def main() -> int:
     parser.add_argument("--calm", action="store_true", help="nothing goes wrong")
     parser.add_argument("--loss", action="store_true", help="nothing but a disk that is destroyed")
     parser.add_argument("--partial", action="store_true", help="nothing but cuts between two")
+    parser.add_argument("--hard", action="store_true", help="more goes wrong, and more is asked")
     options = parser.parse_args()
-    modes = options.disks, options.calm, options.loss, options.partial
+    kind = asked(options.disks, options.calm, options.loss, options.partial, options.hard)
     if options.seed is not None:
-        outcome = run(options.seed, *modes)
+        outcome = run(options.seed, kind)
         print("\n".join([*outcome.trace, *outcome.problems]))
         return bool(outcome.problems)
     failed = deliveries = 0
     for seed in range(options.first, options.first + options.seeds):
-        outcome = run(seed, *modes)
+        outcome = run(seed, kind)
         deliveries += outcome.deliveries
         if outcome.problems:
             failed += 1

@@ -7,6 +7,7 @@ what is tested.
 
 from collections import deque
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
 from gateway.broker.connection import Connection
@@ -39,6 +40,7 @@ from tests.sim.world import World
 
 LINK_PORT = 7883
 COMMIT_MIN_S, COMMIT_MAX_S = 0.002, 0.06  # good cards and ordinary ones
+DRIFT_MAX = 0.005  # of a box's clock: a quartz is fifty times as good
 REWRITES = 0.1  # share of the commits after which all that lives is written again
 WAKE_MAX_S = 0.1  # the shell looks at the deadline this often
 CLUSTER = ClusterSection(
@@ -57,6 +59,9 @@ class Disk:
     card: Card | None = None
     fails: bool = False
     stalls_s: float = 0.0
+    stalled: list[Callable[[], None]] = field(
+        default_factory=list
+    )  # what goes on when that is over
     boot: int = 0
     mesh_time_ms: int = 0
     members: dict[str, Member] = field(default_factory=dict)
@@ -65,7 +70,15 @@ class Disk:
 
     def copy(self) -> "Disk":
         """A backup."""
-        return replace(self, members=dict(self.members))
+        card = None if self.card is None else deepcopy(self.card)
+        return replace(self, card=card, stalled=[], members=dict(self.members))
+
+    def flows(self) -> None:
+        """It does not stall any more."""
+        self.stalls_s = 0.0
+        stalled, self.stalled = self.stalled, []
+        for call in stalled:
+            call()
 
 
 class Box:
@@ -87,8 +100,12 @@ class Box:
         self.peers = peers
         self.boxes: dict[str, Box] = {}  # whom it can dial, by address
         self.node: Node | None = None
+        self.snapshot = self.disk  # as it was when it started
+        self.nonce = ""  # of what runs here, or ran last
+        self.starts = 0
         self.asleep = False
         self.doomed = False  # it loses its power in the middle of its next commit
+        self.on_start: Callable[[], None] = lambda: None
         self.on_fall: Callable[[], None] = lambda: None
         self.before_copy: Callable[[], None] = lambda: (
             None
@@ -98,6 +115,7 @@ class Box:
         self._writing: Batch | None = None
         self._copying = False  # something is done with copies
         self._offset = 0.0
+        self._rate = 1.0
         self._generation = 0
         self._turning = False
         self._wake_at = float("inf")
@@ -108,16 +126,20 @@ class Box:
         return self.node is not None and not self.asleep
 
     def clock(self) -> float:
-        """Its own monotonic clock: no two gateways agree."""
-        return self.world.now + self._offset
+        """Its own monotonic clock: no two gateways agree, and some are faster than others."""
+        return self.world.now * self._rate + self._offset
 
     def start(self) -> None:
         """Switches it on."""
         assert self.node is None
         self._generation += 1
         self._offset = self.world.random.uniform(1.0, 1_000_000.0)
+        self._rate = 1.0 + self.world.random.uniform(-DRIFT_MAX, DRIFT_MAX)
         self.disk.boot += 1
-        nonce = f"{self.world.random.getrandbits(64):016x}"
+        self.starts += 1
+        self.snapshot = self.disk.copy()
+        self.on_start()
+        self.nonce = nonce = f"{self.world.random.getrandbits(64):016x}"
         identity = Identity(
             *(self.gateway, self.name, self.disk.store, self.disk.boot, nonce, "sim", self.name),
             1883,
@@ -266,8 +288,8 @@ class Box:
             return
         self._writing = self.node.broker.journal.take(self.clock())
         if self._writing is not None:
-            took_s = self.disk.stalls_s or self.world.random.uniform(COMMIT_MIN_S, COMMIT_MAX_S)
-            self.world.after(took_s, self._guarded(lambda: self._written(took_s)))
+            began = self.world.now
+            took_s = self._disk_does(lambda: self._written(self.world.now - began))
             if self.doomed:
                 self.world.after(took_s / 2, self._guarded(self._fall))
 
@@ -277,7 +299,6 @@ class Box:
         if self._copying or not shelves.waiting():
             return
         self._copying = True
-        took_s = self.disk.stalls_s or self.world.random.uniform(COMMIT_MIN_S, COMMIT_MAX_S)
 
         def done() -> None:
             assert self.node is not None and self.node.mesh is not None
@@ -289,7 +310,22 @@ class Box:
             shelves.work(self.node.mesh, self.clock())
             self._turn_soon()
 
-        self.world.after(took_s, self._guarded(done))
+        self._disk_does(done)
+
+    def _disk_does(self, then: Callable[[], None]) -> float:
+        """Calls it when the disk has done something; returns how long that takes, at most."""
+        call, waiting = self._guarded(then), [True]
+        took_s = self.disk.stalls_s or self.world.random.uniform(COMMIT_MIN_S, COMMIT_MAX_S)
+
+        def once() -> None:
+            if waiting:
+                waiting.clear()
+                call()
+
+        self.world.after(took_s, once)
+        if self.disk.stalls_s:
+            self.disk.stalled.append(once)
+        return took_s
 
     def _fall(self) -> None:
         if self.doomed:
@@ -310,7 +346,7 @@ class Box:
 
     def _plan_wake(self) -> None:
         assert self.node is not None
-        due = max(self.node.deadline() - self.clock(), 0.0)
+        due = max(self.node.deadline() - self.clock(), 0.0) / self._rate
         at = self.world.now + due + self.world.random.uniform(0.0, 0.01)
         if at < self._wake_at:
             self._wake_at = at
@@ -481,6 +517,4 @@ def _knows(box: Box, keeper: Box) -> bool:
     """Whether what it speaks with is what runs there now: a power cut is noticed within seconds."""
     assert box.node is not None and box.node.mesh is not None
     hello = box.node.mesh.state.peers[keeper.gateway].hello
-    if hello is None or keeper.node is None or keeper.node.mesh is None:
-        return False
-    return hello.nonce == keeper.node.mesh.state.identity.nonce
+    return hello is not None and keeper.node is not None and hello.nonce == keeper.nonce

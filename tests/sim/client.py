@@ -42,6 +42,7 @@ class Client:
         self.name = name
         self.mortal = mortal  # it has a will
         self.version = world.random.choice((Version.MQTT311, Version.MQTT5))
+        self.retired = False  # it does not come back
         self.session: Session | None = None
         self.connected = False
         self.on_granted: Callable[[list[Granted]], None] = void
@@ -156,6 +157,7 @@ class Client:
                 publication.acked_at = request.answered_at = self._world.now
                 publication.refused = packet.reason >= FAILURE
             case PubRec():
+                self._publishing[packet.packet_id][0].released_at = self._world.now
                 self._send(PubRel(packet.packet_id))
             case PubRel():
                 self._unreleased.pop(packet.packet_id, None)

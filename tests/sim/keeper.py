@@ -26,7 +26,7 @@ from gateway.mqtt.packets import (
 from gateway.mqtt.properties import NO_PROPERTIES, Properties
 from tests.sim.box import Box, ClientEnd
 from tests.sim.client import FAILURE, PACKET_BYTES_MAX, void
-from tests.sim.history import NEVER, Granted, History, Kept, KeptDelivery
+from tests.sim.history import NEVER, Granted, History, Kept, KeptDelivery, Visit
 from tests.sim.network import Network, Wire
 from tests.sim.world import World
 
@@ -73,8 +73,9 @@ class Keeper:
 
     def begin_anew(self) -> None:
         """Its gateway has lost its session."""
-        self.kept.ended_at = self._world.now
-        self.kept = Kept(self.name, "" if self.doors else self.box.name)
+        before = self.kept
+        before.ended_at = self._world.now
+        self.kept = Kept(self.name, before.box, before.connections, visits=list(before.visits))
         self._history.kept.append(self.kept)
         self._known = False
         self._held.clear()
@@ -92,6 +93,7 @@ class Keeper:
             return
         self._buffer = b""
         self.kept.connections += 1
+        self.kept.visits.append(Visit(self.box.name, self._world.now))
         self._wire = wire = self._network.wire(self.name, self.box.name)
         wire.attach(0, self)
         self.box.input(lambda node: void(ClientEnd(self.box, wire)))()
@@ -139,14 +141,14 @@ class Keeper:
         self._world.say(f"{self.name} lost its connection")
 
     def _give_up(self) -> None:
-        if not self._connected:
-            self.kept.unheard.append(self._world.now)
+        if self.kept.visits:
+            self.kept.visits[-1].over_at = self._world.now
         self._connected = False
 
     def _handle(self, packet: Packet) -> None:
         match packet:
             case ConnAck() if packet.reason < FAILURE:
-                now = self._world.now
+                now = self.kept.visits[-1].answered_at = self._world.now
                 if self._known and not packet.session_present:
                     self.kept.lost_at.append((self._known_at, now))
                     for granted in self.kept.granted:
@@ -183,8 +185,8 @@ class Keeper:
                 return
             self._held[packet.packet_id] = None
         if ident and not packet.retain:
-            delivery = KeptDelivery(self._world.now, ident, packet.qos, self.kept.connections)
-            self.kept.deliveries.append(delivery)
+            about = (self._world.now, ident, packet.qos, self.box.name, self.kept.connections)
+            self.kept.deliveries.append(KeptDelivery(*about))
 
     def _send(self, packet: Packet) -> None:
         assert self._wire is not None

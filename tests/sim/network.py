@@ -109,7 +109,8 @@ class Wire:
 
     def _put(self, side: int, piece: bytes | None) -> None:
         world = self._network.world
-        self._last[side] = due = max(self._last[side], world.now + self._network.delay())
+        due = max(self._last[side], world.now + self._network.delay())
+        self._last[side] = due = due + self._network.takes_s(self.hosts, piece)
         self._pipes[side].append((due, piece))
         world.after(due - world.now, lambda: self.pump(side))
 
@@ -132,11 +133,14 @@ class Wire:
 
 
 class Network:
-    """All wires. `slow_s` is what is added to every delay; `down` are the hosts without power."""
+    """All wires. `slow_s` is what is added to every delay, `bytes_per_s` what goes each way between two
+    `gateways`; `down` are the hosts without power."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.slow_s = 0.0
+        self.bytes_per_s = 0  # 0: as many as there are
+        self.gateways: set[str] = set()
         self.wires: list[Wire] = []
         self.down: dict[str, None] = {}
         self._cuts: dict[tuple[str, str], int] = {}
@@ -144,6 +148,12 @@ class Network:
     def delay(self) -> float:
         """Of one write, in seconds."""
         return self.world.random.uniform(0.0001, DELAY_S) + self.slow_s * self.world.random.random()
+
+    def takes_s(self, hosts: tuple[str, str], piece: bytes | None) -> float:
+        """How long a piece keeps the wire busy, if it is one between gateways."""
+        if not self.bytes_per_s or piece is None or not set(hosts) <= self.gateways:
+            return 0.0
+        return len(piece) / self.bytes_per_s
 
     def wire(self, source: str, target: str) -> Wire:
         """A new wire."""

@@ -10,7 +10,7 @@
 A cut between two gateways that a third one hears is no fault any more when they had FOUND_S to find the
 road over it: what is promised in calm is promised then, too. With `partial` there are no others.
 
-With `disks` the gateways keep sessions, some clients have one, and the power fails in commits as well.
+With disks the gateways keep sessions, some clients have one, and the power fails in commits as well.
 With `calm` nothing goes wrong: what is promised only then is looked at for longer. With `loss` nothing
 but that one gateway loses its disk while it says that there are two copies: who roams loses nothing.
 Must not know what is checked.
@@ -18,14 +18,16 @@ Must not know what is checked.
 
 from collections.abc import Callable
 
-from gateway.mesh.life import Life
 from tests.broker.kept import Card
 from tests.sim.box import Box, says_two
 from tests.sim.client import Client
 from tests.sim.faults import Faults
-from tests.sim.history import Awake, Granted, History, Session
+from tests.sim.history import Granted, History, Session
 from tests.sim.keeper import Keeper
+from tests.sim.kinds import Kind
 from tests.sim.network import Network
+from tests.sim.teller import Teller
+from tests.sim.watcher import PERIOD_S, Watcher
 from tests.sim.world import World
 
 CALM_S = 4.0
@@ -41,8 +43,8 @@ QUIET_S = 7.0  # with peace 10 s for wills of a gateway that began anew, and the
 LOSS_AFTER_S = 12.0  # of calm: copies are whole, and messages wait
 BURIAL_S = 12.0  # dead after 3 s, 5 s for clients to be elsewhere, and the way
 SIZES = (2, 3, 3, 5)
-PERIOD_S = 0.1  # between two looks at the whole
-READS = 0.3  # share of the writes of copies before which each copy is looked into
+READS = 0.2  # share of the writes of copies before which each copy is looked into
+SINGLE = 0.1  # share of a publisher's steps in which it sets or deletes a topic of its own
 ASKED_MAX = 12  # subscriptions of one session
 GIVES_UP_S = 3.0  # a client whose gateway lost its power
 
@@ -55,16 +57,11 @@ FILTERS = ("live/#", "live/a", "live/+", "live/c/d", "kept/#", "kept/+/1", "kept
 class Scenario:
     """Everything of one seed."""
 
-    def __init__(
-        self,
-        seed: int,
-        disks: bool = False,
-        calm: bool = False,
-        loss: bool = False,
-        partial: bool = False,
-    ) -> None:
-        self._is_calm = calm or loss
-        self._with_loss = loss
+    def __init__(self, seed: int, kind: Kind) -> None:
+        disks, partial = kind.disks, kind.partial
+        self._is_calm = kind in (Kind.CALM, Kind.LOSS)
+        self._with_loss = kind is Kind.LOSS
+        self._is_hard = kind is Kind.HARD
         self.world = World(seed)
         self.network = Network(self.world)
         self.history = History(disks)
@@ -79,20 +76,24 @@ class Scenario:
             )
             for name in names
         ]
+        self.network.gateways = set(names)
         for box in self.boxes:
             box.boxes = {other.name: other for other in self.boxes}
             box.on_fall = self._rescue_clients
+            box.on_start = self._start_noted(box)
         self.subscribers: list[Client] = []
         self.publishers: list[Client] = []
         self._home: dict[str, Box] = {}
         self._topics: dict[str, list[str]] = {}
-        self.history.torn = self.world.random.random() < 0.75
-        self._faults = Faults(self.world, self.network, self.boxes, self.history.torn)
+        self._single: dict[str, list[str]] = {}  # topics that a publisher has set once
+        torn = self.world.random.random() < 0.75
+        self._faults = Faults(self.world, self.network, self.boxes, torn)
+        if self._is_hard:
+            self._faults.harder()
         self._with_partial = partial
         self._disturbed_at = 0.0
         self._lasts = FAULT_LASTS_S
         if partial:
-            self.history.torn = False  # each is heard by some other all the time
             self._faults.only_partial()
             self._lasts = PARTIAL_LASTS_S
         self.on_look: Callable[[], None] = lambda: None  # now and then, and before a disk is lost
@@ -102,9 +103,12 @@ class Scenario:
             box.before_copy = self._perhaps_look
         self._going: list[Callable[[], None]] = []
         self._working = True
-        self._asked = 0
-        self._calm_since: float | None = None
+        self._asked = self._singles = 0
+        about = (self.world, self.network, self.history, self.boxes)
+        self.watcher = Watcher(*about, self._is_quiet)
+        self._faults.on_tear = self.watcher.tear
         self.keepers: list[Keeper] = []
+        self.tellers: list[Teller] = []
         for box in self.boxes:
             self._people(box)
             if disks:
@@ -115,13 +119,15 @@ class Scenario:
         world = self.world
         for box in self.boxes:
             world.after(world.random.uniform(0.0, 1.0), box.start)
-        world.after(0.0, self._watch)
+        world.after(0.0, self.watcher.begin)
         for client in (*self.subscribers, *self.publishers):
             self._live(client)
         for keeper in self.keepers:
             self._keep(keeper)
+        for teller in self.tellers:
+            self._tell(teller)
         world.run(CALM_S)
-        while world.now < CALM_S + FAULTS_S:
+        while world.now < max(CALM_S + FAULTS_S, self._faults.busy_until):
             if self._with_loss:
                 self._lose_one()
             if self._is_calm:
@@ -132,31 +138,40 @@ class Scenario:
             end()
         self._going = []
         healed_at = world.now
-        while self._calm_since is None and world.now < healed_at + SETTLE_S:
+        while not self.watcher.is_calm() and world.now < healed_at + SETTLE_S:
             world.run(world.now + PERIOD_S)
-        self.history.settled_at = world.now if self._calm_since is not None else float("inf")
+        self.history.settled_at = world.now if self.watcher.is_calm() else float("inf")
         world.run(world.now + PEACE_S)
         self._working = False
         world.run(world.now + QUIET_S)
-        self._end_calm()
+        self.watcher.end_calm()
         self.history.ended_at = world.now
         return self.history
 
     def bury(self) -> None:
         """One gateway dies for good, of several that are all linked."""
         alive = [box for box in self.boxes if box.serving]
-        if len(alive) < 2 or not self.settled():
+        if len(alive) < 2 or not self.watcher.settled():
             return
-        box = self.world.random.choice(alive)
+        roaming = [client for client in self.publishers if client.name not in self._home]
+        with_roaming = [box for box in alive if any(_is_at(client, box) for client in roaming)]
+        box = self.world.random.choice(with_roaming or alive)
+        self._retire_one(box)
         self.history.buried_at = self.world.now
-        self.history.mourned = [
-            client.session
-            for client in self.publishers
-            if client.connected and client.session is not None and client.session.box == box.name
-        ]
+        mourned = [client.session for client in self.publishers if _is_at(client, box)]
+        self.history.mourned = [session for session in mourned if session is not None]
         box.kill(power=self.world.random.random() < 0.5)
         self._rescue_clients()
         self.world.run(self.world.now + BURIAL_S)
+
+    def _retire_one(self, box: Box) -> None:
+        """A client of the gateway goes for good: its will is sent there, and not again."""
+        for client in self.publishers:
+            if _is_at(client, box):
+                client.retired = True
+                client.leave()
+                self.world.run(self.world.now + 1.0)
+                return
 
     def _people(self, box: Box) -> None:
         world = self.world
@@ -193,6 +208,11 @@ class Scenario:
         wanted = [(name, random.choice((1, 2))) for name in filters]
         about = (self.world, self.network, self.history, box, f"rove-{box.name}", wanted)
         self.keepers.append(Keeper(*about, self.boxes))
+        if not self._is_hard:
+            return
+        doors = [box] if random.random() < 0.5 else self.boxes
+        name = f"tell-{box.name}"
+        self.tellers.append(Teller(self.world, self.network, self.history, name, doors))
 
     def _keep(self, keeper: Keeper) -> None:
         """One step of a keeper's life: it is often away, but not at the end."""
@@ -211,11 +231,27 @@ class Scenario:
             keeper.ask()
         self.world.after(pause_s, lambda: self._keep(keeper))
 
+    def _tell(self, teller: Teller) -> None:
+        """One step of a teller's life: when all is over it comes back until everything is said."""
+        random = self.world.random
+        pause_s = random.uniform(0.05, 0.4)
+        if teller.away:
+            if teller.box.serving or len(teller.doors) > 1:
+                teller.connect()
+            pause_s = random.uniform(0.2, 1.0)
+        elif self._working and random.random() < 0.06:
+            teller.leave()
+        elif self._working:
+            for _ in range(random.choice((1, 1, 3))):
+                teller.publish(random.choice(LIVE_TOPICS), random.choice((1, 2)))
+        self.world.after(pause_s, lambda: self._tell(teller))
+
     def _disturb(self) -> None:
         """Begins a fault; it ends by itself, or with the rest."""
         world = self.world
-        self._end_calm()
+        self.watcher.end_calm()
         self._disturbed_at = world.now
+        busy_until = self._faults.busy_until
         end = self._faults.begin()
         self._going.append(end)
         self._rescue_clients()
@@ -226,7 +262,10 @@ class Scenario:
                 self._going.remove(end)
                 end()
 
-        world.after(world.random.choice(self._lasts), over)
+        lasts_s = world.random.choice(self._lasts)
+        if self._faults.busy_until > busy_until:
+            lasts_s = self._faults.busy_until - world.now
+        world.after(lasts_s, over)
         gaps = PARTIAL_GAPS_S if self._with_partial else FAULT_GAPS_S
         world.run(world.now + world.random.choice(gaps))
 
@@ -239,11 +278,11 @@ class Scenario:
                 delay_s = self.world.random.uniform(0.5, GIVES_UP_S)
                 self.world.after(delay_s, lambda c=client, s=session: self._give_up(c, s))  # type: ignore[misc]
 
-        for keeper in self.keepers:
-            if not keeper.away and keeper.box.name in self.network.down:
+        for each in (*self.keepers, *self.tellers):
+            if not each.away and each.box.name in self.network.down:
                 delay_s = self.world.random.uniform(0.5, GIVES_UP_S)
-                connection = keeper.kept.connections
-                self.world.after(delay_s, lambda k=keeper, c=connection: _leave(k, c))  # type: ignore[misc]
+                connection = each.kept.connections
+                self.world.after(delay_s, lambda k=each, c=connection: _leave(k, c))  # type: ignore[misc]
 
     def _give_up(self, client: Client, session: Session) -> None:
         if client.session is session:
@@ -253,6 +292,8 @@ class Scenario:
         """One step of a client's life, and the next one planned."""
         random = self.world.random
         pause_s = random.uniform(0.02, 0.3)
+        if client.retired:
+            return
         if client.away:
             box = self._home.get(client.name) or random.choice(self.boxes)
             if box.serving:
@@ -294,6 +335,7 @@ class Scenario:
 
     def _publisher_step(self, client: Client) -> None:
         random = self.world.random
+        self._set_or_delete_one(client)
         for _ in range(random.choice((1, 1, 1, 4))):
             topic = random.choice(self._topics[client.name])
             retain = topic.startswith("kept")
@@ -302,29 +344,33 @@ class Scenario:
         if client.name not in self._home and random.random() < 0.02:
             client.leave()
 
-    def _watch(self) -> None:
-        """Notes when all is well, and who is awake."""
-        self._look_for_roads()
-        if self.settled() and self._is_calm_now() and not self.network.slow_s:
-            if self._calm_since is None:
-                self._calm_since = self.world.now
+    def _set_or_delete_one(self, client: Client) -> None:
+        """A retained message that stays, or is deleted: no newer one hides what became of it."""
+        random, single = self.world.random, self._single.setdefault(client.name, [])
+        if not client.connected or random.random() > SINGLE:
+            return
+        if single and random.random() < 0.5:
+            topic = single.pop(random.randrange(len(single)))
+            client.publish(topic, random.choice((1, 2)), True, delete=True)
         else:
-            self._end_calm()
-        for box in self.boxes:
-            self._note_awake(box)
-        self.world.after(PERIOD_S, self._watch)
+            self._singles += 1
+            single.append(f"kept/once/{self._singles}")
+            client.publish(single[-1], random.choice((1, 2)), True)
 
     def _look_for_roads(self) -> None:
         """Cuts between two gateways alone are got round, and that lasts until something else happens."""
         quiet = self.world.now - self._disturbed_at >= FOUND_S
-        if self._with_partial and self._going and quiet and not self.settled():
+        if self._with_partial and self._going and quiet and not self.watcher.settled():
             self._disturbed_at = self.world.now
             self.history.no_road.append(f"no road round a cut at {self.world.now:.1f}")
 
-    def _is_calm_now(self) -> bool:
+    def _is_quiet(self) -> bool:
         """Whether nothing goes wrong but cuts with a road around them."""
+        self._look_for_roads()
         since = self._faults.partial
-        return all(end in since and self.world.now - since[end] >= FOUND_S for end in self._going)
+        return not self.network.slow_s and all(
+            end in since and self.world.now - since[end] >= FOUND_S for end in self._going
+        )
 
     def _perhaps_look(self) -> None:
         if self.world.random.random() < READS:
@@ -349,50 +395,31 @@ class Scenario:
         self.world.run(self.world.now + 1.0)
         if box.node is None or not box.node.mesh.copier.two_copies:  # type: ignore[union-attr]
             return
-        self._end_calm()
+        self.watcher.end_calm()
         self.history.copied_until = self.world.now
         end = self._faults.destroy(box)
         self._rescue_clients()
         self.world.after(self.world.random.choice((0.3, 2.0, 8.0)), end)
 
+    def _start_noted(self, box: Box) -> Callable[[], None]:
+        starts = self.history.starts.setdefault(box.name, [])
+        return lambda: starts.append(self.world.now)
+
     def _lost(self, box: Box) -> None:
         """The disk is gone, and with it its sessions, unless their clients go to others at once."""
-        self.history.disks_lost[box.name] = None
+        self.history.disks_lost[box.name] = self.world.now
         for keeper in self.keepers:
             if keeper.box is box and self._with_loss and keeper.doors:
                 keeper.go_elsewhere()
             elif keeper.box is box:
                 keeper.begin_anew()
 
-    def _note_awake(self, box: Box) -> None:
-        latest = next((a for a in reversed(self.history.awake) if a.box == box.name), None)
-        open_ = latest is not None and latest.end == float("inf")
-        if box.serving and not open_:
-            self.history.awake.append(Awake(box.name, self.world.now))
-        elif not box.serving and open_:
-            assert latest is not None
-            latest.end = self.world.now
 
-    def _end_calm(self) -> None:
-        if self._calm_since is not None:
-            self.history.calm.append((self._calm_since, self.world.now))
-            self._calm_since = None
-
-    def settled(self) -> bool:
-        """Whether every gateway is linked with every other, and synced."""
-        for box in self.boxes:
-            if box.node is None or not box.serving or box.node.mesh is None:
-                return False
-            state = box.node.mesh.state
-            peers = list(state.peers.values())
-            if len(peers) != len(self.boxes) - 1 or state.holding:
-                return False
-            if not all(peer.synced and peer.life is Life.ALIVE for peer in peers):
-                return False
-        return True
+def _is_at(client: Client, box: Box) -> bool:
+    return client.connected and client.session is not None and client.session.box == box.name
 
 
-def _leave(keeper: Keeper, connection: int) -> None:
+def _leave(who: Keeper | Teller, connection: int) -> None:
     """Gives up this connection, if it still has it."""
-    if keeper.kept.connections == connection:
-        keeper.leave()
+    if who.kept.connections == connection:
+        who.leave()

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from tests.sim.run import run
+from tests.sim.clean import clean
+from tests.sim.kinds import Kind
 
 SEEDS = 8
 SEEDS_WITH_DISKS = 2
@@ -18,7 +19,7 @@ SEEDS_WITH_CUTS = 2
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
 def test_what_is_promised_holds_whatever_goes_wrong(seed: int) -> None:
-    outcome = run(seed)
+    outcome = clean(seed, Kind.MEMORY)
     assert outcome.deliveries > 500, "a run in which nothing happens proves nothing"
     assert not outcome.problems, "\n".join([f"replay: {outcome.replay()}", *outcome.problems])
 
@@ -26,7 +27,7 @@ def test_what_is_promised_holds_whatever_goes_wrong(seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, SEEDS_WITH_DISKS + 1))
 def test_what_is_kept_on_disk_is_delivered_whatever_goes_wrong(seed: int) -> None:
-    outcome = run(seed, disks=True)
+    outcome = clean(seed, Kind.DISKS)
     assert outcome.deliveries > 500, "a run in which nothing happens proves nothing"
     assert not outcome.problems, "\n".join([f"replay: {outcome.replay()}", *outcome.problems])
 
@@ -34,7 +35,7 @@ def test_what_is_kept_on_disk_is_delivered_whatever_goes_wrong(seed: int) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, SEEDS_IN_CALM + 1))
 def test_sessions_that_roam_lose_nothing_double_nothing_and_keep_the_order(seed: int) -> None:
-    outcome = run(seed, disks=True, calm=True)
+    outcome = clean(seed, Kind.CALM)
     assert outcome.deliveries > 500, "a run in which nothing happens proves nothing"
     assert not outcome.problems, "\n".join([f"replay: {outcome.replay()}", *outcome.problems])
 
@@ -42,7 +43,7 @@ def test_sessions_that_roam_lose_nothing_double_nothing_and_keep_the_order(seed:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, SEEDS_WITH_A_LOSS + 1))
 def test_sessions_that_roam_survive_a_disk_that_is_destroyed(seed: int) -> None:
-    outcome = run(seed, disks=True, loss=True)
+    outcome = clean(seed, Kind.LOSS)
     assert outcome.deliveries > 500, "a run in which nothing happens proves nothing"
     assert not outcome.problems, "\n".join([f"replay: {outcome.replay()}", *outcome.problems])
 
@@ -52,7 +53,7 @@ def test_sessions_that_roam_survive_a_disk_that_is_destroyed(seed: int) -> None:
 def test_two_that_lost_each_other_are_served_over_a_third_as_if_nothing_were_wrong(
     seed: int,
 ) -> None:
-    outcome = run(seed, disks=seed % 2 == 0, partial=True)
+    outcome = clean(seed, Kind.PARTIAL if seed % 2 else Kind.PARTIAL_DISKS)
     assert outcome.deliveries > 500, "a run in which nothing happens proves nothing"
     assert not outcome.problems, "\n".join([f"replay: {outcome.replay()}", *outcome.problems])
 

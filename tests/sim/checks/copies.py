@@ -1,7 +1,7 @@
 """G1 with two copies: while the status says so, what was acknowledged for a session that is kept is in
 the copy at the stand-in, until the client has it. Asked while it runs, for each copy is read back.
 
-What came from another gateway is safe here when it was calm, as it is for the own disk.
+What came from another gateway is safe here when the two were joined until it was acknowledged.
 """
 
 from typing import Any
@@ -10,6 +10,7 @@ from tests.broker.copied import restored
 from tests.sim.box import Box, says_two
 from tests.sim.checks.kept import promised
 from tests.sim.history import History, Kept
+from tests.sim.moves import Moves
 
 
 def look(history: History, boxes: list[Box], now: float) -> None:
@@ -36,16 +37,18 @@ def _missing(history: History, kept: Kept, session: dict[str, Any] | None, now: 
     if session is None:
         needed = any(granted.granted_at <= now for granted in kept.granted)
         return [f"{kept.client} is not in the copy at {now:.4f}"] if needed else []
+    moves = Moves(history, kept)
     there = {message[0][2].decode() for message in session["waiting"]}
     there |= {each[0][2].decode() for each in session["inflight"].values() if each is not None}
     got = {delivery.ident: None for delivery in kept.deliveries}
     return [
         f"{kept.client} at {kept.box} has {each.ident} (QoS {each.qos}) not in its copy at {now:.4f}"
         for each in history.publications
-        if each.acked_at <= now
-        and each.box == kept.box
+        if each.qos
         and each.ident
         and each.ident not in got
         and each.ident not in there
-        and promised(history, kept, each)
+        and each.acked_at <= now
+        and promised(history, kept, each, moves)
+        and history.were_joined(each.box, kept.box, each.sent_at, each.acked_at)
     ]

@@ -1,13 +1,15 @@
 """G3: what one publisher says on one topic at one QoS arrives in the order in which it was said."""
 
 from tests.sim.history import History
+from tests.sim.moves import Tellers
 
 
 def check(history: History) -> list[str]:
     """Per session, and per connection of the publisher."""
-    problems = []
+    problems, tellers = [], Tellers(history)
     published = {each.ident: each for each in history.publications if each.ident}
     for session in history.sessions:
+        seen: dict[str, None] = {}
         last: dict[tuple[str, int, str, int], int] = {}
         for delivery in session.deliveries:
             publication = published.get(delivery.ident)
@@ -19,10 +21,15 @@ def check(history: History) -> list[str]:
                 continue
             key = (*(publication.publisher, publication.connection), publication.topic)
             line = (*key, publication.qos)
-            if publication.number < last.get(line, 0):
+            late = publication.number < last.get(line, 0) and not (
+                delivery.ident in seen or tellers.may_come_late(publication, delivery.at)
+            )
+            if publication.again:  # it may come again, behind what was sent later
+                seen[delivery.ident] = None
+            if late:
                 problems.append(
                     f"{session.client} ({session.number}) got {delivery.ident}"
                     f" behind number {last[line]} at {delivery.at:.4f}"
                 )
-            last[line] = publication.number
+            last[line] = max(publication.number, last.get(line, 0))
     return problems

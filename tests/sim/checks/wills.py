@@ -4,6 +4,8 @@ connection is over, and also when it was the gateway that died."""
 from tests.sim.history import NEVER, History, Session
 
 WAY_S = 1.0
+KNOWN_S = 1.5  # before that nobody knows a gateway to be dead
+KEPT_S = 15.0  # for so long after a gateway is gone its wills may be sent
 GONE_S = 9.0  # dead after 3 s, 5 s for the client to be elsewhere, and the way
 
 
@@ -21,14 +23,21 @@ def check(history: History) -> list[str]:
             if life is None:
                 problems.append(f"{who} got {delivery.ident}, which nobody left")
                 continue
-            if history.torn:
+            if _was_torn(history, life, delivery.at):
                 continue  # each side sends it, and for clients that live on the other
             if delivery.at < life.closed_at - WAY_S:  # its gateway knows before it does
                 problems.append(f"{who} got {delivery.ident} of a client that is connected")
             if delivery.ident in seen:
                 problems.append(f"{who} got {delivery.ident} twice, again at {delivery.at:.4f}")
+            if life in history.mourned and _is_back(history, life, history.buried_at + KNOWN_S):
+                problems.append(f"{who} got {delivery.ident} of a client that was never away")
             seen[delivery.ident] = None
     return problems + _missing(history, lives)
+
+
+def _was_torn(history: History, life: Session, at: float) -> bool:
+    """Whether gateways may not have heard each other in the time that decides about this will."""
+    return history.was_torn(min(life.closed_at, at) - KEPT_S, max(life.closed_at, at))
 
 
 def _missing(history: History, lives: dict[str, Session]) -> list[str]:
