@@ -108,8 +108,6 @@ class Absent:
             entry = self.registry.entry(client_id)
             if entry is not None and entry.owner == gateway:
                 self.drop(client_id)
-        if not self.broker.elsewhere.is_lost(gateway):
-            self._tell_found(gateway)
 
     def registered(self, client_ids: Iterable[str]) -> None:
         """The registry has news of these sessions. One that has a new gateway is not dropped yet: until
@@ -179,16 +177,17 @@ class Absent:
 
     def tell(self, client_id: str, owner: str, token: int) -> None:
         """The session went elsewhere while its owner could not be asked: that is told what it was given
-        and is not to give on, and that no more for the session comes from here."""
+        and is not to give on, and that no more for the session comes from here. It is told again when it
+        begins to speak anew: the first time may have gone with its death."""
         start = self.broker.elsewhere.own_start()
         given = [each for each in self._given.get(owner, []) if each.session.client_id == client_id]
         through = Through(client_id, token, tuple(entry_name(start, each.number) for each in given))
-        if self.broker.elsewhere.is_lost(owner):
-            self._to_tell.setdefault(owner, {})[client_id] = through
-        else:
+        self._to_tell.setdefault(owner, {})[client_id] = through
+        if not self.broker.elsewhere.is_lost(owner):
             self.broker.elsewhere.tell(owner, through)
 
-    def _tell_found(self, gateway: str) -> None:
+    def gateway_came(self, gateway: str) -> None:
+        """A gateway begins to speak: before anything newer it hears what went elsewhere meanwhile."""
         for client_id, through in self._to_tell.pop(gateway, {}).items():
             entry = self.registry.entry(client_id)
             if entry is not None and entry.owner != gateway:

@@ -119,6 +119,7 @@ class Mover:
         """A gateway begins to speak."""
         self._coming.came(gateway)
         self._going.came(gateway)
+        self._absent.gateway_came(gateway)
         self._left.found(gateway)
 
     def gateway_gone(self, gateway: str) -> None:

@@ -266,6 +266,34 @@ def test_what_was_under_way_when_its_client_came_elsewhere_is_not_lost(
     assert at_rest(room)
 
 
+@pytest.mark.parametrize("publisher", ["b", "c", "d"])
+@pytest.mark.parametrize("noticed_s", [0.1, 6.0])
+def test_what_is_published_while_a_gateway_comes_back_is_not_for_what_it_had(
+    publisher: str, noticed_s: float
+) -> None:
+    """Its disk still has the session, that went elsewhere before anybody knew it to be dead."""
+    room, (a, b, c, d) = gates("a", "b", "c", "d")
+    roamer = sleeping(a, *numbers(0, 20))
+    q = {"b": b, "c": c, "d": d}[publisher].client("q")
+    room.kill(a)
+    room.wait(0.5)
+    roamer.connect(c)
+    go_on(roamer)
+    room.wait(noticed_s)
+    room.gates.append(a)
+    a.restart()
+    for other in (b, c, d):
+        room.line(a, other)
+    for number in range(20, 420):
+        publish(q, "t", b"%d" % number, qos=2)
+        turn(room)
+        if number % 4 == 0:
+            go_on(roamer, 0.1)
+    go_on(roamer, 6)
+    assert roamer.got == numbers(0, 420)
+    assert home(room) == "c" and at_rest(room)
+
+
 @pytest.mark.parametrize("silent_s", [0.1, 6.0])
 def test_a_gateway_that_was_only_silent_does_not_give_on_what_others_gave_on(
     silent_s: float,
