@@ -133,7 +133,13 @@ BUGS = (
         "what a gateway had not kept when it died is not offered to it again",
         Kind.DISKS,
         3,
-        (Change("gateway.mesh.stream:Outgoing._part_with", "if not entry.qos:", "if True:"),),
+        (
+            Change(
+                "gateway.mesh.stream:Outgoing._part_with",
+                "unkept.append((number, entry, waiting))",
+                "_release(waiting)",
+            ),
+        ),
     ),
     Bug(
         "a stand-in that is gone is not replaced",
