@@ -27,7 +27,7 @@ BUGS = (
     Bug(
         "a publisher is answered before the commit",
         Kind.DISKS,
-        1,
+        4,
         (
             Change(f"{JOURNAL}.enqueue", "messages[0].level is Durability.MEMORY", "True"),
             Change(f"{JOURNAL}._want", "level is not Durability.MEMORY", "False"),
@@ -36,7 +36,7 @@ BUGS = (
     Bug(
         "a message is trimmed when it is sent, before the client has acknowledged it",
         Kind.DISKS,
-        1,
+        8,
         (
             Change(
                 f"{SESSION}._send_from_backlog",
@@ -84,13 +84,13 @@ BUGS = (
     Bug(
         "a will is sent by its keeper though the client is connected elsewhere",
         Kind.MEMORY,
-        4,
+        5,
         (Change("gateway.mesh.wills:_send_due", "if not elsewhere:", "if True:"),),
     ),
     Bug(
         "a will is sent by its gateway and by its keeper",
         Kind.MEMORY,
-        1,
+        2,
         (
             Change(
                 "gateway.mesh.wills:tell",
@@ -115,7 +115,7 @@ BUGS = (
     Bug(
         "a deleted retained message leaves nothing behind",
         Kind.MEMORY,
-        3,
+        1,
         (
             Change(
                 "gateway.broker.retained:Retained.put",
@@ -132,8 +132,14 @@ BUGS = (
     Bug(
         "what a gateway had not kept when it died is not offered to it again",
         Kind.DISKS,
-        3,
-        (Change("gateway.mesh.stream:Outgoing._part_with", "if not entry.qos:", "if True:"),),
+        7,
+        (
+            Change(
+                "gateway.mesh.stream:Outgoing._part_with",
+                "unkept.append((number, entry, waiting))",
+                "_release(waiting)",
+            ),
+        ),
     ),
     Bug(
         "a stand-in that is gone is not replaced",
@@ -162,7 +168,7 @@ BUGS = (
     Bug(
         "PUBACK does not wait for the gateways that want the message",
         Kind.MEMORY,
-        3,
+        13,
         (Change("gateway.mesh.stream:Outgoing.add", "if ticket is not None:", "if False:"),),
     ),
     Bug(
@@ -188,6 +194,12 @@ BUGS = (
                 "route.elsewhere",
             ),
         ),
+    ),
+    Bug(
+        "answers do not wait for the second copy",
+        Kind.LOSS,
+        2,
+        (Change("gateway.mesh.copier:Copier.owes", "self._base[0] >= number", "True"),),
     ),
 )
 
@@ -246,11 +258,5 @@ RARE = (
         Kind.CALM,
         1,
         (Change("gateway.broker.parcel:Unpacker.begin", "session.backlog.hold_back()", "pass"),),
-    ),
-    Bug(
-        "answers do not wait for the second copy",
-        Kind.LOSS,
-        1,
-        (Change("gateway.mesh.copier:Copier.owes", "self._base[0] >= number", "True"),),
     ),
 )

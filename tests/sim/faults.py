@@ -13,6 +13,8 @@ from tests.sim.world import World
 
 End = Callable[[], None]
 STALLS_S = 0.05, 0.3, 1.0
+BYTES_PER_S = 40_000, 80_000, 160_000  # what clients say here takes half of the least
+SCARCE_BYTES_PER_S = 5_000, 20_000, 80_000
 HANGS_S = 5.0, 60.0
 LASTS_MAX_S = 8.0  # of other faults
 LOST_MAX = 1  # disks of a run: what two lose at once is promised by nobody
@@ -25,6 +27,7 @@ class Faults:
         """`torn`: links break, too, and gateways sleep."""
         self._world, self._network, self._boxes = world, network, boxes
         self._clones: list[Box] = []
+        self._bytes_per_s = BYTES_PER_S
         self._stalls_s: tuple[float, ...] = STALLS_S
         self._lost = 0
         self.busy_until = 0.0  # a fault that lasts long goes on until then
@@ -55,9 +58,11 @@ class Faults:
             self._kinds.append(self._restored)
 
     def harder(self) -> None:
-        """From here on cards are replaced by old copies of theirs, and disks hang."""
+        """From here on cards are replaced by old copies of theirs, disks hang, and links take less
+        than is said."""
         self._kinds.append(self._snapshot_restored)
         self._stalls_s = STALLS_S + HANGS_S
+        self._bytes_per_s = SCARCE_BYTES_PER_S
 
     def only_partial(self) -> None:
         """From here on two do not reach each other, or one the other, and links break; one cut at a
@@ -252,7 +257,7 @@ class Faults:
 
     def _narrow(self) -> End:
         """What goes between gateways waits in full buffers."""
-        self._network.bytes_per_s = self._world.random.choice((5_000, 20_000, 100_000))
+        self._network.bytes_per_s = self._world.random.choice(self._bytes_per_s)
         self._world.say(f"the network takes {self._network.bytes_per_s} bytes a second")
 
         def end() -> None:
