@@ -59,8 +59,6 @@ class Cast:
         self._lasts_s = 0.0
         self._struck_at: float | None = None
         self._said: dict[str, int] = {}  # by topic, at the blow
-        self._first_said: dict[str, int] = {}
-        self.between: dict[str, range] = {}  # by topic, from the first blow until all was mended
 
     def everybody(self) -> tuple[AnyPublisher | AnySubscriber, ...]:
         return (*self.publishers, *self.subscribers)
@@ -79,15 +77,6 @@ class Cast:
         self._struck_at = time.monotonic()
         self.blows.append(f"{self._struck_at:.3f}")
         self._said = {each.topic: each.number for each in self.publishers}
-        self._first_said = self._first_said or self._said
-
-    def mended(self) -> None:
-        """All is well again; what was said since the first blow is `between`."""
-        said = {each.topic: each.number for each in self.publishers}
-        self.between = {
-            topic: range(number - UNANSWERED_MAX, said[topic] + 1)
-            for topic, number in (self._first_said or said).items()
-        }
 
     def under_way(self) -> int:
         """Deliveries that were begun and have not come."""
@@ -166,8 +155,7 @@ class Cast:
 
     def _all_came(self) -> bool:
         return all(each.number == EACH and each.is_answered() for each in self.publishers) and all(
-            set(range(1, EACH + 1)) - set(self.between.get(publisher.topic, ()))
-            <= set(each.came.get(publisher.topic, ()))
+            set(range(1, EACH + 1)) <= set(each.came.get(publisher.topic, ()))
             for publisher in self.publishers
             for each in self.subscribers
         )

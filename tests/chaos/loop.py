@@ -36,13 +36,8 @@ KEPT = Path("var/chaos")
 KINDS = {"gw1": Dated, "gw2": Small}
 
 
-def play(mesh: Mesh, number: int, fault: Fault, random: Random, strict: bool) -> Verdict:
-    """One round on a mesh that is whole.
-
-    What a gateway takes for a session at another one that is suspect or cut off, and that a third one
-    claims before it is known to be dead, may be lost, or come twice. Until that is mended all that is
-    said between a blow and its mending is counted apart, unless it is to be judged like the rest.
-    """
+def play(mesh: Mesh, number: int, fault: Fault, random: Random) -> Verdict:
+    """One round on a mesh that is whole."""
     begun_at = time.monotonic()
     names = placed(mesh, fault, random)
     doors = [(mesh[name].host, mesh[name].port) for name in names]
@@ -63,8 +58,6 @@ def play(mesh: Mesh, number: int, fault: Fault, random: Random, strict: bool) ->
         if not cast.watch(lambda: is_whole(mesh), COPIED_S_MAX, LOOK_S):
             verdict.wrong.append(f"the mesh is not whole: {what_is_missing(mesh)}")
         verdict.whole_s = time.monotonic() - mended_at
-        if not strict:
-            cast.mended()
         cast.finish(ARRIVED_S_MAX)
     finally:
         verdict.wrong += cast.end()
@@ -130,7 +123,6 @@ def run(
     seed: int,
     sizes: Sequence[int],
     faults: Sequence[Fault],
-    strict: bool = False,
 ) -> Iterator[Verdict]:
     """Plays the rounds. Behind one that failed the next begins with new gateways."""
     random = Random(seed)
@@ -145,7 +137,7 @@ def run(
                 verdict = None
                 while waiting and waiting[0][1][0] == size and (verdict is None or verdict.good):
                     number, (_, fault) = waiting.pop(0)
-                    verdict = _round(mesh, number, fault, Random(f"{seed} {number}"), strict)
+                    verdict = _round(mesh, number, fault, Random(f"{seed} {number}"))
                     if not verdict.good:
                         place_kept = keep(mesh, KEPT / f"{seed}-{number}")
                         (place_kept / "clients.txt").write_text(verdict.story)
@@ -156,14 +148,14 @@ def run(
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _round(mesh: Mesh, number: int, fault: Fault, random: Random, strict: bool) -> Verdict:
+def _round(mesh: Mesh, number: int, fault: Fault, random: Random) -> Verdict:
     try:
         mesh.settle()
         end = time.monotonic() + COPIED_S_MAX
         while not is_whole(mesh):
             assert time.monotonic() < end, what_is_missing(mesh)
             time.sleep(0.1)
-        return play(mesh, number, fault, random, strict)
+        return play(mesh, number, fault, random)
     except (AssertionError, NotInTime, OSError) as error:
         return Verdict(number, len(mesh.names), fault.name, "-", wrong=[repr(error)])
 
@@ -187,13 +179,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--gateways", default="2,3,5", help="how many, one after the other")
     parser.add_argument("--fault", action="append", choices=sorted(FAULTS), help="only this one")
-    parser.add_argument("--strict", action="store_true", help="count what is known like the rest")
     options = parser.parse_args()
     sizes = [int(word) for word in options.gateways.split(",")]
     faults = [FAULTS[name] for name in options.fault or FAULTS]
     verdicts = []
     with tempfile.TemporaryDirectory(prefix="gwt") as name:
-        rounds = run(Path(name), options.rounds, options.seed, sizes, faults, strict=options.strict)
+        rounds = run(Path(name), options.rounds, options.seed, sizes, faults)
         for verdict in rounds:
             print(verdict, flush=True)
             verdicts.append(verdict)

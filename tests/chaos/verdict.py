@@ -14,8 +14,7 @@ SHOWN = 5  # of each kind of mistake
 @dataclass
 class Verdict:
     """One round. `excused`: QoS 2 that came twice, or disorder, to or from a client that went from one
-    side of a split to the other. `known`: what was missing, doubled or out of order of what was said
-    between the blow and its mending (see `loop.play`). `wrong`: where to look, in words."""
+    side of a split to the other. `wrong`: where to look, in words."""
 
     number: int
     gateways: int
@@ -27,7 +26,6 @@ class Verdict:
     stowaways: int = 0
     disorder: int = 0
     excused: int = 0
-    known: int = 0
     lost_sessions: int = 0
     under_way: int = 0
     deliveries: int = 0
@@ -50,7 +48,7 @@ class Verdict:
             f"round {self.number}, {self.gateways} gateways, {self.fault} ({self.at}):"
             f" missing {self.missing}, twice {self.twice_1} (QoS 1) {self.twice_2} (QoS 2),"
             f" stowaways {self.stowaways}, out of order {self.disorder},"
-            f" excused {self.excused}, known {self.known},"
+            f" excused {self.excused},"
             f" served again after {self.served_s:.1f} s,"
             f" two copies again after {self.whole_s:.1f} s, {self.under_way} were under way,"
             f" twice {self.twice_percent:.2f} % of {self.deliveries}; {self.took_s:.0f} s"
@@ -67,7 +65,7 @@ def judge(verdict: Verdict, cast: Cast, fault: Fault) -> None:
         verdict.stowaways += len(strange)
         verdict.wrong += [f"stowaway at {subscriber.client_id}: {s}" for s in strange[:SHOWN]]
         for publisher in cast.publishers:
-            _judge_pair(verdict, cast, publisher, subscriber, fault)
+            _judge_pair(verdict, publisher, subscriber, fault)
     for each in cast.everybody():
         verdict.lost_sessions += each.lost_sessions
         if each.lost_sessions:
@@ -79,20 +77,16 @@ def judge(verdict: Verdict, cast: Cast, fault: Fault) -> None:
 
 
 def _judge_pair(
-    verdict: Verdict, cast: Cast, publisher: AnyPublisher, subscriber: AnySubscriber, fault: Fault
+    verdict: Verdict, publisher: AnyPublisher, subscriber: AnySubscriber, fault: Fault
 ) -> None:
     who = f"{publisher.topic} at {subscriber.client_id}"
     came = subscriber.came.get(publisher.topic, [])
     moved = fault.splits and (publisher.connections > 1 or subscriber.connections > 1)
-    between = cast.between.get(publisher.topic, range(0))
-    all_came, came = came, [number for number in came if number not in between]
-    lost = missing(publisher.acknowledged, all_came)
-    verdict.known += len([number for number in lost if number in between])
-    lost = [number for number in lost if number not in between]
+    lost = missing(publisher.acknowledged, came)
     verdict.missing += len(lost)
     if lost:
         verdict.wrong.append(f"{who}: {len(lost)} missing: {_ranges(lost)}")
-    twice = again(all_came if min(publisher.qos, subscriber.qos) == 1 else came)
+    twice = again(came)
     if min(publisher.qos, subscriber.qos) == 1:
         verdict.twice_1 += twice
     elif moved:
@@ -101,9 +95,6 @@ def _judge_pair(
         verdict.twice_2 += twice
         numbers = sorted({number for number in came if came.count(number) > 1})
         verdict.wrong.append(f"{who}: {twice} came twice: {_ranges(numbers)}")
-    if min(publisher.qos, subscriber.qos) == 2:
-        verdict.known += again(all_came) - twice
-    verdict.known += in_order(came) and not in_order(all_came)
     if in_order(came) or publisher.refused:  # what was refused is said again behind others
         return
     if moved:
@@ -143,7 +134,6 @@ HEAD = (
     "stowaways",
     "out of order",
     "excused",
-    "known",
     "served again, s",
     "at most",
     "two copies again, s",
@@ -172,7 +162,6 @@ def table(verdicts: Iterable[Verdict]) -> str:
                 f"{sum(v.stowaways for v in group)}",
                 f"{sum(v.disorder for v in group)}",
                 f"{sum(v.excused for v in group)}",
-                f"{sum(v.known for v in group)}",
                 f"{served[len(served) // 2]:.1f}",
                 f"{served[-1]:.1f}",
                 f"{whole[len(whole) // 2]:.1f}",
