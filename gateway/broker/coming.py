@@ -153,10 +153,8 @@ class Comings:
             owner = self.registry.gateway
         if not owner:
             return False
-        # a link that breaks is back in a moment: LOOK_S later it is looked again; and dead to this
-        # gateway alone is not dead: what is on its way to the session there must find it there
-        may_answer = elsewhere.heard_lately(owner) or elsewhere.others_hear(owner)
-        asks = elsewhere.reaches(owner) or (not lost and may_answer)
+        # a link that breaks is back in a moment: LOOK_S later it is looked again
+        asks = self._may_answer(owner) or (not lost and elsewhere.heard_lately(owner))
         keeper = "" if wish.clean or asks else elsewhere.copy_of(owner)
         if not (keeper or asks):
             self._begin_without(wish)
@@ -168,6 +166,11 @@ class Comings:
         else:
             self._ask(wish, owner, None)
         return True
+
+    def _may_answer(self, gateway: str) -> bool:
+        """Whether it is heard, by this gateway or by another one: dead to this gateway alone is not
+        dead, and what is on its way to a session there must find it there."""
+        return self.broker.elsewhere.reaches(gateway) or self.broker.elsewhere.others_hear(gateway)
 
     def _where(self, client_id: str) -> str:
         """The gateway that has the session; empty: this one, or nobody."""
@@ -444,7 +447,7 @@ class Comings:
         coming = self._match(gateway, answer.client_id, answer.token)
         if coming is None or (coming.settled and not coming.rest):
             return
-        wish, owner, elsewhere = coming.wish, answer.owner, self.broker.elsewhere
+        wish, owner = coming.wish, answer.owner
         if coming.rest:
             self._has_no_rest(coming)
             return
@@ -470,7 +473,7 @@ class Comings:
         elif coming.lost and owner == coming.owner:
             self._end(coming)
             self._begin_bare(coming)
-        elif wish is not None and elsewhere.reaches(owner) and coming.hops < HOPS_MAX:
+        elif wish is not None and self._may_answer(owner) and coming.hops < HOPS_MAX:
             self._ask_on(coming, wish, owner)
         elif owner and owner != coming.owner and self._turn_to_copy(coming, owner):
             pass
@@ -513,11 +516,7 @@ class Comings:
         wish = coming.wish
         if not coming.owner:
             return self._turn_to_copy(coming, coming.source)
-        if (
-            coming.lost
-            or coming.hops >= HOPS_MAX
-            or not self.broker.elsewhere.reaches(coming.owner)
-        ):
+        if coming.lost or coming.hops >= HOPS_MAX or not self._may_answer(coming.owner):
             return False
         if wish is None or not wish.wanted():
             return False

@@ -110,6 +110,9 @@ class Elsewhere(Protocol):
     def others_hear(self, gateway: str) -> bool:
         """Whether other gateways hear it: it lives, and is reached over one of them within seconds."""
 
+    def is_deaf(self, gateway: str, other: str) -> bool:
+        """Whether that gateway says that it does not hear the other one, which is heard here."""
+
     def reaches(self, gateway: str) -> bool:
         """Whether the gateway lives, as far as is known here, and is linked."""
 
@@ -232,6 +235,9 @@ class Nowhere:
         return False
 
     def others_hear(self, gateway: str) -> bool:
+        return False
+
+    def is_deaf(self, gateway: str, other: str) -> bool:
         return False
 
     def reaches(self, gateway: str) -> bool:

@@ -32,6 +32,7 @@ from gateway.mqtt.reasons import Reason
 from gateway.tickets import Ticket
 from gateway.timers import NO_TIMER
 
+APART_S = 7.0  # longer than it takes until two gateways are linked over a third one
 UNKEPT_BYTES_MAX = (
     262_144  # to one gateway, all sessions together: a heartbeat is late by that much
 )
@@ -42,7 +43,8 @@ SIGN_S = 1.0  # while what is left has to wait for its turn; the other side give
 class Going:
     """One session on its way out. `unaware` are the gateways that have not said that they know.
 
-    `sizes` are number and bytes of pieces that are not kept yet, `last` is the number of the last piece.
+    `onward` is the move by which it went on from there, once that is heard of. `sizes` are number and
+    bytes of pieces that are not kept yet, `last` is the number of the last piece.
     """
 
     session: Session
@@ -53,6 +55,7 @@ class Going:
     packer: Packer | None = None
     moved: bool = False
     through_at: float = float("inf")
+    onward: int = 0
     number: int = 0
     said_at: float = 0.0
     last: int = 0
@@ -226,7 +229,20 @@ class Goings:
         if going.claim.rest:
             passage = going.session.passage
             return passage is None or not isinstance(passage.barred, set)
-        return going.moved and (not going.unaware or self.broker.now >= going.through_at)
+        return going.moved and not (going.unaware and self._is_waited_for(going))
+
+    def _is_waited_for(self, going: Going) -> bool:
+        """Whether gateways that have not heard of the move are waited for: for a moment, and for longer
+        if it is the new gateway that does not reach them."""
+        now = self.broker.now
+        if now < going.through_at:
+            return True
+        is_deaf = self.broker.elsewhere.is_deaf
+        apart = any(is_deaf(going.gateway, each) for each in going.unaware)
+        if apart and now < going.through_at + APART_S:
+            self._wake_at(now + SIGN_S)
+            return True
+        return False
 
     def kept(self, gateway: str, answer: Kept) -> None:
         """These pieces are on disk there."""
@@ -267,7 +283,8 @@ class Goings:
                 self.broker.journal.released(message.mid, None)
 
     def moved(self, gateway: str, said: Moved) -> None:
-        """The session is that gateway's now: whoever hears it says so at once, to both ends."""
+        """The session is that gateway's now: whoever hears it says so at once, to both ends, and to who
+        had it as far as is known here, if a move before this one was not heard of."""
         tell = self.broker.elsewhere.tell
         going = self._match(gateway, said.client_id, said.token)
         through = Through(said.client_id, said.token)
@@ -277,19 +294,33 @@ class Goings:
             going.timer = self.broker.timers.set(due, self._fence_due)
             self._bar(going, gateway)
             self._bar(going, HERE)
+        else:
+            self._goes_on(gateway, said, through)
         if said.owner:
             self.absent.copied(said.client_id, said.owner, said.start, said.number)
             if said.owner not in (self.registry.gateway, gateway):
                 self.absent.tell(said.client_id, said.owner, said.token)
+        entry = self.registry.entry(said.client_id)
         self.absent.moved(said.client_id, gateway)
-        if going is None and said.source not in (self.registry.gateway, gateway):
-            tell(said.source, through)
+        before = {said.source if going is None else "", "" if entry is None else entry.owner}
+        for each in sorted(before - {"", self.registry.gateway, gateway, said.owner}):
+            tell(each, through)
         tell(gateway, through)
 
-    def through(self, gateway: str, said: Through) -> bool:
-        """What that gateway publishes from here on is not for the session here."""
+    def _goes_on(self, gateway: str, said: Moved, through: Through) -> None:
+        """A session that goes, or went, from here has moved on to that gateway, and what that publishes
+        itself is for the session there."""
         going = self._going.get(said.client_id)
-        if going is None or going.claim.token != said.token:
+        if going is not None and said.source == going.gateway:
+            going.onward = max(going.onward, said.token)
+        if not self.through(gateway, through):
+            self.leftovers.through(gateway, through)
+
+    def through(self, gateway: str, said: Through) -> bool:
+        """What that gateway publishes from here on is not for the session here: it has heard of the
+        move, or of the one behind that."""
+        going = self._going.get(said.client_id)
+        if going is None or said.token not in (going.claim.token, going.onward):
             return False
         going.unaware.discard(gateway)
         self._bar(going, gateway)

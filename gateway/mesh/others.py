@@ -170,6 +170,11 @@ class Others:
         came = peer is not None and peer.came and not peer.stopping
         return came and any(gateway in relay.hears for relay in relays)
 
+    def is_deaf(self, gateway: str, other: str) -> bool:
+        """Whether that gateway says that it does not hear the other one, which is heard here."""
+        peer = self._state.peers.get(gateway)
+        return peer is not None and other not in peer.hears and self.reaches(other)
+
     def name_of(self, gateway: str) -> str:
         """What a person calls the gateway."""
         peer = self._state.peers.get(gateway)

@@ -1,5 +1,7 @@
 """Sessions, second copies, shared subscriptions of gateways that reach each other over a third only."""
 
+from random import Random
+
 import pytest
 
 from tests.mesh.room import CLUSTER, Room, between
@@ -68,6 +70,42 @@ def test_what_is_on_its_way_to_a_session_when_its_client_moves_across_the_cut_fo
     go_on(roamer, CLUSTER.dead_s + CLUSTER.suspect_s + 3.0)
     assert roamer.got == [*numbers(0, 10), b"on its way"]
     assert a.node.broker.vitals.sessions_bare == 0 and home(room) == "a" and at_rest(room)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_client_that_goes_round_through_a_cut_gets_all_of_a_publisher_in_order_once(
+    seed: int,
+) -> None:
+    """From a gateway that hears both to one side, and on to the other side, where the publisher is,
+    while that knows nothing of the first move. Before, then or after, the cut is mended."""
+    dice = Random(seed)
+    room, found = gates("a", "b", "c")
+    dice.shuffle(found)
+    here, there, between_both = found
+    roamer = subscribed(between_both, "t")
+    writer = here.client("writer")
+    line = between(room, here.name, there.name)
+    silent = dice.random() < 0.7
+    first, second = sorted(dice.sample(range(45), 2))
+    mended = dice.randrange(20, 70)
+    if silent:
+        line.muted = {0, 1}
+    else:
+        line.cut()
+    for step in range(80):
+        for number in range(3 * step, 3 * step + 3):
+            publish(writer, "t", b"%d" % number, qos=2)
+            room.wait(0.03)
+        if step in (first, second):
+            roamer.connect(there if step == first else here)
+        if step == mended and silent and line in room.lines:
+            line.muted = set()
+            line.carry()
+        elif step == mended:
+            room.line(here, there)
+        go_on(roamer, 0.1)
+    go_on(roamer, 8)
+    assert roamer.got == numbers(0, 240) and at_rest(room)
 
 
 def test_the_second_copy_goes_on_over_the_road() -> None:
