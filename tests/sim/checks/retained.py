@@ -1,4 +1,4 @@
-"""G6 and A10: at the end all retained stores are the same, and sessions have seen what is in them."""
+"""G6: at the end all retained stores are the same, and sessions have seen what is in them."""
 
 from gateway.mqtt.topics import matches
 from tests.sim.box import Box
