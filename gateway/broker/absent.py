@@ -51,8 +51,8 @@ class _Given(NamedTuple):
 
 @dataclass(slots=True)
 class Absent:
-    """All of them. Fulfils `Routes.absent` (`outlets`). `_given` is by gateway, `_to_tell` what a lost
-    one is told when it is found: which of its sessions went elsewhere, by client id."""
+    """All of them. Fulfils `Routes.absent` (`outlets`). `_given` is by gateway, `_to_tell` what one
+    that was silent is told when it speaks anew: which of its sessions went elsewhere, by client id."""
 
     broker: BrokerState
     registry: Registry

@@ -74,8 +74,7 @@ def on_connect(online: Online) -> Callable[[Connection, Packet], None]:
     def enter(connection: Connection, packet: Connect) -> None:
         broker = connection.broker
         if broker.meeting and broker.fetching is not None and packet.client_id:
-            connection.opening()
-            broker.entering.append(lambda now: enter_late(connection, packet, now))
+            _wait_to_enter(connection, lambda now: enter_late(connection, packet, now))
             return
         full = len(online) >= broker.settings.connections_max
         # [MQTT-3.1.4-2] [MQTT-3.1.3-8]
@@ -246,8 +245,7 @@ def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reaso
     if forbidden:
         return Reason.NOT_AUTHORIZED, forbidden
     if full:
-        _count_full(connection.broker)
-        return Reason.QUOTA_EXCEEDED, "too many connections"
+        return _too_many(connection.broker, "connections")
     sessions = connection.broker.sessions
     refusing = connection.broker.journal.refusing
     if refusing and packet.client_id not in sessions and _asks_to_be_kept(packet):
@@ -257,14 +255,25 @@ def _refusal(connection: Connection, packet: Connect, full: bool) -> tuple[Reaso
         connection.broker.vitals.refused_room_full += 1
         return Reason.QUOTA_EXCEEDED, f"no room for its will: {NO_ROOM}"
     if packet.client_id not in sessions and len(sessions) >= settings.sessions_max:
-        _count_full(connection.broker)
-        return Reason.QUOTA_EXCEEDED, "too many sessions"
+        return _too_many(connection.broker, "sessions")
     return None
 
 
-def _count_full(broker: BrokerState) -> None:
+def _wait_to_enter(connection: Connection, enter: Callable[[float], None]) -> None:
+    """CONNECT waits until it is known whose sessions are whose."""
+    broker = connection.broker
+    if len(broker.entering) >= broker.settings.connections_max:
+        broker.vitals.connections_refused += 1
+        connection.refuse(*_too_many(broker, "connections"))
+        return
+    connection.opening()
+    broker.entering.append(enter)
+
+
+def _too_many(broker: BrokerState, what: str) -> tuple[Reason, str]:
     broker.vitals.refused_full += 1
     broker.vitals.last_refused_at = broker.now
+    return Reason.QUOTA_EXCEEDED, f"too many {what}"
 
 
 def _forbidden(connection: Connection, packet: Connect) -> str:

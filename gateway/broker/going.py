@@ -43,8 +43,7 @@ SIGN_S = 1.0  # while what is left has to wait for its turn; the other side give
 class Going:
     """One session on its way out. `unaware` are the gateways that have not said that they know.
 
-    `onward` is the move by which it went on from there, once that is heard of. `sizes` are number and
-    bytes of pieces that are not kept yet, `last` is the number of the last piece.
+    `sizes` are number and bytes of pieces that are not kept yet, `last` is the number of the last piece.
     """
 
     session: Session
@@ -55,7 +54,6 @@ class Going:
     packer: Packer | None = None
     moved: bool = False
     through_at: float = float("inf")
-    onward: int = 0
     number: int = 0
     said_at: float = 0.0
     last: int = 0
@@ -283,8 +281,7 @@ class Goings:
                 self.broker.journal.released(message.mid, None)
 
     def moved(self, gateway: str, said: Moved) -> None:
-        """The session is that gateway's now: whoever hears it says so at once, to both ends, and to who
-        had it as far as is known here, if a move before this one was not heard of."""
+        """The session is that gateway's now: whoever hears it says so at once, to both ends."""
         tell = self.broker.elsewhere.tell
         going = self._match(gateway, said.client_id, said.token)
         through = Through(said.client_id, said.token)
@@ -294,33 +291,19 @@ class Goings:
             going.timer = self.broker.timers.set(due, self._fence_due)
             self._bar(going, gateway)
             self._bar(going, HERE)
-        else:
-            self._goes_on(gateway, said, through)
         if said.owner:
             self.absent.copied(said.client_id, said.owner, said.start, said.number)
             if said.owner not in (self.registry.gateway, gateway):
                 self.absent.tell(said.client_id, said.owner, said.token)
-        entry = self.registry.entry(said.client_id)
         self.absent.moved(said.client_id, gateway)
-        before = {said.source if going is None else "", "" if entry is None else entry.owner}
-        for each in sorted(before - {"", self.registry.gateway, gateway, said.owner}):
-            tell(each, through)
+        if going is None and said.source not in (self.registry.gateway, gateway):
+            tell(said.source, through)
         tell(gateway, through)
 
-    def _goes_on(self, gateway: str, said: Moved, through: Through) -> None:
-        """A session that goes, or went, from here has moved on to that gateway, and what that publishes
-        itself is for the session there."""
-        going = self._going.get(said.client_id)
-        if going is not None and said.source == going.gateway:
-            going.onward = max(going.onward, said.token)
-        if not self.through(gateway, through):
-            self.leftovers.through(gateway, through)
-
     def through(self, gateway: str, said: Through) -> bool:
-        """What that gateway publishes from here on is not for the session here: it has heard of the
-        move, or of the one behind that."""
+        """What that gateway publishes from here on is not for the session here."""
         going = self._going.get(said.client_id)
-        if going is None or said.token not in (going.claim.token, going.onward):
+        if going is None or going.claim.token != said.token:
             return False
         going.unaware.discard(gateway)
         self._bar(going, gateway)

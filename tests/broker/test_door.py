@@ -1,6 +1,7 @@
 """Sockets at the door, by address, and those that a proxy brings (gateway/broker/door.py)."""
 
 from gateway.broker.connection import Connection, State
+from gateway.broker.passage import Wish
 from gateway.config import MqttSection
 from tests.broker.world import World
 
@@ -63,3 +64,27 @@ def test_a_socket_that_nobody_names_is_closed_like_any_other() -> None:
     world.now += 10.1
     world.broker.wake(world.now)
     assert second.state is State.CLOSED
+
+
+class Fetches:
+    """Nothing is anywhere else."""
+
+    def fetch(self, wish: Wish) -> bool:
+        return False
+
+    def due(self, client_id: str, now: float) -> float:
+        return now
+
+
+def test_connects_that_wait_until_it_is_known_whose_sessions_are_whose_are_bounded() -> None:
+    world = door(connections_max=2)
+    world.broker.state.fetching = Fetches()
+    world.broker.meet()
+    clients = [world.client(f"c{number}") for number in range(4)]
+    for client in clients:
+        client.connect()
+    assert [client.take() for client in clients[:2]] == [[], []]
+    assert all(client.closed for client in clients[2:])
+    assert world.broker.vitals.refused_full == 2
+    world.broker.met(world.now)
+    assert [client.connection.state for client in clients[:2]] == [State.OPEN] * 2

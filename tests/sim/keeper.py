@@ -6,12 +6,8 @@ were knows that they left. Writes down what it sees, over all connections. Must 
 
 from collections.abc import Sequence
 
-from gateway.mqtt.decode import decode
-from gateway.mqtt.encode import encode
-from gateway.mqtt.framing import split
 from gateway.mqtt.packets import (
     ConnAck,
-    Connect,
     Packet,
     PubAck,
     PubComp,
@@ -21,16 +17,13 @@ from gateway.mqtt.packets import (
     SubAck,
     Subscribe,
     Subscription,
-    Version,
 )
-from gateway.mqtt.properties import NO_PROPERTIES, Properties
-from tests.sim.box import Box, ClientEnd
-from tests.sim.client import FAILURE, PACKET_BYTES_MAX, void
-from tests.sim.history import NEVER, Granted, History, Kept, KeptDelivery, Visit
-from tests.sim.network import Network, Wire
+from tests.sim.box import Box
+from tests.sim.client import FAILURE
+from tests.sim.history import NEVER, Granted, History, Kept, KeptDelivery
+from tests.sim.network import Network
+from tests.sim.sockets import Socket
 from tests.sim.world import World
-
-EXPIRY_S = 3_600  # longer than a run
 
 
 class Keeper:
@@ -52,12 +45,10 @@ class Keeper:
         self.doors = doors
         self.kept = Kept(name, "" if doors else box.name)
         history.kept.append(self.kept)
-        self._world, self._network, self._history = world, network, history
-        self._version = world.random.choice((Version.MQTT311, Version.MQTT5))
+        self._world, self._history = world, history
+        self._socket = Socket(world, network, name, self._handle, self._over)
         self._wanted = wanted
         self._asked: dict[int, Granted] = {}
-        self._wire: Wire | None = None
-        self._buffer = b""
         self._connected = False
         self._known_at = 0.0
         self._known = False  # CONNACK came once: the session is the gateway's to keep
@@ -69,7 +60,7 @@ class Keeper:
     @property
     def away(self) -> bool:
         """Whether it has no connection, not even one under way."""
-        return self._wire is None
+        return self._socket.wire is None
 
     def begin_anew(self) -> None:
         """Its gateway has lost its session."""
@@ -86,32 +77,18 @@ class Keeper:
 
     def connect(self) -> None:
         """Opens a connection to its gateway, if that one listens."""
-        assert self._wire is None
         if self.doors:
             self.box = self._world.random.choice([e for e in self.doors if e is not self._shuns])
-        if self.box.node is None or self.box.name in self._network.down:
-            return
-        self._buffer = b""
-        self.kept.connections += 1
-        self.kept.visits.append(Visit(self.box.name, self._world.now))
-        self._wire = wire = self._network.wire(self.name, self.box.name)
-        wire.attach(0, self)
-        self.box.input(lambda node: void(ClientEnd(self.box, wire)))()
-        properties = NO_PROPERTIES
-        if self._version is Version.MQTT5:
-            properties = Properties(session_expiry_interval_s=EXPIRY_S)
-        self._send(Connect(self._version, self.name, False, 0, properties=properties))
+        self._socket.open(self.box, self.kept)
 
     def leave(self) -> None:
         """Drops the connection without a word."""
-        if self._wire is not None:
-            self._wire.close(0)
+        self._socket.leave()
 
     def hurry(self) -> None:
         """Connects anew at once; whoever has the old connection is not told."""
-        wire, self._wire = self._wire, None
-        self._give_up()
-        self._asked.clear()
+        wire, self._socket.wire = self._socket.wire, None
+        self._over()
         if wire is not None:
             wire.abandon(0)
             self.connect()
@@ -122,28 +99,14 @@ class Keeper:
         for number, (name, qos) in enumerate(self._wanted, 1):
             if self._connected and name not in granted and number not in self._asked:
                 self._asked[number] = Granted(name, qos, self._world.now)
-                self._send(Subscribe(number, (Subscription(name, qos),)))
+                self._socket.say(Subscribe(number, (Subscription(name, qos),)))
                 return
 
-    def received(self, data: bytes) -> None:
-        """Bytes came from the gateway."""
-        self._buffer += data
-        frames, rest = split(self._buffer, PACKET_BYTES_MAX)
-        buffer, self._buffer = self._buffer, self._buffer[rest:]
-        for first, start, end in frames:
-            self._handle(decode(first, buffer[start:end], self._version))
-
-    def lost(self) -> None:
-        """The connection is over; the session is not."""
-        self._wire = None
-        self._give_up()
-        self._asked.clear()
-        self._world.say(f"{self.name} lost its connection")
-
-    def _give_up(self) -> None:
+    def _over(self) -> None:
         if self.kept.visits:
             self.kept.visits[-1].over_at = self._world.now
         self._connected = False
+        self._asked.clear()
 
     def _handle(self, packet: Packet) -> None:
         match packet:
@@ -165,7 +128,7 @@ class Keeper:
                 self._on_publish(packet)
             case PubRel():
                 self._held.pop(packet.packet_id, None)
-                self._send(PubComp(packet.packet_id))
+                self._socket.say(PubComp(packet.packet_id))
             case SubAck():
                 granted = self._asked.pop(packet.packet_id)
                 if packet.reasons[0] < FAILURE:
@@ -178,16 +141,12 @@ class Keeper:
         ident = packet.payload.decode()
         self._world.say(f"{self.name} gets {ident or 'a deletion'} on {packet.topic}")
         if packet.qos == 1:
-            self._send(PubAck(packet.packet_id))
+            self._socket.say(PubAck(packet.packet_id))
         if packet.qos == 2:
-            self._send(PubRec(packet.packet_id))
+            self._socket.say(PubRec(packet.packet_id))
             if packet.packet_id in self._held:
                 return
             self._held[packet.packet_id] = None
         if ident and not packet.retain:
             about = (self._world.now, ident, packet.qos, self.box.name, self.kept.connections)
             self.kept.deliveries.append(KeptDelivery(*about))
-
-    def _send(self, packet: Packet) -> None:
-        assert self._wire is not None
-        self._wire.send(0, encode(packet, self._version))

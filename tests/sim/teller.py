@@ -8,26 +8,20 @@ no session it begins anew. Writes down what it sent where. Must not know what is
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gateway.mqtt.decode import decode
-from gateway.mqtt.encode import encode
-from gateway.mqtt.framing import split
 from gateway.mqtt.packets import (
     ConnAck,
-    Connect,
     Packet,
     PubAck,
     PubComp,
     Publish,
     PubRec,
     PubRel,
-    Version,
 )
-from gateway.mqtt.properties import NO_PROPERTIES, Properties
-from tests.sim.box import Box, ClientEnd
-from tests.sim.client import FAILURE, PACKET_BYTES_MAX, void
-from tests.sim.history import History, Kept, Publication, Visit
-from tests.sim.keeper import EXPIRY_S
-from tests.sim.network import Network, Wire
+from tests.sim.box import Box
+from tests.sim.client import FAILURE
+from tests.sim.history import History, Kept, Publication
+from tests.sim.network import Network
+from tests.sim.sockets import Socket
 from tests.sim.world import World
 
 WINDOW = 20  # publications without an answer before it waits
@@ -53,9 +47,7 @@ class Teller:
         self.kept = Kept(name, "" if len(doors) > 1 else doors[0].name)
         history.tellers[name] = self.kept
         self._world, self._network, self._history = world, network, history
-        self._version = world.random.choice((Version.MQTT311, Version.MQTT5))
-        self._wire: Wire | None = None
-        self._buffer = b""
+        self._socket = Socket(world, network, name, self._handle, self._over)
         self._connected = False
         self._known = False
         self._line = 0  # of order: another one when the session was lost
@@ -66,29 +58,16 @@ class Teller:
     @property
     def away(self) -> bool:
         """Whether it has no connection, not even one under way."""
-        return self._wire is None
+        return self._socket.wire is None
 
     def connect(self) -> None:
         """Opens a connection to one of its gateways, if that one listens."""
-        assert self._wire is None
         self.box = self._world.random.choice(self.doors)
-        if self.box.node is None or self.box.name in self._network.down:
-            return
-        self._buffer = b""
-        self.kept.connections += 1
-        self.kept.visits.append(Visit(self.box.name, self._world.now))
-        self._wire = wire = self._network.wire(self.name, self.box.name)
-        wire.attach(0, self)
-        self.box.input(lambda node: void(ClientEnd(self.box, wire)))()
-        properties = NO_PROPERTIES
-        if self._version is Version.MQTT5:
-            properties = Properties(session_expiry_interval_s=EXPIRY_S)
-        self._send(Connect(self._version, self.name, False, 0, properties=properties))
+        self._socket.open(self.box, self.kept)
 
     def leave(self) -> None:
         """Drops the connection without a word."""
-        if self._wire is not None:
-            self._wire.close(0)
+        self._socket.leave()
 
     def publish(self, topic: str, qos: int) -> None:
         """Sends one PUBLISH; its payload says which one it is."""
@@ -104,22 +83,11 @@ class Teller:
         self._history.publications.append(publication)
         self._packet_id = self._packet_id % 65_535 + 1
         self._pending[self._packet_id] = _Pending(publication)
-        self._send(Publish(topic, publication.ident.encode(), qos, packet_id=self._packet_id))
+        self._socket.say(Publish(topic, publication.ident.encode(), qos, packet_id=self._packet_id))
 
-    def received(self, data: bytes) -> None:
-        """Bytes came from the gateway."""
-        self._buffer += data
-        frames, rest = split(self._buffer, PACKET_BYTES_MAX)
-        buffer, self._buffer = self._buffer, self._buffer[rest:]
-        for first, start, end in frames:
-            self._handle(decode(first, buffer[start:end], self._version))
-
-    def lost(self) -> None:
-        """The connection is over; the session is not."""
-        self._wire = None
+    def _over(self) -> None:
         self._connected = False
         self.kept.visits[-1].over_at = self._world.now
-        self._world.say(f"{self.name} lost its connection")
 
     def _handle(self, packet: Packet) -> None:
         match packet:
@@ -138,7 +106,7 @@ class Teller:
                 pending.publication.released_at = min(
                     pending.publication.released_at, self._world.now
                 )
-                self._send(PubRel(packet.packet_id))
+                self._socket.say(PubRel(packet.packet_id))
             case _:
                 self._world.say(f"{self.name} is told {packet}")
 
@@ -155,11 +123,9 @@ class Teller:
             publication = pending.publication
             publication.again.append(self.box.name)
             if pending.released:
-                self._send(PubRel(packet_id))
+                self._socket.say(PubRel(packet_id))
             else:
                 payload, qos = publication.ident.encode(), publication.qos
-                self._send(Publish(publication.topic, payload, qos, dup=True, packet_id=packet_id))
-
-    def _send(self, packet: Packet) -> None:
-        assert self._wire is not None
-        self._wire.send(0, encode(packet, self._version))
+                self._socket.say(
+                    Publish(publication.topic, payload, qos, dup=True, packet_id=packet_id)
+                )
