@@ -129,6 +129,7 @@ ROWS = (
         share_of="kept-away",
         share_least=0.4,
         theirs=None,
+        against_shovel=False,
     ),
     Row("fanout", "QoS 0, one to twenty", loads.stream(Stream(0, subscribers=20)), at_least=10),
     Row("many", "500 publishers, window 1, heard", loads.many(Many()), at_least=1),

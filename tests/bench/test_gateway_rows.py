@@ -9,7 +9,7 @@ import pytest
 
 from bench import account, idle, loads, starts, wire
 from bench.beside import Kept, quiet_beside_flood
-from bench.brokers import Product, Running, SlowDisk, gateway, mosquitto, mosquitto_path
+from bench.brokers import Product, Running, SlowDisk, gateway, mosquitto, mosquitto_path, shovel
 from bench.measure import Round, Timing
 from bench.rows import ROWS, Row
 from bench.starts import Full
@@ -123,3 +123,11 @@ def test_a_full_store_that_lost_a_message_is_no_start(monkeypatch: pytest.Monkey
         starts.fill(running.doors[0], FEW)
         with pytest.raises(BrokerError):
             starts._look(running.doors[0], more)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", [row for row in ROWS if row.is_rate], ids=lambda row: row.name)
+def test_a_rows_generator_can_prove_itself_against_the_shovel(row: Row) -> None:
+    assert row.measure is not None
+    with shovel().start(1, ANY_CORE) as running:
+        assert row.measure(running, SHORT).value > 0
