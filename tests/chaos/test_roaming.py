@@ -158,7 +158,8 @@ def test_what_is_published_for_a_session_whose_gateway_is_destroyed_is_there_whe
     mesh["gw1"].kill()
     shutil.rmtree(mesh["gw1"].state_dir)
     write(EACH // 2, EACH * 3 // 4)
-    time.sleep(4)  # by then all know that it is dead
+    for each in (keeper, third):
+        wait_until(lambda: each.states()["gw1"] == "dead", "gw1 is dead", 6)  # noqa: B023
     write(EACH * 3 // 4, EACH)
     rover.go(keeper)
 
